@@ -1,0 +1,1 @@
+//! The Mobile IPv6 roles (RFC 6275): home agent and mobile terminal.

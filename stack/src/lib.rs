@@ -1,0 +1,11 @@
+//! The router stack under every Drover role: packets, wire formats, ports, tables, the pipeline, the worker runtime,
+//! neighbour discovery, ICMPv6, tunnels, the host stack and the simulator. It holds no protocol policy.
+
+pub mod addr;
+pub mod machine;
+pub mod node;
+pub mod packet;
+pub mod port;
+pub mod tables;
+pub mod time;
+pub mod wire;

@@ -1,0 +1,7 @@
+//! Packets in frames that come from a pool, and batches of them.
+
+mod batch;
+mod pool;
+
+pub use batch::{BATCH_SIZE, Batch};
+pub use pool::{FRAME_LEN, HEADROOM, Packet, Pool, PoolExhausted};

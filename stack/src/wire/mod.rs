@@ -1,0 +1,12 @@
+//! Wire formats: one file a protocol, each with `parse` and `emit`.
+//!
+//! A parser never panics, whatever it is given: it answers with a [`WireError`] that says what is wrong and where.
+
+pub mod build;
+pub mod checksum;
+pub mod error;
+pub mod ethernet;
+pub mod ext;
+pub mod ipv6;
+
+pub use error::{WireError, WireErrorKind};

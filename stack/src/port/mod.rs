@@ -1,7 +1,12 @@
 //! Ports: where frames enter and leave a worker.
 
+pub mod mem;
+
+pub use mem::{MemEnd, MemPort};
+
 use crate::addr::MacAddress;
 use crate::packet::{Batch, Pool};
+use crate::wire::ethernet::HEADER_LEN as ETHERNET_HEADER_LEN;
 use std::os::fd::RawFd;
 
 /// What frames on a port look like.

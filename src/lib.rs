@@ -1,0 +1,4 @@
+//! The appliance: configuration, assembly of machines into a node, admin API, command line and lab.
+#![deny(unsafe_code)]
+
+pub mod config;

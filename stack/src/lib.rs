@@ -6,6 +6,7 @@ pub mod machine;
 pub mod node;
 pub mod packet;
 pub mod port;
+pub mod rng;
 pub mod tables;
 pub mod time;
 pub mod wire;

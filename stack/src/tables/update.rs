@@ -34,10 +34,11 @@ pub enum TableUpdate {
     HomeBindingSet(Ipv6Addr, HomeBinding),
     /// The binding is gone: packets for the home address go to the home link again.
     HomeBindingRemove(Ipv6Addr),
-    /// Mobile terminal: its group, which is a tunnel entrance pointing here.
+    /// Mobile terminal: its group, which is a tunnel entrance pointing here. The group and [`GroupReception::source`]
+    /// are the key: between two sites the terminal receives the same group from both agents for a while.
     GroupReceptionSet(Ipv6Addr, GroupReception),
-    /// The group is no longer received.
-    GroupReceptionRemove(Ipv6Addr),
+    /// The group is no longer received from this source.
+    GroupReceptionRemove(MrouteKey),
     /// Mobile terminal: a unicast tunnel that it leaves (plain Mobile IPv6, or the home agent's to a home-link address).
     TunnelReceptionSet(TunnelReception),
     /// The tunnel is no longer left.

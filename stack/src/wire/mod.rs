@@ -8,5 +8,6 @@ pub mod error;
 pub mod ethernet;
 pub mod ext;
 pub mod ipv6;
+pub mod mld;
 
 pub use error::{WireError, WireErrorKind};

@@ -9,5 +9,6 @@ pub mod ethernet;
 pub mod ext;
 pub mod ipv6;
 pub mod mld;
+pub mod mobility;
 
 pub use error::{WireError, WireErrorKind};

@@ -1,0 +1,55 @@
+//! What RFC 4285 authenticates: the care-of address, the home address, and the Mobility Header up to and including the
+//! SPI of the authentication option, with the checksum zero (RFC 4285 §5.1).
+//!
+//! A signer emits the message with authentication data of the right length and any content, has [`locate`] find the
+//! option, runs its code over the three parts of [`Span::mobility_data`] and writes the result to [`Span::data`]. A
+//! verifier does the same with the message that it received and compares. Nothing here knows a key.
+
+use super::option::{Authentication, kind, walk};
+use super::{CHECKSUM_AT, UNIT};
+use core::net::Ipv6Addr;
+use core::ops::Range;
+
+/// Where an authentication option stands in a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// Octets of the message that are authenticated: all up to and including the SPI.
+    pub covered: usize,
+    /// Mobility security parameter index.
+    pub spi: u32,
+    /// The authentication data.
+    pub data: Range<usize>,
+}
+
+/// Finds the MN-HA authentication option of a Binding Update or Binding Acknowledgement, given from its Mobility
+/// Header on. `None` where there is none or the message is not well formed.
+pub fn locate(message: &[u8]) -> Option<Span> {
+    const OPTIONS_AT: usize = 12;
+    let length = UNIT + UNIT * usize::from(*message.get(1)?);
+    let message = message.get(..length)?;
+    if !matches!(message[2], super::kind::BINDING_UPDATE | super::kind::BINDING_ACKNOWLEDGEMENT) {
+        return None;
+    }
+    walk(message, OPTIONS_AT).map_while(Result::ok).find_map(|raw| match (raw.kind, raw.data) {
+        (kind::AUTHENTICATION, &[Authentication::MN_HA, a, b, c, d, ..]) => {
+            let covered = raw.at + 2 + 5;
+            Some(Span { covered, spi: u32::from_be_bytes([a, b, c, d]), data: covered..covered + raw.data.len() - 5 })
+        }
+        _ => None,
+    })
+}
+
+impl Span {
+    /// The octets to authenticate, in order, given the message in which this option was found.
+    ///
+    /// # Panics
+    /// Where `message` is not that message.
+    pub fn mobility_data(&self, care_of: Ipv6Addr, home_address: Ipv6Addr, message: &[u8]) -> Vec<u8> {
+        let mut data = Vec::with_capacity(32 + self.covered);
+        data.extend_from_slice(&care_of.octets());
+        data.extend_from_slice(&home_address.octets());
+        data.extend_from_slice(&message[..self.covered]);
+        data[32 + CHECKSUM_AT..32 + CHECKSUM_AT + 2].fill(0);
+        data
+    }
+}

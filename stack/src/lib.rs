@@ -7,6 +7,7 @@ pub mod node;
 pub mod packet;
 pub mod port;
 pub mod rng;
+pub mod sim;
 pub mod tables;
 pub mod time;
 pub mod wire;

@@ -2,6 +2,7 @@
 //! neighbour discovery, ICMPv6, tunnels, the host stack and the simulator. It holds no protocol policy.
 
 pub mod addr;
+pub mod host;
 pub mod machine;
 pub mod node;
 pub mod packet;

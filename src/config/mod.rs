@@ -1,3 +1,72 @@
 //! Configuration: TOML text in, types that cannot be invalid out.
+//!
+//! ```text
+//!   text ─ document ─► tables ─ serde ─► raw ─ resolve ─► resolved ─ machines ─► the machines' Config structs
+//! ```
+//! All that is wrong with a file is said in one pass, a line each ([`document::Problem`]).
 
+pub mod document;
+pub mod raw;
+mod resolve;
 pub mod resolved;
+
+use document::{ConfigError, Fault, Source, Tables};
+use resolve::section::Section;
+use resolve::{Context, Place};
+use resolved::NodeConfig;
+use std::path::Path;
+
+/// Octets of a configuration file at the most.
+const MAX_FILE_LEN: u64 = 16 << 20;
+
+/// Reads the node file at `path`. Nothing but the file and the key files that it names is touched.
+pub fn load(path: &Path) -> Result<NodeConfig, ConfigError> {
+    let file = path.display().to_string();
+    let text = read(path)?;
+    parse(&file, &text, path.parent().unwrap_or(Path::new("")))
+}
+
+/// Reads the node file `text`, which messages call `file`; relative paths in it start at `directory`.
+pub fn parse(file: &str, text: &str, directory: &Path) -> Result<NodeConfig, ConfigError> {
+    let source = Source::new(file, text);
+    let config = source.parse().and_then(|table| {
+        let raw = resolve::raw_node_file(Tables::new(&source, "", table.into_inner()));
+        let root = Section::new(&source, "", 0..0);
+        if !source.is_clean() {
+            return None;
+        }
+        resolve::node(&root, &raw, Context { directory, place: Place::NodeFile })
+    });
+    finish(source, config)
+}
+
+/// The configuration, or all that is wrong with it.
+fn finish<T>(source: Source<'_>, config: Option<T>) -> Result<T, ConfigError> {
+    match (source.into_error(), config) {
+        (Some(error), _) => Err(error),
+        (None, Some(config)) => Ok(config),
+        (None, None) => unreachable!("a reader that returns nothing has noted why"),
+    }
+}
+
+/// The text of the file at `path`.
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let file = path.display().to_string();
+    let fail = |what: String, remedy: &str| {
+        let source = Source::new(&file, "");
+        source.report(0..0, "", Fault::new(what, remedy));
+        Err(source.into_error().unwrap_or(ConfigError(Vec::new())))
+    };
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => return fail("this is not a file".into(), "name a TOML file"),
+        Ok(metadata) if metadata.len() > MAX_FILE_LEN => {
+            return fail(format!("{} octets are too many", metadata.len()), "give at most 16 MiB");
+        }
+        Ok(_) => {}
+        Err(error) => return fail(format!("the file cannot be read: {error}"), "name an existing TOML file"),
+    }
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) => fail(format!("the file cannot be read: {error}"), "name a TOML file in UTF-8"),
+    }
+}

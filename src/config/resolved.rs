@@ -214,7 +214,7 @@ pub struct RouterConfig {
     /// Prefixes of source-specific groups (RFC 4607 §1: `ff3x::/32`).
     pub ssm_ranges: Vec<Prefix>,
     /// Groups of terminals: their state is set up and torn down at once.
-    pub mobility_range: Option<Prefix>,
+    pub mobility_range: Prefix,
     /// Time between periodic Joins (RFC 7761 §4.11: 60 s).
     pub join_prune_period: Duration,
     /// (S,G) entries at the most; further Joins are refused and counted.

@@ -1,0 +1,305 @@
+//! The configuration of one node as its text says it: optional values with the place where they stand.
+//!
+//! Unknown keys are refused here; everything else is judged in [`super::resolve`], which can say in one pass all that
+//! is wrong. Nothing is required at this stage, so that a missing key is reported beside the other problems.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use toml::Spanned;
+
+/// A key that may be absent, with its place in the text.
+pub type Field<T> = Option<Spanned<T>>;
+
+/// `[node]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawNode {
+    pub name: Field<String>,
+    pub cpu: Field<i64>,
+    pub poll: Field<String>,
+    pub seed: Field<i64>,
+    pub frames: Field<i64>,
+    #[serde(default)]
+    pub loopback: Vec<Spanned<String>>,
+}
+
+/// `[[port]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawPort {
+    pub name: Field<String>,
+    pub kind: Field<String>,
+    pub interface: Field<String>,
+    pub link: Field<String>,
+    #[serde(default)]
+    pub addresses: Vec<Spanned<String>>,
+    pub mtu: Field<i64>,
+    pub link_local: Field<String>,
+    pub site_border: Field<bool>,
+    pub ingress_filter: Field<RawIngressFilter>,
+}
+
+/// `ingress_filter = "open"` or a list of prefixes.
+#[derive(Deserialize, Debug)]
+#[serde(untagged, expecting = "expected \"open\" or a list of prefixes")]
+#[allow(missing_docs)]
+pub enum RawIngressFilter {
+    Word(String),
+    Prefixes(Vec<String>),
+}
+
+/// `[[route]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawRoute {
+    pub prefix: Field<String>,
+    pub via: Field<String>,
+    pub port: Field<String>,
+    pub blackhole: Field<bool>,
+    pub unreachable: Field<bool>,
+}
+
+/// `[admin]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawAdmin {
+    pub socket: Field<String>,
+}
+
+/// `[router]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawRouter {
+    pub ssm_ranges: Option<Vec<Spanned<String>>>,
+    pub mobility_range: Field<String>,
+    pub join_prune_period_secs: Field<i64>,
+    pub max_entries: Field<i64>,
+    #[serde(default)]
+    pub port: Vec<Spanned<RawPimPort>>,
+}
+
+/// `[[router.port]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawPimPort {
+    pub name: Field<String>,
+    pub passive: Field<bool>,
+    pub dr_priority: Field<i64>,
+    pub hello_period_secs: Field<i64>,
+    pub hello_at_once: Field<bool>,
+    pub propagation_delay_ms: Field<i64>,
+    pub override_interval_ms: Field<i64>,
+}
+
+/// `[access_router]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawAccessRouter {
+    #[serde(default)]
+    pub port: Vec<Spanned<RawAccessPort>>,
+}
+
+/// `[[access_router.port]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawAccessPort {
+    pub name: Field<String>,
+    pub ra: Field<RawAdvertisement>,
+    pub mld: Field<RawMld>,
+}
+
+/// `ra`, a table of an access router's port or of a home agent.
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawAdvertisement {
+    pub min_interval_ms: Field<i64>,
+    pub max_interval_ms: Field<i64>,
+    pub fast_solicited: Field<bool>,
+    pub router_lifetime_secs: Field<i64>,
+    pub hop_limit: Field<i64>,
+    pub link_mtu: Field<i64>,
+    pub reachable_time_ms: Field<i64>,
+    pub retransmit_timer_ms: Field<i64>,
+    pub interval_option: Field<bool>,
+    pub home_agent_preference: Field<i64>,
+    pub home_agent_lifetime_secs: Field<i64>,
+    pub prefix: Option<Vec<Spanned<RawAdvertisedPrefix>>>,
+    #[serde(default)]
+    pub map: Vec<Spanned<RawMap>>,
+}
+
+/// `[[….ra.prefix]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawAdvertisedPrefix {
+    pub prefix: Field<String>,
+    pub on_link: Field<bool>,
+    pub autonomous: Field<bool>,
+    pub router_address: Field<bool>,
+    pub valid_lifetime_secs: Field<i64>,
+    pub preferred_lifetime_secs: Field<i64>,
+}
+
+/// `[[….ra.map]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawMap {
+    pub address: Field<String>,
+    pub distance: Field<i64>,
+    pub preference: Field<i64>,
+    pub lifetime_secs: Field<i64>,
+}
+
+/// `mld`, a table of an access router's port.
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawMld {
+    pub robustness: Field<i64>,
+    pub query_interval_ms: Field<i64>,
+    pub query_response_interval_ms: Field<i64>,
+    pub last_listener_query_interval_ms: Field<i64>,
+    pub last_listener_query_count: Field<i64>,
+    pub immediate_leave: Option<Vec<Spanned<String>>>,
+    pub max_groups: Field<i64>,
+    pub max_sources: Field<i64>,
+}
+
+/// A key that two nodes share.
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawAssociation {
+    pub spi: Field<i64>,
+    pub algorithm: Field<String>,
+    pub key: Field<String>,
+    pub key_file: Field<String>,
+    pub replay: Field<String>,
+}
+
+/// `[[mma.terminal]]`, `[[home_agent.terminal]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawTerminal {
+    pub home_address: Field<String>,
+    pub eui64: Field<String>,
+    pub spi: Field<i64>,
+    pub algorithm: Field<String>,
+    pub key: Field<String>,
+    pub key_file: Field<String>,
+    pub replay: Field<String>,
+}
+
+/// `group`, a table of a mobility agent or a terminal.
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawGroup {
+    pub layout: Field<String>,
+    pub scope: Field<i64>,
+    pub prefix: Field<String>,
+    pub rp_interface_id: Field<i64>,
+    pub site_id: Field<i64>,
+}
+
+/// `[mma]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawMma {
+    pub address: Field<String>,
+    pub care_of: Field<String>,
+    pub care_of_prefix: Field<String>,
+    pub care_of_address: Field<String>,
+    pub group: Field<RawGroup>,
+    pub access_prefixes: Option<Spanned<Vec<Spanned<String>>>>,
+    #[serde(default)]
+    pub home_agents: Vec<Spanned<String>>,
+    pub gre: Field<bool>,
+    pub max_lifetime_secs: Field<i64>,
+    pub quarantine_secs: Field<i64>,
+    pub max_bindings: Field<i64>,
+    #[serde(default)]
+    pub terminal: Vec<Spanned<RawTerminal>>,
+}
+
+/// `[home_agent]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawHomeAgent {
+    pub port: Field<String>,
+    pub address: Field<String>,
+    pub dad: Field<String>,
+    pub max_lifetime_secs: Field<i64>,
+    pub deregistration_hold_secs: Field<i64>,
+    pub max_bindings: Field<i64>,
+    pub ra: Field<RawAdvertisement>,
+    #[serde(default)]
+    pub terminal: Vec<Spanned<RawTerminal>>,
+}
+
+/// `[mobile_terminal]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawMobileTerminal {
+    pub home_address: Field<String>,
+    pub home_prefix: Field<String>,
+    pub home_agent: Field<String>,
+    pub eui64: Field<String>,
+    pub group: Field<RawGroup>,
+    pub tun: Field<String>,
+    pub uplink: Field<String>,
+    #[serde(default)]
+    pub direct_correspondents: Vec<Spanned<String>>,
+    pub gre: Field<bool>,
+    pub lifetime_secs: Field<i64>,
+    pub hysteresis_db: Field<i64>,
+    pub signal_weight_percent: Field<i64>,
+    pub minimum_signal_dbm: Field<i64>,
+    pub overlap_ms: Field<i64>,
+    pub report_repeats_ms: Option<Vec<Spanned<i64>>>,
+    pub home_agent_association: Field<RawAssociation>,
+    pub mma_association: Field<RawAssociation>,
+    #[serde(default)]
+    pub radio: Vec<Spanned<RawRadio>>,
+}
+
+/// `[[mobile_terminal.radio]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawRadio {
+    pub port: Field<String>,
+    pub signal_file: Field<String>,
+    pub signal_dbm: Field<i64>,
+}
+
+/// A node file.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct RawNodeFile {
+    pub node: Field<RawNode>,
+    pub port: Vec<Spanned<RawPort>>,
+    pub route: Vec<Spanned<RawRoute>>,
+    pub admin: Field<RawAdmin>,
+    pub router: Field<RawRouter>,
+    pub access_router: Field<RawAccessRouter>,
+    pub mma: Field<RawMma>,
+    pub home_agent: Field<RawHomeAgent>,
+    pub mobile_terminal: Field<RawMobileTerminal>,
+    pub correspondent_node: Field<IgnoredAny>,
+}

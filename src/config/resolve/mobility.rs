@@ -1,0 +1,410 @@
+//! `[mma]`, `[home_agent]` and `[mobile_terminal]`.
+
+use super::super::document::Fault;
+use super::super::raw::{
+    Field, RawAssociation, RawGroup, RawHomeAgent, RawMma, RawMobileTerminal, RawRadio, RawTerminal,
+};
+use super::super::resolved::{
+    Attachment, CareOfMode, HomeAgentConfig, HomeDad, MmaConfig, MobileTerminalConfig, PortConfig, RadioConfig,
+    SecurityAssociationConfig, ServedTerminal, UplinkMode,
+};
+use super::association::{AssociationFields, association};
+use super::routing::{AdvertisementDefaults, advertisement};
+use super::section::{Section, eui64, flag, in_range, routable, span_of, unicast_prefix, word};
+use super::{default_group_layout, port_by_name};
+use core::net::Ipv6Addr;
+use core::time::Duration;
+use stack::addr::{GroupLayout, Prefix, Scope};
+use std::collections::BTreeSet;
+use std::path::Path;
+use toml::Spanned;
+
+/// Lifetimes travel in units of four seconds in sixteen bits (RFC 6275 §6.1.7).
+const LIFETIME_UNIT_SECS: i64 = 4;
+const MAX_LIFETIME_SECS: i64 = 65_535 * LIFETIME_UNIT_SECS;
+/// D26.
+const DEFAULT_LIFETIME_SECS: u64 = 1_800;
+/// MAX_RR_BINDING_LIFETIME (RFC 6275 §12): a correspondent may use an address for so long after it was released.
+const QUARANTINE_SECS: u64 = 420;
+/// MAX_DELETE_BCE_TIMEOUT (RFC 6275 §12).
+const DEREGISTRATION_HOLD_SECS: u64 = 10;
+const DEFAULT_BINDINGS: usize = 65_536;
+const MAX_BINDINGS: i64 = 4_194_304;
+
+/// Reads `[mma]`.
+pub(super) fn mma(
+    section: &Section<'_, '_>,
+    raw: &RawMma,
+    ports: &[PortConfig],
+    loopback: &[Ipv6Addr],
+    directory: &Path,
+) -> Option<MmaConfig> {
+    let remedy = "give the agent's address, which [node] loopback lists too, as address = \"2001:db8:1::1\"";
+    let address = section.required("address", &raw.address, remedy, |text| {
+        let address = routable(text)?;
+        if loopback.contains(&address) {
+            Ok(address)
+        } else {
+            let what = format!("{address} is not a loopback address of this node");
+            Err(Fault::new(what, format!("add it as [node] loopback = [\"{address}\"]")))
+        }
+    });
+    let care_of = care_of(section, raw);
+    let group_layout = group_layout(section, &raw.group);
+    let access_prefixes = match &raw.access_prefixes {
+        Some(prefixes) if !prefixes.get_ref().is_empty() => {
+            section.list("access_prefixes", prefixes.get_ref(), |text| unicast_prefix(text))
+        }
+        _ => section.missing("access_prefixes", "list the prefixes of the site's access links"),
+    };
+    let home_agents = section.list("home_agents", &raw.home_agents, |text| routable(text));
+    let max_lifetime = lifetime(section, "max_lifetime_secs", &raw.max_lifetime_secs);
+    let quarantine = section.secs("quarantine_secs", &raw.quarantine_secs, 0..=86_400, QUARANTINE_SECS);
+    let max_bindings = section.number("max_bindings", &raw.max_bindings, 1..=MAX_BINDINGS, DEFAULT_BINDINGS);
+    let terminals = terminals(section, &raw.terminal, directory, |_| Ok(()));
+
+    if let (Some(care_of), Some(access)) = (care_of, &access_prefixes) {
+        let (key, field) = match care_of {
+            CareOfMode::Shared(_) => ("care_of_address", &raw.care_of_address),
+            _ => ("care_of_prefix", &raw.care_of_prefix),
+        };
+        let ours = match care_of {
+            CareOfMode::Assigned(prefix) | CareOfMode::Stateless(prefix) => prefix,
+            CareOfMode::Shared(address) => Prefix::host(address),
+        };
+        let links = ports.iter().flat_map(|port| port.addresses.iter().map(|address| address.prefix));
+        if let Some(other) = access.iter().copied().chain(links).find(|other| overlap(*other, ours)) {
+            let what = format!("{ours} is also used on a link, as {other}");
+            let remedy = "give care-of addresses a prefix of their own, routed to this node";
+            section.fault::<()>(key, span_of(section, field), Fault::new(what, remedy));
+        }
+    }
+    Some(MmaConfig {
+        address: address?,
+        care_of: care_of?,
+        group_layout: group_layout?,
+        access_prefixes: access_prefixes?,
+        home_agents: home_agents?,
+        terminals: terminals?,
+        gre: flag(&raw.gre, true),
+        max_lifetime: max_lifetime?,
+        quarantine: quarantine?,
+        max_bindings: max_bindings?,
+    })
+}
+
+fn overlap(a: Prefix, b: Prefix) -> bool {
+    a.contains(b.address()) || b.contains(a.address())
+}
+
+fn care_of(section: &Section<'_, '_>, raw: &RawMma) -> Option<CareOfMode> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Mode {
+        Assigned,
+        Stateless,
+        Shared,
+    }
+    let mode = section.or("care_of", &raw.care_of, Mode::Assigned, |text| {
+        word(text, &[("assigned", Mode::Assigned), ("stateless", Mode::Stateless), ("shared", Mode::Shared)])
+    })?;
+    if mode == Mode::Shared {
+        if let Some(prefix) = &raw.care_of_prefix {
+            let what = "the mode \"shared\" has one address, not a prefix";
+            return section.fault("care_of_prefix", prefix.span(), Fault::new(what, "give care_of_address"));
+        }
+        let remedy = "give the one care-of address as care_of_address = \"2001:db8:1:c::1\"";
+        let address = section.required("care_of_address", &raw.care_of_address, remedy, |text| routable(text));
+        return address.map(CareOfMode::Shared);
+    }
+    if let Some(address) = &raw.care_of_address {
+        let what = "only the mode \"shared\" has one address";
+        return section.fault("care_of_address", address.span(), Fault::new(what, "give care_of_prefix"));
+    }
+    let remedy = "give the prefix of care-of addresses as care_of_prefix = \"2001:db8:1:c::/64\"";
+    let prefix = section.required("care_of_prefix", &raw.care_of_prefix, remedy, |text| {
+        let prefix = unicast_prefix(text)?;
+        if prefix.length() == 64 {
+            Ok(prefix)
+        } else {
+            let what = format!("{prefix} has {} bits", prefix.length());
+            Err(Fault::new(what, "give a prefix of 64 bits"))
+        }
+    })?;
+    Some(if mode == Mode::Assigned { CareOfMode::Assigned(prefix) } else { CareOfMode::Stateless(prefix) })
+}
+
+fn lifetime(section: &Section<'_, '_>, key: &str, field: &Field<i64>) -> Option<Duration> {
+    let range = LIFETIME_UNIT_SECS..=MAX_LIFETIME_SECS;
+    section.secs(key, field, range, DEFAULT_LIFETIME_SECS)
+}
+
+fn terminals(
+    section: &Section<'_, '_>,
+    raw: &[Spanned<RawTerminal>],
+    directory: &Path,
+    fits: impl Fn(Ipv6Addr) -> Result<(), Fault>,
+) -> Option<Vec<ServedTerminal>> {
+    let mut seen = BTreeSet::new();
+    section.tables("terminal", raw, |section, raw| {
+        let remedy = "give the terminal's home address as home_address = \"2001:db8:100::55\"";
+        let home_address = section.required("home_address", &raw.home_address, remedy, |text| {
+            let address = routable(text)?;
+            fits(address)?;
+            if seen.insert(address) {
+                Ok(address)
+            } else {
+                Err(Fault::new(format!("{address} is listed above"), "list each terminal once"))
+            }
+        });
+        let eui64 = section.optional("eui64", &raw.eui64, |text| eui64(text));
+        let fields = AssociationFields {
+            spi: &raw.spi,
+            algorithm: &raw.algorithm,
+            key: &raw.key,
+            key_file: &raw.key_file,
+            replay: &raw.replay,
+        };
+        let association = association(section, &fields, directory);
+        Some(ServedTerminal { home_address: home_address?, association: association?, eui64: eui64? })
+    })
+}
+
+fn group_layout(section: &Section<'_, '_>, field: &Field<RawGroup>) -> Option<GroupLayout> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Layout {
+        Ssm,
+        EmbeddedRp,
+        Asm,
+    }
+    let Some(table) = field else { return Some(default_group_layout()) };
+    let section = &section.inner("group", table.span());
+    let raw = table.get_ref();
+    let words = [("ssm", Layout::Ssm), ("embedded-rp", Layout::EmbeddedRp), ("asm", Layout::Asm)];
+    let layout = section.or("layout", &raw.layout, Layout::Ssm, |text| word(text, &words))?;
+    if layout != Layout::Ssm {
+        let what = "groups with a rendezvous point are not in this version";
+        return section.fault("layout", span_of(section, &raw.layout), Fault::new(what, "give \"ssm\""));
+    }
+    let unused = [
+        ("prefix", raw.prefix.as_ref().map(Spanned::span)),
+        ("rp_interface_id", raw.rp_interface_id.as_ref().map(Spanned::span)),
+        ("site_id", raw.site_id.as_ref().map(Spanned::span)),
+    ];
+    for (key, span) in unused {
+        if let Some(span) = span {
+            let fault = Fault::new("the layout \"ssm\" does not use this key", "remove it");
+            section.fault::<()>(key, span, fault);
+        }
+    }
+    let scope = section.or("scope", &raw.scope, Scope::SITE_LOCAL, |&scope| {
+        let value = in_range::<u8>(scope, 4..=8)?;
+        Scope::new(value).ok_or_else(|| Fault::new("this is no scope", "give 5"))
+    });
+    Some(GroupLayout::Ssm { scope: scope? })
+}
+
+/// Reads `[home_agent]`.
+pub(super) fn home_agent(
+    section: &Section<'_, '_>,
+    raw: &RawHomeAgent,
+    ports: &[PortConfig],
+    directory: &Path,
+) -> Option<HomeAgentConfig> {
+    let port = port_by_name(section, "port", &raw.port, ports)?;
+    if let Attachment::Tun { .. } = port.attachment {
+        let what = format!("the port \"{}\" is a TUN device, not a home link", port.name);
+        return section.fault("port", span_of(section, &raw.port), Fault::new(what, "name an Ethernet port"));
+    }
+    let remedy = "give the agent's address on the home link as address = \"2001:db8:100::1\"";
+    let own = section.required("address", &raw.address, remedy, |text| {
+        let address = routable(text)?;
+        port.addresses.iter().find(|own| own.address == address).copied().ok_or_else(|| {
+            let what = format!("{address} is not an address of the port \"{}\"", port.name);
+            Fault::new(what, "add it to the port's addresses")
+        })
+    })?;
+    let dad = section.or("dad", &raw.dad, HomeDad::default(), |text| {
+        word(text, &[("strict", HomeDad::Strict), ("optimistic", HomeDad::Optimistic), ("off", HomeDad::Off)])
+    });
+    let max_lifetime = lifetime(section, "max_lifetime_secs", &raw.max_lifetime_secs);
+    let hold =
+        section.secs("deregistration_hold_secs", &raw.deregistration_hold_secs, 0..=3_600, DEREGISTRATION_HOLD_SECS);
+    let max_bindings = section.number("max_bindings", &raw.max_bindings, 1..=MAX_BINDINGS, DEFAULT_BINDINGS);
+    let defaults = AdvertisementDefaults { fast_solicited: false, home_agent: true };
+    let advertisement = advertisement(section, &raw.ra, port, defaults);
+    let terminals = terminals(section, &raw.terminal, directory, |address| {
+        if !own.prefix.contains(address) {
+            let what = format!("{address} is not in the home prefix {}", own.prefix);
+            Err(Fault::new(what, "give an address of the home link"))
+        } else if ports.iter().any(|port| port.addresses.iter().any(|own| own.address == address)) {
+            Err(Fault::new(format!("{address} is this node's own"), "give the terminal another address"))
+        } else {
+            Ok(())
+        }
+    });
+    Some(HomeAgentConfig {
+        port: port.id,
+        prefix: own.prefix,
+        address: own.address,
+        dad: dad?,
+        terminals: terminals?,
+        max_lifetime: max_lifetime?,
+        deregistration_hold: hold?,
+        max_bindings: max_bindings?,
+        advertisement: advertisement?,
+    })
+}
+
+/// Radio ports of a terminal at the most.
+const MAX_RADIOS: usize = 8;
+/// Repeats of a report at the most.
+const MAX_REPEATS: usize = 7;
+/// D15.
+const REPORT_REPEATS_MS: [u64; 3] = [10, 50, 200];
+
+/// Reads `[mobile_terminal]`.
+pub(super) fn mobile_terminal(
+    section: &Section<'_, '_>,
+    raw: &RawMobileTerminal,
+    ports: &[PortConfig],
+    directory: &Path,
+) -> Option<MobileTerminalConfig> {
+    let remedy = "give the address that programs use as home_address = \"2001:db8:100::55\"";
+    let home_address = section.required("home_address", &raw.home_address, remedy, |text| routable(text))?;
+    let link = Prefix::of_link(home_address);
+    let home_prefix = section.or("home_prefix", &raw.home_prefix, link, |text| {
+        let prefix = unicast_prefix(text)?;
+        if prefix.contains(home_address) {
+            Ok(prefix)
+        } else {
+            let what = format!("the home address {home_address} is not in {prefix}");
+            Err(Fault::new(what, format!("give {link}, or another home_address")))
+        }
+    });
+    let remedy = "give the home agent's address as home_agent = \"2001:db8:100::1\"";
+    let home_agent = section.required("home_agent", &raw.home_agent, remedy, |text| {
+        let address = routable(text)?;
+        let prefix = home_prefix.unwrap_or(link);
+        if address == home_address || !prefix.contains(address) {
+            let what = format!("{address} is not another address in the home prefix {prefix}");
+            Err(Fault::new(what, "give the agent's address on the home link"))
+        } else {
+            Ok(address)
+        }
+    });
+    let remedy = "give the EUI-64 of the terminal's radio as eui64 = \"02-00-5e-ff-fe-10-00-01\"";
+    let eui64 = section.required("eui64", &raw.eui64, remedy, |text| eui64(text));
+    let group_layout = group_layout(section, &raw.group);
+    let home_agent_association = shared_key(section, "home_agent_association", &raw.home_agent_association, directory);
+    let mma_association = shared_key(section, "mma_association", &raw.mma_association, directory);
+    let tun = match &raw.tun {
+        None => Some(None),
+        Some(_) => tun_port(section, &raw.tun, ports).map(Some),
+    };
+    let radios = radios(section, raw, ports, directory);
+    let uplink = section.or("uplink", &raw.uplink, UplinkMode::default(), |text| {
+        word(text, &[("direct", UplinkMode::Direct), ("mma", UplinkMode::Mma), ("auto", UplinkMode::Auto)])
+    });
+    let direct = section.list("direct_correspondents", &raw.direct_correspondents, |text| unicast_prefix(text));
+    let lifetime = lifetime(section, "lifetime_secs", &raw.lifetime_secs);
+    let hysteresis = section.number("hysteresis_db", &raw.hysteresis_db, 0..=40, 4_u8);
+    let weight = section.number("signal_weight_percent", &raw.signal_weight_percent, 1..=100, 25_u8);
+    let minimum = section.number("minimum_signal_dbm", &raw.minimum_signal_dbm, -150..=0, -95_i16);
+    let overlap = section.millis("overlap_ms", &raw.overlap_ms, 0..=60_000, 1_000);
+    let repeats = match &raw.report_repeats_ms {
+        None => Some(REPORT_REPEATS_MS.map(Duration::from_millis).to_vec()),
+        Some(repeats) if repeats.len() > MAX_REPEATS => {
+            let what = format!("{} repeats are too many", repeats.len());
+            let fault = Fault::new(what, format!("give at most {MAX_REPEATS}"));
+            section.fault("report_repeats_ms", repeats[MAX_REPEATS].span(), fault)
+        }
+        Some(repeats) => section.list("report_repeats_ms", repeats, |&repeat| {
+            in_range::<u64>(repeat, 1..=10_000).map(Duration::from_millis)
+        }),
+    };
+    Some(MobileTerminalConfig {
+        home_address,
+        home_prefix: home_prefix?,
+        home_agent: home_agent?,
+        home_agent_association: home_agent_association?,
+        mma_association: mma_association?,
+        eui64: eui64?,
+        group_layout: group_layout?,
+        radios: radios?,
+        tun: tun?,
+        uplink: uplink?,
+        direct_correspondents: direct?,
+        gre: flag(&raw.gre, true),
+        lifetime: lifetime?,
+        hysteresis_db: hysteresis?,
+        signal_weight_percent: weight?,
+        minimum_signal_dbm: minimum?,
+        overlap: overlap?,
+        report_repeats: repeats?,
+    })
+}
+
+fn shared_key(
+    section: &Section<'_, '_>,
+    key: &str,
+    field: &Field<RawAssociation>,
+    directory: &Path,
+) -> Option<SecurityAssociationConfig> {
+    let Some(table) = field else {
+        let remedy = format!("add [{}] with spi and key_file", section.child(key));
+        return section.missing(key, &remedy);
+    };
+    let raw = table.get_ref();
+    let fields = AssociationFields {
+        spi: &raw.spi,
+        algorithm: &raw.algorithm,
+        key: &raw.key,
+        key_file: &raw.key_file,
+        replay: &raw.replay,
+    };
+    association(&section.inner(key, table.span()), &fields, directory)
+}
+
+fn tun_port(section: &Section<'_, '_>, field: &Field<String>, ports: &[PortConfig]) -> Option<stack::machine::PortId> {
+    let port = port_by_name(section, "tun", field, ports)?;
+    match port.attachment {
+        Attachment::Tun { .. } => Some(port.id),
+        _ => {
+            let what = format!("the port \"{}\" is of kind \"{}\"", port.name, port.attachment.kind());
+            section.fault("tun", span_of(section, field), Fault::new(what, "name a port of kind \"tun\""))
+        }
+    }
+}
+
+fn radios(
+    section: &Section<'_, '_>,
+    raw: &RawMobileTerminal,
+    ports: &[PortConfig],
+    directory: &Path,
+) -> Option<Vec<RadioConfig>> {
+    if raw.radio.is_empty() {
+        return section.missing("radio", "name the radio ports as [[mobile_terminal.radio]] with port = \"…\"");
+    }
+    if let Some(table) = raw.radio.get(MAX_RADIOS) {
+        let what = format!("{} radios are too many", raw.radio.len());
+        return section.fault("radio", table.span(), Fault::new(what, format!("give at most {MAX_RADIOS}")));
+    }
+    let mut named = BTreeSet::new();
+    section.tables("radio", &raw.radio, |section, raw: &RawRadio| {
+        let port = port_by_name(section, "port", &raw.port, ports)?;
+        if let Attachment::Tun { .. } = port.attachment {
+            let what = format!("the port \"{}\" is a TUN device", port.name);
+            return section.fault("port", span_of(section, &raw.port), Fault::new(what, "name an Ethernet port"));
+        }
+        if !named.insert(port.id) {
+            let fault = Fault::new("this port has a table above", "write one table a radio");
+            return section.fault("port", span_of(section, &raw.port), fault);
+        }
+        let initial = section.optional("signal_dbm", &raw.signal_dbm, |&dbm| in_range::<i16>(dbm, -150..=0));
+        Some(RadioConfig {
+            port: port.id,
+            signal_file: raw.signal_file.as_ref().map(|file| directory.join(file.get_ref())),
+            initial_signal_dbm: initial?,
+        })
+    })
+}

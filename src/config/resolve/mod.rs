@@ -1,0 +1,222 @@
+//! From the raw text form to [`NodeConfig`]: every bound and every cross-reference is checked here, once.
+
+mod association;
+mod mobility;
+mod ports;
+mod routing;
+pub(crate) mod section;
+
+use super::document::{Fault, Tables};
+use super::raw::{Field, RawNode, RawNodeFile};
+use super::resolved::{NodeConfig, PollMode, PortConfig, WorkerConfig};
+use core::net::Ipv6Addr;
+use section::{Section, in_range, name, routable, span_of, word};
+use stack::addr::GroupLayout;
+use std::path::Path;
+use toml::Spanned;
+
+/// Where a node's tables stand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// In a file of their own: ports are attached to interfaces.
+    NodeFile,
+    /// In a lab file: ports are attached to links.
+    LabFile,
+}
+
+/// What the readers of a node's tables share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'c> {
+    /// Relative paths of key files start here.
+    pub(crate) directory: &'c Path,
+    /// Where the tables stand.
+    pub(crate) place: Place,
+}
+
+/// Takes a node's tables out of a document; refuses the others.
+pub(crate) fn raw_node_file(mut tables: Tables<'_, '_>) -> RawNodeFile {
+    let raw = RawNodeFile {
+        node: tables.one("node"),
+        port: tables.many("port"),
+        route: tables.many("route"),
+        admin: tables.one("admin"),
+        router: tables.one("router"),
+        access_router: tables.one("access_router"),
+        mma: tables.one("mma"),
+        home_agent: tables.one("home_agent"),
+        mobile_terminal: tables.one("mobile_terminal"),
+        correspondent_node: tables.one("correspondent_node"),
+    };
+    tables.refuse_rest();
+    raw
+}
+
+/// Judges a node's tables. `None` where something is wrong, which is then noted in the root's source.
+pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'_>) -> Option<NodeConfig> {
+    let correspondent = raw.correspondent_node.as_ref().map(|table| {
+        let what = "the role correspondent-node is not in this version";
+        let remedy = "remove the table: an unmodified IPv6 host takes part as correspondent through the home agent";
+        root.fault::<()>("correspondent_node", table.span(), Fault::new(what, remedy))
+    });
+
+    let general = general(root, &raw.node);
+    let advertised: Vec<&str> = access_port_names(raw);
+    let ports = ports::ports(root, &raw.port, &advertised, context.place);
+    // Roles refer to ports: without them every reference would be reported as wrong.
+    let (Some(ports), true) = (ports, correspondent.is_none()) else { return None };
+    let (node_name, worker, seed, frames, loopback) = match general {
+        Some(general) => general,
+        None => return None,
+    };
+    ports::addresses_are_unique(root, raw, &ports, &loopback)?;
+
+    let routes = ports::routes(root, &raw.route, &ports);
+    let admin_socket = match &raw.admin {
+        Some(table) => {
+            let section = root.inner("admin", table.span());
+            let remedy = "give the path of a Unix socket as socket = \"/run/drover/NAME.sock\"";
+            section.required("socket", &table.get_ref().socket, remedy, |text| socket_path(text)).map(Some)
+        }
+        None => Some(None),
+    };
+
+    let mma = optional(root, "mma", &raw.mma, |section, raw| {
+        mobility::mma(section, raw, &ports, &loopback, context.directory)
+    });
+    let mobility_range = mma.as_ref().and_then(|mma| mma.as_ref()).map(|mma| mma.group_layout.range());
+    let mobility_range = mobility_range.unwrap_or_else(|| default_group_layout().range());
+    let router = optional(root, "router", &raw.router, |section, raw| {
+        routing::router(section, raw, &ports, &advertised, mobility_range)
+    });
+    let immediate_leave =
+        router.as_ref().and_then(|router| router.as_ref()).map_or(mobility_range, |router| router.mobility_range);
+    let access_router = optional(root, "access_router", &raw.access_router, |section, raw| {
+        routing::access_router(section, raw, &ports, immediate_leave)
+    });
+    let home_agent = optional(root, "home_agent", &raw.home_agent, |section, raw| {
+        mobility::home_agent(section, raw, &ports, context.directory)
+    });
+    let mobile_terminal = optional(root, "mobile_terminal", &raw.mobile_terminal, |section, raw| {
+        mobility::mobile_terminal(section, raw, &ports, context.directory)
+    });
+
+    roles_fit(root, raw);
+    let config = NodeConfig {
+        name: node_name,
+        worker,
+        seed,
+        frames,
+        ports,
+        routes: routes?,
+        loopback,
+        admin_socket: admin_socket?,
+        router: router?,
+        access_router: access_router?,
+        mma: mma?,
+        home_agent: home_agent?,
+        mobile_terminal: mobile_terminal?,
+    };
+    root.source.is_clean().then_some(config)
+}
+
+/// The layout of groups where a file says nothing: source-specific, site-local scope (patent fig. 3).
+pub(crate) const fn default_group_layout() -> GroupLayout {
+    GroupLayout::Ssm { scope: stack::addr::Scope::SITE_LOCAL }
+}
+
+type General = (String, WorkerConfig, Option<u64>, u32, Vec<Ipv6Addr>);
+
+/// `[node]`
+fn general(root: &Section<'_, '_>, raw: &Field<RawNode>) -> Option<General> {
+    let Some(table) = raw else {
+        return root.missing("node", "begin the file with [node] and name = \"…\" in it");
+    };
+    let section = root.inner("node", table.span());
+    let raw = table.get_ref();
+    let node_name = section.required("name", &raw.name, "give the node a name as name = \"core\"", |text| name(text));
+    let cpu = section.optional("cpu", &raw.cpu, |&cpu| in_range::<usize>(cpu, 0..=MAX_CPU));
+    let poll = section.or("poll", &raw.poll, PollMode::default(), |text| {
+        word(text, &[("adaptive", PollMode::Adaptive), ("busy", PollMode::Busy)])
+    });
+    let seed = section.optional("seed", &raw.seed, |&seed| in_range::<u64>(seed, 0..=i64::MAX));
+    let frames = section.number("frames", &raw.frames, MIN_FRAMES..=MAX_FRAMES, DEFAULT_FRAMES);
+    let loopback = section.list("loopback", &raw.loopback, |text| routable(text));
+    Some((node_name?, WorkerConfig { cpu: cpu?, poll: poll? }, seed?, frames?, loopback?))
+}
+
+/// Highest core number.
+const MAX_CPU: i64 = 1023;
+/// Frames in a pool: 1 MiB at the least, 4 GiB at the most.
+const MIN_FRAMES: i64 = 256;
+const MAX_FRAMES: i64 = 1 << 20;
+const DEFAULT_FRAMES: u32 = 8192;
+
+/// Checks which roles stand together.
+fn roles_fit(root: &Section<'_, '_>, raw: &RawNodeFile) {
+    for (key, span) in
+        [("mma", raw.mma.as_ref().map(Spanned::span)), ("access_router", raw.access_router.as_ref().map(Spanned::span))]
+    {
+        if let (Some(span), None) = (span, &raw.router) {
+            let what = "this role sends and hears multicast and needs PIM";
+            root.fault::<()>(key, span, Fault::new(what, "add a table [router], which may be empty"));
+        }
+    }
+    if let Some(terminal) = &raw.mobile_terminal {
+        let others = raw.router.is_some() || raw.mma.is_some() || raw.home_agent.is_some();
+        if others || raw.access_router.is_some() {
+            let what = "a terminal does not forward for others";
+            let remedy = "give the terminal a file of its own";
+            root.fault::<()>("mobile_terminal", terminal.span(), Fault::new(what, remedy));
+        }
+    }
+}
+
+fn access_port_names(raw: &RawNodeFile) -> Vec<&str> {
+    let table = raw.access_router.as_ref().map(Spanned::get_ref);
+    let ports = table.into_iter().flat_map(|table| table.port.iter());
+    ports.filter_map(|port| port.get_ref().name.as_ref().map(|name| name.get_ref().as_str())).collect()
+}
+
+fn optional<T, U>(
+    root: &Section<'_, '_>,
+    key: &str,
+    field: &Field<T>,
+    read: impl FnOnce(&Section<'_, '_>, &T) -> Option<U>,
+) -> Option<Option<U>> {
+    match field {
+        Some(table) => read(&root.inner(key, table.span()), table.get_ref()).map(Some),
+        None => Some(None),
+    }
+}
+
+fn socket_path(text: &str) -> Result<std::path::PathBuf, Fault> {
+    if (1..=MAX_SOCKET_PATH).contains(&text.len()) {
+        Ok(text.into())
+    } else {
+        let what = format!("a path of {} octets is no socket", text.len());
+        Err(Fault::new(what, format!("give 1 to {MAX_SOCKET_PATH}")))
+    }
+}
+
+/// Octets of a Unix socket's path (`sun_path` less the end mark).
+const MAX_SOCKET_PATH: usize = 107;
+
+/// Looks a port up by the name in `field`.
+fn port_by_name<'p>(
+    section: &Section<'_, '_>,
+    key: &str,
+    field: &Field<String>,
+    ports: &'p [PortConfig],
+) -> Option<&'p PortConfig> {
+    let known = || ports.iter().map(|port| port.name.as_str()).collect::<Vec<_>>().join(", ");
+    let Some(value) = field else {
+        return section.missing(key, &format!("name one of the ports: {}", known()));
+    };
+    match ports.iter().find(|port| port.name == *value.get_ref()) {
+        Some(port) => Some(port),
+        None => {
+            let what = format!("there is no port \"{}\"", value.get_ref());
+            section.fault(key, span_of(section, field), Fault::new(what, format!("name one of the ports: {}", known())))
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! `[router]`, `[access_router]` and router advertisements.
+
+use super::super::document::Fault;
+use super::super::raw::{
+    Field, RawAccessRouter, RawAdvertisedPrefix, RawAdvertisement, RawMap, RawMld, RawPimPort, RawRouter,
+};
+use super::super::resolved::{
+    AccessPort, AccessRouterConfig, AdvertisedHomeAgent, AdvertisedMap, AdvertisedPrefix, Attachment, MldConfig,
+    PimPort, PortConfig, RouterAdvertisementConfig, RouterConfig,
+};
+use super::port_by_name;
+use super::ports::{MAX_MTU, MIN_MTU};
+use super::section::{Section, flag, in_range, multicast_prefix, routable, span_of, unicast_prefix};
+use core::net::Ipv6Addr;
+use core::time::Duration;
+use stack::addr::Prefix;
+use stack::machine::PortId;
+use std::collections::BTreeSet;
+use toml::Spanned;
+
+/// Entries of the multicast table where a file says nothing, and at the most.
+const DEFAULT_ENTRIES: usize = 65_536;
+const MAX_ENTRIES: i64 = 4_194_304;
+
+/// Reads `[router]`. Every Ethernet port that is no site border takes part; `[[router.port]]` changes single ones.
+pub(super) fn router(
+    section: &Section<'_, '_>,
+    raw: &RawRouter,
+    ports: &[PortConfig],
+    advertised: &[&str],
+    mobility_range: Prefix,
+) -> Option<RouterConfig> {
+    let ssm_ranges = match &raw.ssm_ranges {
+        Some(ranges) => section.list("ssm_ranges", ranges, |text| multicast_prefix(text)),
+        None => Some(ssm_ranges()),
+    };
+    let mobility_range =
+        section.or("mobility_range", &raw.mobility_range, mobility_range, |text| multicast_prefix(text));
+    let period = section.secs("join_prune_period_secs", &raw.join_prune_period_secs, 1..=18_000, 60);
+    let max_entries = section.number("max_entries", &raw.max_entries, 1..=MAX_ENTRIES, DEFAULT_ENTRIES);
+    let mut named = BTreeSet::new();
+    let changed = section.tables("port", &raw.port, |section, raw| {
+        let port = port_by_name(section, "name", &raw.name, ports)?;
+        once(section, "name", &raw.name, &mut named, port.id)?;
+        if port.site_border || is_tun(port) {
+            let what = format!("no PIM is spoken on the port \"{}\": it is a site border or a TUN device", port.name);
+            return section.fault("name", span_of(section, &raw.name), Fault::new(what, "remove this table"));
+        }
+        pim_port(section, raw, port.id, advertised.contains(&port.name.as_str()))
+    });
+    let changed = changed?;
+    let taking_part = ports.iter().filter(|port| !port.site_border && !is_tun(port));
+    let nothing = RawPimPort::default();
+    let ports = taking_part
+        .map(|port| match changed.iter().find(|changed| changed.port == port.id) {
+            Some(changed) => Some(*changed),
+            None => pim_port(section, &nothing, port.id, advertised.contains(&port.name.as_str())),
+        })
+        .collect::<Option<Vec<_>>>();
+    Some(RouterConfig {
+        ssm_ranges: ssm_ranges?,
+        mobility_range: mobility_range?,
+        join_prune_period: period?,
+        max_entries: max_entries?,
+        ports: ports?,
+    })
+}
+
+fn pim_port(section: &Section<'_, '_>, raw: &RawPimPort, port: PortId, terminals: bool) -> Option<PimPort> {
+    let dr_priority = section.number::<u32>("dr_priority", &raw.dr_priority, 0..=i64::from(u32::MAX), 1);
+    let hello_period = section.secs("hello_period_secs", &raw.hello_period_secs, 1..=18_000, 30);
+    let propagation = section.millis("propagation_delay_ms", &raw.propagation_delay_ms, 0..=32_767, 500);
+    let override_interval = section.millis("override_interval_ms", &raw.override_interval_ms, 0..=65_535, 2_500);
+    Some(PimPort {
+        port,
+        passive: flag(&raw.passive, terminals),
+        dr_priority: dr_priority?,
+        hello_period: hello_period?,
+        hello_at_once: flag(&raw.hello_at_once, false),
+        propagation_delay: propagation?,
+        override_interval: override_interval?,
+    })
+}
+
+/// `ff3x::/32` for every scope (RFC 4607 §1).
+fn ssm_ranges() -> Vec<Prefix> {
+    let range = |scope: u16| Prefix::new(Ipv6Addr::new(0xff30 | scope, 0, 0, 0, 0, 0, 0, 0), 32);
+    (0..16).filter_map(range).collect()
+}
+
+fn is_tun(port: &PortConfig) -> bool {
+    matches!(port.attachment, Attachment::Tun { .. })
+}
+
+fn once(
+    section: &Section<'_, '_>,
+    key: &str,
+    field: &Field<String>,
+    named: &mut BTreeSet<PortId>,
+    port: PortId,
+) -> Option<()> {
+    if named.insert(port) {
+        return Some(());
+    }
+    let fault = Fault::new("this port has a table above", "write one table a port");
+    section.fault(key, span_of(section, field), fault)
+}
+
+/// Reads `[access_router]`.
+pub(super) fn access_router(
+    section: &Section<'_, '_>,
+    raw: &RawAccessRouter,
+    ports: &[PortConfig],
+    immediate_leave: Prefix,
+) -> Option<AccessRouterConfig> {
+    if raw.port.is_empty() {
+        let remedy = "name the terminals' links as [[access_router.port]] with name = \"…\"";
+        return section.missing("port", remedy);
+    }
+    let mut named = BTreeSet::new();
+    let ports = section.tables("port", &raw.port, |section, raw| {
+        let port = port_by_name(section, "name", &raw.name, ports)?;
+        once(section, "name", &raw.name, &mut named, port.id)?;
+        if is_tun(port) {
+            let what = format!("the port \"{}\" is a TUN device, not a link of terminals", port.name);
+            return section.fault("name", span_of(section, &raw.name), Fault::new(what, "name an Ethernet port"));
+        }
+        let defaults = AdvertisementDefaults { fast_solicited: true, home_agent: false };
+        let advertisement = advertisement(section, &raw.ra, port, defaults);
+        let mld = mld(section, &raw.mld, immediate_leave);
+        Some(AccessPort { port: port.id, advertisement: advertisement?, mld: mld? })
+    })?;
+    Some(AccessRouterConfig { ports })
+}
+
+/// What an advertisement holds where the file says nothing.
+#[derive(Clone, Copy)]
+pub(super) struct AdvertisementDefaults {
+    /// Answer solicitations at once and to the sender alone.
+    pub(super) fast_solicited: bool,
+    /// Carry the Home Agent Information option, the H bit, the interval option and whole addresses in prefixes.
+    pub(super) home_agent: bool,
+}
+
+/// MinRtrAdvInterval at the least (RFC 6275 §7.5) and at the most (RFC 4861 §6.2.1).
+const MIN_INTERVAL_MS: i64 = 30;
+const MAX_INTERVAL_MS: i64 = 1_800_000;
+/// AdvDefaultLifetime at the most (RFC 4861 §6.2.1).
+const MAX_ROUTER_LIFETIME_SECS: i64 = 9_000;
+/// Defaults of RFC 4861 §6.2.1.
+const VALID_LIFETIME_SECS: u64 = 2_592_000;
+const PREFERRED_LIFETIME_SECS: u64 = 604_800;
+/// Entries of an advertisement: they have to fit into 1,280 octets together.
+const MAX_ADVERTISED: usize = 16;
+
+pub(super) fn advertisement(
+    section: &Section<'_, '_>,
+    field: &Field<RawAdvertisement>,
+    port: &PortConfig,
+    defaults: AdvertisementDefaults,
+) -> Option<RouterAdvertisementConfig> {
+    let nothing = RawAdvertisement::default();
+    let raw = field.as_ref().map_or(&nothing, Spanned::get_ref);
+    let section = &section.inner("ra", span_of(section, field));
+
+    let max_interval = section.millis("max_interval_ms", &raw.max_interval_ms, 70..=MAX_INTERVAL_MS, 600_000);
+    // RFC 4861 §6.2.1: a third of the maximum by default, three quarters of it at the most.
+    let third = max_interval.map_or(MIN_INTERVAL_MS as u64, |max| (max.as_millis() as u64 / 3).max(30));
+    let highest = max_interval.map_or(MAX_INTERVAL_MS, |max| max.as_millis() as i64 * 3 / 4);
+    let min_interval = section.millis("min_interval_ms", &raw.min_interval_ms, MIN_INTERVAL_MS..=highest, third);
+    let lifetime = max_interval.map_or(1_800, |max| (3 * max.as_secs()).clamp(3, MAX_ROUTER_LIFETIME_SECS as u64));
+    let lifetime =
+        section.secs("router_lifetime_secs", &raw.router_lifetime_secs, 0..=MAX_ROUTER_LIFETIME_SECS, lifetime);
+    if let (Some(lifetime), Some(max)) = (lifetime, max_interval)
+        && !lifetime.is_zero()
+        && lifetime < max
+    {
+        let what = format!("{} s is shorter than max_interval_ms", lifetime.as_secs());
+        let remedy = format!("give 0 or {} to {MAX_ROUTER_LIFETIME_SECS}", max.as_millis().div_ceil(1000));
+        section.fault::<()>(
+            "router_lifetime_secs",
+            span_of(section, &raw.router_lifetime_secs),
+            Fault::new(what, remedy),
+        );
+    }
+    let hop_limit = section.number("hop_limit", &raw.hop_limit, 0..=255, 64);
+    let link_mtu = section.optional("link_mtu", &raw.link_mtu, |&mtu| {
+        in_range::<u16>(mtu, MIN_MTU..=i64::from(port.mtu.unwrap_or(MAX_MTU as u16)))
+    });
+    let reachable = section.millis("reachable_time_ms", &raw.reachable_time_ms, 0..=3_600_000, 0);
+    let retransmit = section.millis("retransmit_timer_ms", &raw.retransmit_timer_ms, 0..=i64::from(u32::MAX), 0);
+
+    let prefixes = match &raw.prefix {
+        Some(prefixes) => {
+            limited(section, "prefix", prefixes)?;
+            section.tables("prefix", prefixes, |section, raw| advertised_prefix(section, raw, port, defaults))
+        }
+        None => Some(port.addresses.iter().filter_map(|address| own_prefix(address.prefix, port, defaults)).collect()),
+    };
+    limited(section, "map", &raw.map)?;
+    let maps = section.tables("map", &raw.map, advertised_map);
+    let preference = section.number("home_agent_preference", &raw.home_agent_preference, -32_768..=32_767, 0_i16);
+    let agent_lifetime = lifetime.map_or(1, |lifetime| lifetime.as_secs()).max(1);
+    let agent_lifetime =
+        section.secs("home_agent_lifetime_secs", &raw.home_agent_lifetime_secs, 1..=65_535, agent_lifetime);
+    if !defaults.home_agent {
+        for (key, field) in [
+            ("home_agent_preference", &raw.home_agent_preference),
+            ("home_agent_lifetime_secs", &raw.home_agent_lifetime_secs),
+        ] {
+            if let Some(value) = field {
+                let what = "only a home agent's advertisements say this";
+                section.fault::<()>(key, value.span(), Fault::new(what, "move the key to [home_agent.ra]"));
+            }
+        }
+    }
+    Some(RouterAdvertisementConfig {
+        min_interval: min_interval?,
+        max_interval: max_interval?,
+        fast_solicited: flag(&raw.fast_solicited, defaults.fast_solicited),
+        router_lifetime: lifetime?,
+        hop_limit: hop_limit?,
+        link_mtu: link_mtu?,
+        reachable_time: reachable?,
+        retransmit_timer: retransmit?,
+        interval_option: flag(&raw.interval_option, true),
+        prefixes: prefixes?,
+        maps: maps?,
+        home_agent: match (defaults.home_agent, preference?, agent_lifetime?) {
+            (true, preference, lifetime) => Some(AdvertisedHomeAgent { preference, lifetime }),
+            (false, ..) => None,
+        },
+    })
+}
+
+fn limited<T>(section: &Section<'_, '_>, key: &str, tables: &[Spanned<T>]) -> Option<()> {
+    match tables.get(MAX_ADVERTISED) {
+        None => Some(()),
+        Some(table) => {
+            let what = format!("{} entries do not fit into one advertisement", tables.len());
+            section.fault(key, table.span(), Fault::new(what, format!("give at most {MAX_ADVERTISED}")))
+        }
+    }
+}
+
+/// A prefix of the port itself with the defaults of RFC 4861; one that is not 64 bits long cannot form addresses.
+fn own_prefix(prefix: Prefix, port: &PortConfig, defaults: AdvertisementDefaults) -> Option<AdvertisedPrefix> {
+    let own = port.addresses.iter().find(|address| address.prefix == prefix)?;
+    Some(AdvertisedPrefix {
+        prefix,
+        on_link: true,
+        autonomous: prefix.length() == 64,
+        router_address: defaults.home_agent.then_some(own.address),
+        valid_lifetime: Duration::from_secs(VALID_LIFETIME_SECS),
+        preferred_lifetime: Duration::from_secs(PREFERRED_LIFETIME_SECS),
+    })
+}
+
+fn advertised_prefix(
+    section: &Section<'_, '_>,
+    raw: &RawAdvertisedPrefix,
+    port: &PortConfig,
+    defaults: AdvertisementDefaults,
+) -> Option<AdvertisedPrefix> {
+    let remedy = "give the prefix as prefix = \"2001:db8:a::/64\"";
+    let prefix = section.required("prefix", &raw.prefix, remedy, |text| unicast_prefix(text));
+    let longest = i64::from(u32::MAX);
+    let valid = section.secs("valid_lifetime_secs", &raw.valid_lifetime_secs, 0..=longest, VALID_LIFETIME_SECS);
+    let preferred_default = valid.map_or(PREFERRED_LIFETIME_SECS, |valid| valid.as_secs().min(PREFERRED_LIFETIME_SECS));
+    let highest = valid.map_or(longest, |valid| valid.as_secs() as i64);
+    let preferred =
+        section.secs("preferred_lifetime_secs", &raw.preferred_lifetime_secs, 0..=highest, preferred_default);
+    let prefix = prefix?;
+    let autonomous = flag(&raw.autonomous, prefix.length() == 64);
+    if autonomous && prefix.length() != 64 {
+        let what = format!("terminals cannot make an address from a prefix of {} bits", prefix.length());
+        let remedy = "give a prefix of 64 bits, or autonomous = false";
+        return section.fault("autonomous", span_of(section, &raw.autonomous), Fault::new(what, remedy));
+    }
+    let router_address = if flag(&raw.router_address, defaults.home_agent) {
+        match port.addresses.iter().find(|address| address.prefix == prefix) {
+            Some(own) => Some(own.address),
+            None => {
+                let what = format!("the port \"{}\" has no address in {prefix}", port.name);
+                let remedy = "give the port one, or router_address = false";
+                return section.fault(
+                    "router_address",
+                    span_of(section, &raw.router_address),
+                    Fault::new(what, remedy),
+                );
+            }
+        }
+    } else {
+        None
+    };
+    Some(AdvertisedPrefix {
+        prefix,
+        on_link: flag(&raw.on_link, true),
+        autonomous,
+        router_address,
+        valid_lifetime: valid?,
+        preferred_lifetime: preferred?,
+    })
+}
+
+fn advertised_map(section: &Section<'_, '_>, raw: &RawMap) -> Option<AdvertisedMap> {
+    let remedy = "give the mobility agent's address as address = \"2001:db8:1::1\"";
+    let address = section.required("address", &raw.address, remedy, |text| routable(text));
+    let distance = section.number("distance", &raw.distance, 1..=15, 1);
+    let preference = section.number("preference", &raw.preference, 0..=15, 15);
+    let lifetime = section.secs("lifetime_secs", &raw.lifetime_secs, 0..=i64::from(u32::MAX), 86_400);
+    Some(AdvertisedMap { address: address?, distance: distance?, preference: preference?, lifetime: lifetime? })
+}
+
+fn mld(section: &Section<'_, '_>, field: &Field<RawMld>, immediate_leave: Prefix) -> Option<MldConfig> {
+    let nothing = RawMld::default();
+    let raw = field.as_ref().map_or(&nothing, Spanned::get_ref);
+    let section = &section.inner("mld", span_of(section, field));
+    let robustness = section.number("robustness", &raw.robustness, 1..=7, 2);
+    // QQIC reaches 31,744 s (RFC 3810 §5.1.9); the response code 8,387,584 ms, and it is shorter than the interval.
+    let interval = section.millis("query_interval_ms", &raw.query_interval_ms, 1_000..=31_744_000, 30_000);
+    let highest = interval.map_or(8_387_584, |interval| (interval.as_millis() as i64 - 1).min(8_387_584));
+    let response = section.millis(
+        "query_response_interval_ms",
+        &raw.query_response_interval_ms,
+        1..=highest,
+        10_000.min(highest as u64 / 2),
+    );
+    let last =
+        section.millis("last_listener_query_interval_ms", &raw.last_listener_query_interval_ms, 1..=8_387_584, 100);
+    let count = section.number("last_listener_query_count", &raw.last_listener_query_count, 1..=7, 1);
+    let immediate_leave = match &raw.immediate_leave {
+        Some(ranges) => section.list("immediate_leave", ranges, |text| multicast_prefix(text)),
+        None => Some(vec![immediate_leave]),
+    };
+    let max_groups = section.number("max_groups", &raw.max_groups, 1..=1_048_576, 4_096);
+    let max_sources = section.number("max_sources", &raw.max_sources, 1..=65_536, 64);
+    Some(MldConfig {
+        robustness: robustness?,
+        query_interval: interval?,
+        query_response_interval: response?,
+        last_listener_query_interval: last?,
+        last_listener_query_count: count?,
+        immediate_leave: immediate_leave?,
+        max_groups: max_groups?,
+        max_sources: max_sources?,
+    })
+}

@@ -1,0 +1,291 @@
+//! Protection against messages that are sent again: timestamps (RFC 4285 §6) or sequence numbers (RFC 6275 §9.5.1).
+//!
+//! For each home address the highest value that was accepted is kept, also after its binding is gone: a Binding Update
+//! of yesterday must not install again what was removed since. An update counts as accepted here once it is authentic
+//! and fresh, whatever else is found wrong with it.
+
+use core::net::Ipv6Addr;
+use stack::time::{Duration, Instant};
+use stack::wire::mobility::Status;
+use std::collections::BTreeMap;
+
+/// A time of day in NTP format: seconds since 1900 in the high 32 bits, fractions in the low ones.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct NtpTime(pub u64);
+
+impl NtpTime {
+    /// Seconds from 1900 to 1970.
+    const UNIX_EPOCH_SECS: u64 = 2_208_988_800;
+
+    /// The time of day that is `since_epoch` after 1970. Era 1 begins in 2036 with zero again.
+    pub const fn from_unix(since_epoch: Duration) -> Self {
+        let secs = since_epoch.as_secs().wrapping_add(Self::UNIX_EPOCH_SECS);
+        NtpTime(secs << 32 | ((since_epoch.subsec_nanos() as u64) << 32) / 1_000_000_000)
+    }
+
+    /// The time of day `by` later.
+    pub const fn later(self, by: Duration) -> Self {
+        let fraction = ((by.subsec_nanos() as u64) << 32) / 1_000_000_000;
+        NtpTime(self.0.wrapping_add(by.as_secs() << 32).wrapping_add(fraction))
+    }
+
+    /// How far apart two times of day are, whichever is later, across the turn of an era too.
+    pub const fn distance(self, other: NtpTime) -> Duration {
+        let forward = self.0.wrapping_sub(other.0);
+        let ticks = if forward > u64::MAX / 2 { forward.wrapping_neg() } else { forward };
+        Duration::new(ticks >> 32, (((ticks & 0xffff_ffff) * 1_000_000_000) >> 32) as u32)
+    }
+
+    /// Whether this is after `other`, across the turn of an era too.
+    const fn is_after(self, other: NtpTime) -> bool {
+        let forward = self.0.wrapping_sub(other.0);
+        forward != 0 && forward <= u64::MAX / 2
+    }
+}
+
+/// What the time of day was at one instant; from then on it runs with the instants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WallClock {
+    /// The instant.
+    pub at: Instant,
+    /// The time of day then.
+    pub reads: NtpTime,
+}
+
+impl WallClock {
+    /// The time of day at `now`.
+    pub fn read(&self, now: Instant) -> NtpTime {
+        if now >= self.at {
+            self.reads.later(now.since(self.at))
+        } else {
+            let back = self.at.since(now);
+            let fraction = (u64::from(back.subsec_nanos()) << 32) / 1_000_000_000;
+            NtpTime(self.reads.0.wrapping_sub(back.as_secs() << 32).wrapping_sub(fraction))
+        }
+    }
+}
+
+/// What makes a message fresh.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReplayPolicy {
+    /// A sequence number after the last one. A terminal that lost its own is told the last one and goes on from there.
+    Sequence,
+    /// A timestamp no further than `window` from this node's time of day and later than all before. The sequence
+    /// number is not looked at (RFC 4285 §8).
+    Timestamp {
+        /// RFC 4285 §5.1: 7 s by default, more than 3 s.
+        window: Duration,
+        /// This node's time of day.
+        clock: WallClock,
+    },
+}
+
+impl ReplayPolicy {
+    /// Default of the window (RFC 4285 §5.1).
+    pub const DEFAULT_WINDOW: Duration = Duration::from_secs(7);
+}
+
+/// The highest values that were accepted for a home address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplayFloor {
+    /// Sequence number of the last Binding Update.
+    pub sequence: u16,
+    /// Its timestamp, or the last one before it.
+    pub message_id: Option<u64>,
+}
+
+/// Why a message is not fresh.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The sequence number is not after the last one.
+    #[error("sequence number not after {last}")]
+    Sequence {
+        /// The last one, which the answer gives.
+        last: u16,
+    },
+    /// There is no timestamp.
+    #[error("no timestamp")]
+    MessageIdRequired,
+    /// The timestamp is too far from this node's time of day, or not after the last one.
+    #[error("timestamp not fresh")]
+    MessageIdMismatch {
+        /// The timestamp of the answer: the low half of the terminal's, the high half of this node's time of day.
+        answer: u64,
+    },
+    /// No room to remember one more home address.
+    #[error("no room for one more home address")]
+    TableFull,
+}
+
+impl ReplayError {
+    /// The status of the answer.
+    pub const fn status(&self) -> Status {
+        match self {
+            ReplayError::Sequence { .. } => Status::SEQUENCE_OUT_OF_WINDOW,
+            ReplayError::MessageIdRequired => Status::MESSAGE_ID_REQUIRED,
+            ReplayError::MessageIdMismatch { .. } => Status::ID_MISMATCH,
+            ReplayError::TableFull => Status::INSUFFICIENT_RESOURCES,
+        }
+    }
+}
+
+/// Remembers what was accepted.
+#[derive(Clone, Debug)]
+pub struct ReplayGuard {
+    policy: ReplayPolicy,
+    limit: usize,
+    floors: BTreeMap<Ipv6Addr, ReplayFloor>,
+}
+
+impl ReplayGuard {
+    /// Remembers up to `limit` home addresses, about 100 octets each.
+    pub fn new(policy: ReplayPolicy, limit: usize) -> Self {
+        ReplayGuard { policy, limit, floors: BTreeMap::new() }
+    }
+
+    /// Whether this Binding Update is fresh; if so it never is again.
+    ///
+    /// # Errors
+    /// See [`ReplayError`]; nothing has changed then.
+    pub fn admit(
+        &mut self,
+        now: Instant,
+        home_address: Ipv6Addr,
+        sequence: u16,
+        message_id: Option<u64>,
+    ) -> Result<(), ReplayError> {
+        let floor = self.floors.get(&home_address).copied();
+        match self.policy {
+            ReplayPolicy::Sequence => {
+                if let Some(ReplayFloor { sequence: last, .. }) = floor
+                    && !is_after(sequence, last)
+                {
+                    return Err(ReplayError::Sequence { last });
+                }
+            }
+            ReplayPolicy::Timestamp { window, clock } => {
+                let timestamp = NtpTime(message_id.ok_or(ReplayError::MessageIdRequired)?);
+                let here = clock.read(now);
+                let last = floor.and_then(|floor| floor.message_id);
+                if timestamp.distance(here) > window || last.is_some_and(|last| !timestamp.is_after(NtpTime(last))) {
+                    let answer = here.0 >> 32 << 32 | timestamp.0 & 0xffff_ffff;
+                    return Err(ReplayError::MessageIdMismatch { answer });
+                }
+                if floor.is_none() && self.floors.len() >= self.limit {
+                    // What is older than the window is refused for its age.
+                    self.floors
+                        .retain(|_, floor| floor.message_id.is_some_and(|last| NtpTime(last).distance(here) <= window));
+                }
+            }
+        }
+        if floor.is_none() && self.floors.len() >= self.limit {
+            return Err(ReplayError::TableFull);
+        }
+        let message_id = message_id.or(floor.and_then(|floor| floor.message_id));
+        self.floors.insert(home_address, ReplayFloor { sequence, message_id });
+        Ok(())
+    }
+
+    /// Sets this node's time of day, where timestamps are compared with it.
+    pub fn set_clock(&mut self, reading: WallClock) {
+        if let ReplayPolicy::Timestamp { clock, .. } = &mut self.policy {
+            *clock = reading;
+        }
+    }
+
+    /// What is remembered, to be written down and restored.
+    pub fn floors(&self) -> impl Iterator<Item = (Ipv6Addr, ReplayFloor)> + '_ {
+        self.floors.iter().map(|(&home_address, &floor)| (home_address, floor))
+    }
+
+    /// Remembers again what an earlier run wrote down. Entries beyond the limit are left out; returns how many.
+    pub fn restore(&mut self, floors: impl IntoIterator<Item = (Ipv6Addr, ReplayFloor)>) -> usize {
+        let mut left_out = 0;
+        for (home_address, floor) in floors {
+            if self.floors.len() < self.limit || self.floors.contains_key(&home_address) {
+                self.floors.insert(home_address, floor);
+            } else {
+                left_out += 1;
+            }
+        }
+        left_out
+    }
+}
+
+/// RFC 6275 §9.5.1: `last` and the 32,768 numbers before it are not after it.
+fn is_after(sequence: u16, last: u16) -> bool {
+    (1..0x8000).contains(&sequence.wrapping_sub(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x10);
+    const OTHER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x11);
+
+    #[test]
+    fn sequence_window_of_rfc_6275() {
+        // The example of §9.5.1: the last was 15.
+        for (sequence, after) in [(0, false), (15, false), (16, true), (32_782, true), (32_783, false), (65_535, false)]
+        {
+            assert_eq!(is_after(sequence, 15), after, "{sequence}");
+        }
+        assert!(is_after(0, 65_535));
+    }
+
+    #[test]
+    fn sequence_policy_remembers() {
+        let mut guard = ReplayGuard::new(ReplayPolicy::Sequence, 1);
+        let now = Instant::ORIGIN;
+        assert_eq!(guard.admit(now, HOME, 65_535, None), Ok(()));
+        assert_eq!(guard.admit(now, HOME, 65_535, None), Err(ReplayError::Sequence { last: 65_535 }));
+        assert_eq!(guard.admit(now, HOME, 0, None), Ok(()));
+        assert_eq!(guard.admit(now, OTHER, 0, None), Err(ReplayError::TableFull));
+        let floors: Vec<_> = guard.floors().collect();
+        let mut restored = ReplayGuard::new(ReplayPolicy::Sequence, 1);
+        assert_eq!(restored.restore(floors), 0);
+        assert_eq!(restored.admit(now, HOME, 0, None), Err(ReplayError::Sequence { last: 0 }));
+        assert_eq!(restored.restore([(OTHER, ReplayFloor { sequence: 1, message_id: None })]), 1);
+    }
+
+    #[test]
+    fn timestamp_policy_of_rfc_4285() {
+        let clock = WallClock { at: Instant::from_secs(100), reads: NtpTime(0xfedc_ba98 << 32) };
+        let policy = ReplayPolicy::Timestamp { window: ReplayPolicy::DEFAULT_WINDOW, clock };
+        let mut guard = ReplayGuard::new(policy, 1);
+        let now = Instant::from_secs(110);
+        let here = clock.read(now);
+        assert_eq!(here.0 >> 32, 0xfedc_ba98 + 10);
+        assert_eq!(clock.read(Instant::from_secs(90)).0 >> 32, 0xfedc_ba98 - 10);
+        assert_eq!(guard.admit(now, HOME, 1, None), Err(ReplayError::MessageIdRequired));
+        let late = here.0 - (8 << 32) + 5;
+        let answer = here.0 >> 32 << 32 | late & 0xffff_ffff;
+        assert_eq!(guard.admit(now, HOME, 1, Some(late)), Err(ReplayError::MessageIdMismatch { answer }));
+        let early = here.0 + (8 << 32);
+        assert!(guard.admit(now, HOME, 1, Some(early)).is_err());
+        // The sequence number does not matter; the timestamp must grow.
+        assert_eq!(guard.admit(now, HOME, 1, Some(here.0)), Ok(()));
+        assert!(guard.admit(now, HOME, 2, Some(here.0)).is_err());
+        assert_eq!(guard.admit(now, HOME, 1, Some(here.0 + 1)), Ok(()));
+        // One home address fits; another does once the first can be refused for its age.
+        assert_eq!(guard.admit(now, OTHER, 1, Some(here.0)), Err(ReplayError::TableFull));
+        let later = Instant::from_secs(120);
+        assert_eq!(guard.admit(later, OTHER, 1, Some(clock.read(later).0)), Ok(()));
+        guard.set_clock(WallClock { at: later, reads: NtpTime(0) });
+        assert!(guard.admit(later, HOME, 9, Some(8 << 32)).is_err());
+        assert_eq!(guard.admit(later, HOME, 9, Some(1)), Ok(()));
+    }
+
+    #[test]
+    fn times_of_day() {
+        assert_eq!(NtpTime::from_unix(Duration::ZERO).0 >> 32, 2_208_988_800);
+        assert_eq!(NtpTime::from_unix(Duration::from_millis(500)).0 & 0xffff_ffff, 1 << 31);
+        // 7 February 2036, 06:28:16 UTC: era 1 begins.
+        let turn = Duration::from_secs((1 << 32) - 2_208_988_800);
+        let (before, after) = (NtpTime::from_unix(turn - Duration::from_secs(1)), NtpTime::from_unix(turn));
+        assert_eq!(after.0, 0);
+        assert_eq!(before.distance(after), Duration::from_secs(1));
+        assert!(after.is_after(before) && !before.is_after(after));
+    }
+}

@@ -10,5 +10,6 @@ pub mod ext;
 pub mod ipv6;
 pub mod mld;
 pub mod mobility;
+pub mod nd;
 
 pub use error::{WireError, WireErrorKind};

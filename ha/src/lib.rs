@@ -1,1 +1,5 @@
 //! The Mobile IPv6 roles (RFC 6275): home agent and mobile terminal.
+#![forbid(unsafe_code)]
+
+pub mod binding;
+pub mod mobile;

@@ -1,0 +1,4 @@
+//! The mobile terminal.
+
+pub mod movement;
+pub mod router_choice;

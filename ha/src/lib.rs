@@ -2,4 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod binding;
+mod counters;
+pub mod home_agent;
 pub mod mobile;
+mod rate_limit;
+mod reception;

@@ -1,3 +1,5 @@
 //! Bindings, as the home agent keeps them, and the rules that they come in by.
 
-pub mod sequence;
+mod cache;
+
+pub use cache::{Binding, BindingCache, BindingStatus};

@@ -1,0 +1,370 @@
+//! The home agent (RFC 6275 §10): keeps the primary care-of address of terminals away from home, and has their packets
+//! intercepted on the home link and tunnelled there.
+//!
+//! A Binding Update comes in by [`Machine::handle_packet`]. What it changes goes out in this order: the table entry, the
+//! request to neighbour discovery ([`Event::ProxyStart`], [`Event::ProxyStop`]), the acknowledgement. A home address that
+//! has no binding yet is first looked for on its link ([`Event::DadWanted`]), unless [`HomeDad`] says otherwise; the
+//! result comes back as [`Command::DadResult`].
+//!
+//! Messages are authenticated by RFC 4285 before anything else about them is believed or answered. Tunnelling itself,
+//! both ways, is the data plane's.
+//!
+//! Left out: the K bit and IPsec, the L bit, dynamic home agent address discovery, prefix discovery.
+
+mod config;
+mod counters;
+mod registration;
+
+pub use config::{Config, HomeDad, HomeLink, MAX_DELETE_BCE_TIMEOUT};
+pub use counters::Counters;
+
+use crate::binding::{Binding, BindingCache, BindingStatus};
+use crate::rate_limit::RateLimit;
+use crate::reception::{self, Received, Refusal};
+use core::net::Ipv6Addr;
+use mma::auth::{ReplayFloor, ReplayGuard, WallClock};
+use registration::Request;
+use stack::machine::{Machine, Output, Outputs, PortId, RxMeta, Via};
+use stack::tables::{HomeBinding, TableUpdate};
+use stack::time::{Duration, Instant, Timers};
+use stack::wire::build::PacketBuilder;
+use stack::wire::ipv6::protocol;
+use stack::wire::mobility::{CHECKSUM_AT, MobilityMessage, MobilityOptions, Status};
+use std::collections::BTreeMap;
+
+/// Duplicate address detection that has not ended by this time has been lost on the way.
+const DETECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Home addresses whose last sequence number or timestamp is remembered, for each binding that there may be.
+const REMEMBERED_PER_BINDING: usize = 2;
+/// Answers that anybody can provoke: so many at once,
+const ANSWER_BURST: u32 = 20;
+/// and then one in this time.
+const ANSWER_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What the node asks of the home agent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// The answer to [`Event::DadWanted`].
+    DadResult {
+        /// The home link.
+        port: PortId,
+        /// The home address.
+        address: Ipv6Addr,
+        /// Whether nobody else on the link has it.
+        unique: bool,
+    },
+    /// Another node claims a home address that is intercepted here: the binding ends.
+    AddressConflict {
+        /// The home link.
+        port: PortId,
+        /// The home address.
+        address: Ipv6Addr,
+    },
+    /// Forget the binding of this home address, as an operator may want.
+    Remove {
+        /// The home address.
+        home_address: Ipv6Addr,
+    },
+}
+
+/// What the home agent tells the node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// Neighbour discovery: look for this address on the link, on behalf of its terminal.
+    DadWanted {
+        /// The home link.
+        port: PortId,
+        /// The home address.
+        address: Ipv6Addr,
+    },
+    /// Neighbour discovery: a detection that was wanted no longer is.
+    DadCancel {
+        /// The home link.
+        port: PortId,
+        /// The home address.
+        address: Ipv6Addr,
+    },
+    /// Neighbour discovery: answer for this address from now on, and say so to all nodes (RFC 6275 §10.4.1).
+    ProxyStart {
+        /// The home link.
+        port: PortId,
+        /// The home address.
+        address: Ipv6Addr,
+    },
+    /// Neighbour discovery: do not answer for this address any more.
+    ProxyStop {
+        /// The home link.
+        port: PortId,
+        /// The home address.
+        address: Ipv6Addr,
+    },
+    /// A binding was registered or changed.
+    Registered {
+        /// The home address.
+        home_address: Ipv6Addr,
+        /// The primary care-of address.
+        care_of: Ipv6Addr,
+    },
+    /// A binding ended.
+    Ended {
+        /// The home address.
+        home_address: Ipv6Addr,
+        /// How.
+        cause: EndCause,
+    },
+    /// A Binding Update was rejected.
+    Rejected {
+        /// The home address.
+        home_address: Ipv6Addr,
+        /// Why.
+        status: Status,
+    },
+}
+
+/// How a binding ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndCause {
+    /// The terminal has de-registered.
+    Deregistered,
+    /// Its lifetime is over.
+    Expired,
+    /// Another node has the address.
+    Duplicate,
+    /// The node has asked for it.
+    Removed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Timer {
+    /// The entry's time is over.
+    Expiry(Ipv6Addr),
+    /// The terminal should have refreshed its binding.
+    Refresh(Ipv6Addr),
+    /// Duplicate address detection should have ended.
+    Detection(Ipv6Addr),
+}
+
+/// The home agent of a node.
+///
+/// In: [`Machine::handle_packet`] for packets with a Mobility Header to one of the agent's addresses,
+/// [`Machine::handle_command`] for the answers of neighbour discovery, [`Machine::handle_timeout`]. Out:
+/// [`Machine::poll_output`] after each of them. To look at: [`HomeAgent::bindings`], [`HomeAgent::counters`].
+#[derive(Debug)]
+pub struct HomeAgent {
+    config: Config,
+    replay: ReplayGuard,
+    cache: BindingCache,
+    /// Registrations that wait for duplicate address detection.
+    waiting: BTreeMap<Ipv6Addr, Request>,
+    timers: Timers<Timer>,
+    outputs: Outputs<Event>,
+    counters: Counters,
+    answers: RateLimit,
+}
+
+impl HomeAgent {
+    /// A home agent without bindings.
+    pub fn new(config: Config) -> Self {
+        HomeAgent {
+            replay: ReplayGuard::new(config.replay, config.max_bindings.saturating_mul(REMEMBERED_PER_BINDING)),
+            cache: BindingCache::new(config.max_bindings),
+            waiting: BTreeMap::new(),
+            timers: Timers::new(),
+            outputs: Outputs::new(),
+            counters: Counters::default(),
+            answers: RateLimit::new(ANSWER_BURST, ANSWER_INTERVAL),
+            config,
+        }
+    }
+
+    /// The binding cache.
+    pub const fn bindings(&self) -> &BindingCache {
+        &self.cache
+    }
+
+    /// How long the entry of a home address lives on.
+    pub fn remaining(&self, now: Instant, home_address: Ipv6Addr) -> Option<Duration> {
+        self.cache.expires(home_address).map(|expires| expires - now)
+    }
+
+    /// Home addresses whose registration waits for duplicate address detection.
+    pub fn waiting(&self) -> impl Iterator<Item = Ipv6Addr> {
+        self.waiting.keys().copied()
+    }
+
+    /// What makes replays fail, to be written down and restored.
+    pub fn replay_floors(&self) -> impl Iterator<Item = (Ipv6Addr, ReplayFloor)> + '_ {
+        self.replay.floors()
+    }
+
+    /// Restores what an earlier run wrote down; returns how many there was no room for.
+    pub fn restore_replay_floors(&mut self, floors: impl IntoIterator<Item = (Ipv6Addr, ReplayFloor)>) -> usize {
+        self.replay.restore(floors)
+    }
+
+    /// Sets the time of day, where timestamps are compared with it.
+    pub fn set_clock(&mut self, reading: WallClock) {
+        self.replay.set_clock(reading);
+    }
+
+    /// The counters.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn answer_malformed(&mut self, now: Instant, packet: &[u8], refusal: Refusal) {
+        match refusal {
+            Refusal::NotMobility => self.counters.drop_not_mobility += 1,
+            Refusal::Checksum => self.counters.drop_checksum += 1,
+            Refusal::Malformed { pointer } => {
+                self.counters.drop_malformed += 1;
+                if let Some(answer) = pointer.and_then(|pointer| reception::parameter_problem(packet, pointer))
+                    && self.may_answer(now)
+                {
+                    self.counters.tx_parameter_problem += 1;
+                    self.outputs.transmit(answer, Via::Route);
+                }
+            }
+        }
+    }
+
+    fn answer_unknown(&mut self, now: Instant, received: &Received<'_>) {
+        self.counters.drop_unknown_type += 1;
+        if let Some(answer) = reception::unrecognized_type(received)
+            && self.may_answer(now)
+        {
+            self.counters.tx_binding_error += 1;
+            self.outputs.transmit(answer, Via::Route);
+        }
+    }
+
+    fn may_answer(&mut self, now: Instant) -> bool {
+        let free = self.answers.take(now);
+        self.counters.drop_rate_limit += u64::from(!free);
+        free
+    }
+
+    /// Ends an active binding: packets for the home address stay on the home link from here on.
+    fn stop_intercepting(&mut self, binding: &Binding) {
+        let address = binding.home_address;
+        self.outputs.table(TableUpdate::HomeBindingRemove(address));
+        self.outputs.event(Event::ProxyStop { port: binding.home_port, address });
+        self.timers.cancel(Timer::Refresh(address));
+    }
+
+    fn end(&mut self, home_address: Ipv6Addr, cause: EndCause) {
+        self.timers.cancel(Timer::Expiry(home_address));
+        let Some(binding) = self.cache.remove(home_address) else {
+            return;
+        };
+        if binding.status == BindingStatus::Active {
+            self.stop_intercepting(&binding);
+            self.outputs.event(Event::Ended { home_address, cause });
+        }
+    }
+
+    /// Another node has the address: the terminal is told to register again, which it will be refused.
+    fn revoke(&mut self, home_address: Ipv6Addr) {
+        if let Some(&binding) = self.cache.active(home_address) {
+            self.counters.revoked += 1;
+            self.send_refresh_request(&binding);
+            self.end(home_address, EndCause::Duplicate);
+        }
+    }
+
+    /// The agent's own packets to a terminal carry a type 2 routing header (RFC 6275 §10.4.2, §9.3.2).
+    fn send_refresh_request(&mut self, binding: &Binding) {
+        let message = MobilityMessage::BindingRefreshRequest { options: MobilityOptions::default() };
+        let packet = PacketBuilder::new(binding.agent, binding.care_of)
+            .type2_routing(binding.home_address)
+            .checksummed(protocol::MOBILITY, message.emit(), CHECKSUM_AT);
+        self.counters.tx_binding_refresh_request += 1;
+        self.outputs.transmit(packet, Via::Route);
+    }
+
+    fn dad_result(&mut self, now: Instant, address: Ipv6Addr, unique: bool) {
+        if let Some(request) = self.waiting.remove(&address) {
+            self.timers.cancel(Timer::Detection(address));
+            if unique {
+                self.register(now, &request);
+            } else {
+                self.counters.reject_duplicate += 1;
+                self.reject(&request, Status::DUPLICATE_ADDRESS, request.sequence);
+            }
+        } else if !unique {
+            self.revoke(address);
+        }
+    }
+
+    fn expire(&mut self, now: Instant, timer: Timer) {
+        match timer {
+            Timer::Expiry(home_address) => {
+                self.counters.expired += u64::from(self.cache.active(home_address).is_some());
+                self.end(home_address, EndCause::Expired);
+            }
+            Timer::Refresh(home_address) => {
+                if let Some(&binding) = self.cache.active(home_address) {
+                    self.send_refresh_request(&binding);
+                    // Once more, half way to the end, as long as there is time for an answer.
+                    let left = self.remaining(now, home_address).unwrap_or_default();
+                    if left > Duration::from_secs(8) {
+                        self.timers.set(Timer::Refresh(home_address), now + left / 2);
+                    }
+                }
+            }
+            Timer::Detection(home_address) => {
+                self.counters.detection_lost += 1;
+                self.waiting.remove(&home_address);
+                if let Some(link) = self.link_of(home_address) {
+                    let (port, address) = (link.port, home_address);
+                    self.outputs.event(Event::DadCancel { port, address });
+                }
+            }
+        }
+    }
+}
+
+impl Machine for HomeAgent {
+    type Command = Command;
+    type Event = Event;
+
+    fn handle_packet(&mut self, now: Instant, meta: &RxMeta, packet: &[u8]) {
+        let received = match reception::receive(packet) {
+            Ok(received) => received,
+            Err(refusal) => return self.answer_malformed(now, packet, refusal),
+        };
+        match &received.message {
+            MobilityMessage::BindingUpdate(update) => {
+                self.counters.rx_binding_update += 1;
+                self.handle_binding_update(now, meta, &received, update);
+            }
+            MobilityMessage::Unknown { .. } => self.answer_unknown(now, &received),
+            _ => self.counters.drop_unexpected += 1,
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop_expired(now) {
+            self.expire(now, timer);
+        }
+    }
+
+    fn handle_command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::DadResult { address, unique, .. } => self.dad_result(now, address, unique),
+            Command::AddressConflict { address, .. } => self.revoke(address),
+            Command::Remove { home_address } => self.end(home_address, EndCause::Removed),
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output<Event>> {
+        self.outputs.poll()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next_deadline()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! Binding Updates to the home agent: the tests of RFC 6275 §9.5.1 and §10.3.1 in their order, registration,
+//! de-registration (§10.3.2), and the acknowledgement (§9.5.4).
+//!
+//! Authentication comes before all tests whose outcome is told to the sender, so that a stranger learns nothing and
+//! changes nothing.
+
+use super::*;
+use mma::auth::{AuthenticationError, ReplayError, SecurityAssociation};
+use stack::addr::{self, MacAddress};
+use stack::wire::mobility::option::MobileNodeIdentifier;
+use stack::wire::mobility::{
+    BindingAcknowledgement, BindingAcknowledgementFlags, BindingUpdate, BindingUpdateFlags, Lifetime,
+};
+
+/// A Binding Update that was authenticated.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) home_address: Ipv6Addr,
+    pub(super) sequence: u16,
+    /// The key that it was signed with; the answer is signed with the same.
+    association: SecurityAssociation,
+    /// The care-of address that its authentication covers; so does that of the answer.
+    signed_care_of: Ipv6Addr,
+    has_home_address_option: bool,
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    care_of: Ipv6Addr,
+    lifetime: Lifetime,
+    message_id: Option<u64>,
+    identifier: Option<MobileNodeIdentifier>,
+    /// Port and link-layer address that it came from, where it did not come through a tunnel.
+    link_source: Option<(PortId, MacAddress)>,
+}
+
+impl HomeAgent {
+    pub(super) fn handle_binding_update(
+        &mut self,
+        now: Instant,
+        meta: &RxMeta,
+        received: &Received<'_>,
+        update: &BindingUpdate,
+    ) {
+        if !update.flags.contains(BindingUpdateFlags::HOME_REGISTRATION) {
+            self.counters.drop_no_home_registration += 1;
+            return;
+        }
+        let home_address = received.home_address();
+        if !addr::is_routable_unicast(home_address)
+            || !addr::is_unicast(received.source)
+            || update.options.nonce_indices.is_some()
+        {
+            self.counters.drop_invalid += 1;
+            return;
+        }
+        let care_of = update.options.alternate_care_of_address.unwrap_or(received.source);
+        let removes = update.lifetime.is_zero() || care_of == home_address;
+        if !addr::is_routable_unicast(care_of) {
+            self.counters.drop_care_of += 1;
+            return;
+        }
+        if received.home_address_option.is_none() && !removes {
+            self.counters.drop_invalid += 1;
+            return;
+        }
+        let Some(mut request) = self.authenticate(now, meta, received, update, care_of) else {
+            return;
+        };
+        if let Err(error) = self.replay.admit(now, home_address, update.sequence, request.message_id) {
+            return self.reject_replay(&mut request, error);
+        }
+        if !self.config.links.iter().any(|link| link.address == received.destination) {
+            self.counters.reject_not_agent += 1;
+            return self.reject(&request, Status::HOME_REGISTRATION_NOT_SUPPORTED, request.sequence);
+        }
+        let Some(link) = self.link_of(home_address).filter(|link| link.address == received.destination) else {
+            self.counters.reject_not_home_subnet += 1;
+            return self.reject(&request, Status::NOT_HOME_SUBNET, request.sequence);
+        };
+        let (port, agent, dad) = (link.port, link.address, link.dad);
+        if removes {
+            self.deregister(now, &request, port, agent);
+        } else {
+            self.begin_registration(now, request, port, dad);
+        }
+    }
+
+    /// RFC 4285 §5: no key, no authentication option: silence. A code that does not hold: status 146.
+    fn authenticate(
+        &mut self,
+        now: Instant,
+        meta: &RxMeta,
+        received: &Received<'_>,
+        update: &BindingUpdate,
+        care_of: Ipv6Addr,
+    ) -> Option<Request> {
+        let home_address = received.home_address();
+        let identifier = update.options.identifier.as_ref();
+        let authentic =
+            self.config.associations.authenticate(received.bytes, identifier, home_address, care_of, received.source);
+        let failed = authentic.is_err();
+        let (association, signed_care_of) = match authentic {
+            Ok(authenticated) => (authenticated.association, authenticated.care_of),
+            Err(AuthenticationError::Mismatch { association }) => (association, care_of),
+            Err(AuthenticationError::Missing | AuthenticationError::NoAssociation) => {
+                self.counters.drop_no_association += 1;
+                return None;
+            }
+        };
+        let request = Request {
+            home_address,
+            sequence: update.sequence,
+            association,
+            signed_care_of,
+            has_home_address_option: received.home_address_option.is_some(),
+            source: received.source,
+            destination: received.destination,
+            care_of,
+            lifetime: update.lifetime,
+            message_id: update.options.message_id,
+            identifier: update.options.identifier.clone(),
+            link_source: meta.link_source.filter(|_| meta.tunnel.is_none()).map(|address| (meta.port, address)),
+        };
+        if failed {
+            self.counters.reject_authentication += 1;
+            if self.may_answer(now) {
+                self.reject(&request, Status::AUTHENTICATION_FAILED, request.sequence);
+            }
+            return None;
+        }
+        self.counters.signed_by_source += u64::from(signed_care_of != care_of);
+        Some(request)
+    }
+
+    fn reject_replay(&mut self, request: &mut Request, error: ReplayError) {
+        let mut sequence = request.sequence;
+        match error {
+            ReplayError::Sequence { last } => {
+                self.counters.reject_sequence += 1;
+                sequence = last;
+            }
+            ReplayError::MessageIdRequired => self.counters.reject_timestamp += 1,
+            ReplayError::MessageIdMismatch { answer } => {
+                self.counters.reject_timestamp += 1;
+                request.message_id = Some(answer);
+            }
+            ReplayError::TableFull => self.counters.reject_resources += 1,
+        }
+        self.reject(request, error.status(), sequence);
+    }
+
+    /// The link that a home address belongs to.
+    pub(super) fn link_of(&self, home_address: Ipv6Addr) -> Option<&HomeLink> {
+        self.config.links.iter().find(|link| link.prefix.contains(home_address))
+    }
+}
+
+/// Registration, de-registration and their answers.
+impl HomeAgent {
+    fn begin_registration(&mut self, now: Instant, request: Request, port: PortId, dad: HomeDad) {
+        let home_address = request.home_address;
+        if let Some(waiting) = self.waiting.get_mut(&home_address) {
+            // Nothing is started twice and nothing is answered yet: the answer will be to the last update.
+            self.counters.while_detecting += 1;
+            *waiting = request;
+            return;
+        }
+        if !self.cache.has_room_for(home_address, self.waiting.len()) {
+            self.counters.reject_resources += 1;
+            return self.reject(&request, Status::INSUFFICIENT_RESOURCES, request.sequence);
+        }
+        let wanted = Event::DadWanted { port, address: home_address };
+        let known = self.cache.active(home_address).is_some();
+        match dad {
+            HomeDad::Strict if !known => {
+                self.outputs.event(wanted);
+                self.timers.set(Timer::Detection(home_address), now + DETECTION_TIMEOUT);
+                self.waiting.insert(home_address, request);
+            }
+            HomeDad::Optimistic if !known => {
+                self.outputs.event(wanted);
+                self.register(now, &request);
+            }
+            _ => self.register(now, &request),
+        }
+    }
+
+    pub(super) fn register(&mut self, now: Instant, request: &Request) {
+        let home_address = request.home_address;
+        let Some(link) = self.link_of(home_address) else {
+            return;
+        };
+        let lifetime = request.lifetime.min(Lifetime::at_most(self.config.max_lifetime)).max(Lifetime(1));
+        let binding = Binding {
+            home_address,
+            care_of: request.care_of,
+            agent: link.address,
+            home_port: link.port,
+            sequence: request.sequence,
+            lifetime: lifetime.duration(),
+            status: BindingStatus::Active,
+        };
+        let was_active = self.cache.active(home_address).is_some();
+        self.cache.set(binding, now + lifetime.duration());
+        self.timers.set(Timer::Expiry(home_address), now + lifetime.duration());
+        self.timers.set(Timer::Refresh(home_address), now + lifetime.duration() * 3 / 4);
+        let (care_of, agent, home_port) = (binding.care_of, binding.agent, binding.home_port);
+        self.outputs.table(TableUpdate::HomeBindingSet(home_address, HomeBinding { care_of, agent, home_port }));
+        if !was_active {
+            self.outputs.event(Event::ProxyStart { port: home_port, address: home_address });
+        }
+        self.counters.registered += 1;
+        self.outputs.event(Event::Registered { home_address, care_of });
+        let advice = self.config.refresh_advice_percent.map(|percent| {
+            let units = u32::from(lifetime.0) * u32::from(percent) / 100;
+            // RFC 6275 §6.2.4: less than the lifetime.
+            units.min(u32::from(lifetime.0) - 1) as u16
+        });
+        self.acknowledge(request, Status::ACCEPTED, request.sequence, lifetime, advice.filter(|&units| units > 0));
+    }
+
+    fn deregister(&mut self, now: Instant, request: &Request, port: PortId, agent: Ipv6Addr) {
+        let home_address = request.home_address;
+        let entry = self.cache.get(home_address).copied();
+        let waiting = self.waiting.remove(&home_address).is_some();
+        if waiting {
+            self.timers.cancel(Timer::Detection(home_address));
+            self.outputs.event(Event::DadCancel { port, address: home_address });
+        }
+        if entry.is_none() && !waiting {
+            self.counters.reject_no_binding += 1;
+            return self.reject(request, Status::NOT_HOME_AGENT, request.sequence);
+        }
+        if let Some(binding) = entry.filter(|binding| binding.status == BindingStatus::Active) {
+            self.stop_intercepting(&binding);
+            self.counters.deregistered += 1;
+            self.outputs.event(Event::Ended { home_address, cause: EndCause::Deregistered });
+        }
+        let held = Binding {
+            home_address,
+            care_of: home_address,
+            agent,
+            home_port: port,
+            sequence: request.sequence,
+            lifetime: Duration::ZERO,
+            status: BindingStatus::Deregistered,
+        };
+        let until = now + self.config.deregistration_hold;
+        self.cache.set(held, until);
+        self.timers.set(Timer::Expiry(home_address), until);
+        self.acknowledge(request, Status::ACCEPTED, request.sequence, Lifetime::ZERO, None);
+    }
+
+    pub(super) fn reject(&mut self, request: &Request, status: Status, sequence: u16) {
+        self.outputs.event(Event::Rejected { home_address: request.home_address, status });
+        self.acknowledge(request, status, sequence, Lifetime::ZERO, None);
+    }
+
+    /// To where the update came from, through a type 2 routing header where it carried a Home Address option
+    /// (RFC 6275 §9.5.4). A terminal on its home link that is refused is reached by its link-layer address, since its
+    /// packets are still intercepted (§10.3.2).
+    fn acknowledge(
+        &mut self,
+        request: &Request,
+        status: Status,
+        sequence: u16,
+        lifetime: Lifetime,
+        refresh_advice: Option<u16>,
+    ) {
+        let options = MobilityOptions {
+            binding_refresh_advice: refresh_advice,
+            identifier: request.identifier.clone(),
+            message_id: request.message_id,
+            ..MobilityOptions::default()
+        };
+        let home_address = request.home_address;
+        let flags = BindingAcknowledgementFlags::default();
+        let acknowledgement = BindingAcknowledgement { status, flags, sequence, lifetime, options };
+        let message = request.association.sign_acknowledgement(acknowledgement, request.signed_care_of, home_address);
+        let mut builder = PacketBuilder::new(request.destination, request.source);
+        if request.has_home_address_option {
+            builder = builder.type2_routing(home_address);
+        }
+        let packet = builder.checksummed(protocol::MOBILITY, message, CHECKSUM_AT);
+        let home_port = self.link_of(home_address).map(|link| link.port);
+        let via = match request.link_source {
+            Some((port, address))
+                if !request.has_home_address_option && !status.is_accepted() && Some(port) == home_port =>
+            {
+                Via::LinkAddress(port, address)
+            }
+            _ => Via::Route,
+        };
+        match status.is_accepted() {
+            true => self.counters.tx_accepted += 1,
+            false => self.counters.tx_rejected += 1,
+        }
+        self.outputs.transmit(packet, via);
+    }
+}

@@ -3,6 +3,7 @@
 
 pub mod addr;
 pub mod host;
+pub mod inspect;
 pub mod machine;
 pub mod node;
 pub mod packet;

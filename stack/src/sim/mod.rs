@@ -8,6 +8,7 @@
 //! is a property of links.
 
 pub mod capture;
+pub mod check;
 mod link;
 mod network;
 mod node;

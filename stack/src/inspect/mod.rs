@@ -16,7 +16,7 @@ use crate::wire::error::{WireError, WireErrorKind, address_at, octet, u16_at, u3
 use crate::wire::ext::Chain;
 use crate::wire::ipv6::{self, protocol};
 use crate::wire::mobility::{self, MobilityMessage};
-use crate::wire::{checksum, ethernet, mld};
+use crate::wire::{checksum, ethernet, mld, nd};
 use core::fmt;
 use core::net::Ipv6Addr;
 
@@ -390,7 +390,7 @@ fn icmpv6(message: &[u8]) -> Result<Kind, WireError> {
     const ECHO_REQUEST: u8 = 128;
     const ECHO_REPLY: u8 = 129;
     let kind = octet(message, 0)?;
-    let nd = |message, target| Ok(Kind::Nd { message, target });
+    let described = |message, target| Ok(Kind::Nd { message, target });
     match kind {
         0..128 => Ok(Kind::Icmpv6Error { kind, code: octet(message, 1)? }),
         ECHO_REQUEST | ECHO_REPLY => Ok(Kind::Echo {
@@ -401,11 +401,11 @@ fn icmpv6(message: &[u8]) -> Result<Kind, WireError> {
         mld::TYPE_QUERY | mld::TYPE_V1_REPORT | mld::TYPE_V1_DONE | mld::TYPE_REPORT => {
             mld::Message::parse(message).map(Kind::Mld)
         }
-        133 => nd(Nd::RouterSolicitation, None),
-        134 => nd(Nd::RouterAdvertisement, None),
-        135 => nd(Nd::NeighborSolicitation, Some(address_at(message, 8)?)),
-        136 => nd(Nd::NeighborAdvertisement, Some(address_at(message, 8)?)),
-        137 => nd(Nd::Redirect, Some(address_at(message, 8)?)),
+        nd::TYPE_ROUTER_SOLICITATION => described(Nd::RouterSolicitation, None),
+        nd::TYPE_ROUTER_ADVERTISEMENT => described(Nd::RouterAdvertisement, None),
+        nd::TYPE_NEIGHBOR_SOLICITATION => described(Nd::NeighborSolicitation, Some(address_at(message, 8)?)),
+        nd::TYPE_NEIGHBOR_ADVERTISEMENT => described(Nd::NeighborAdvertisement, Some(address_at(message, 8)?)),
+        nd::TYPE_REDIRECT => described(Nd::Redirect, Some(address_at(message, 8)?)),
         _ => Ok(Kind::Other { protocol: protocol::ICMPV6 }),
     }
 }

@@ -1,5 +1,37 @@
 //! PIM-SM multicast routing (RFC 7761) and the MLD querier (RFC 3810): the multicast side of a site.
+//!
+//! [`Router`] is the machine; its files carry the RFC's nouns. Source-specific multicast is there whole but for Asserts
+//! (§4.6); the any-source part (rendezvous points, Register, (*,G) and (S,G,rpt) trees) is not: its messages are counted.
+//! MLDv1 hosts and queriers are not heard.
 
 #![forbid(unsafe_code)]
 
+mod config;
+mod counters;
+mod downstream;
+mod dr;
+mod hello;
+mod instance;
+mod interface;
+mod join_prune_builder;
+mod join_timer;
+mod macros;
+mod membership;
+pub mod mld;
+mod neighbor;
+mod olist;
+mod rpf;
+mod tib;
+mod upstream;
 pub mod wire;
+
+pub use config::{
+    Border, Config, FirstHello, InterfaceConfig, JoinSuppression, Limits, LinkKind, MldConfig, MobilityMld,
+    Participation,
+};
+pub use counters::Counters;
+pub use downstream::DownstreamState;
+pub use instance::{Command, DownstreamView, EntryView, Event, InterfaceView, NeighborView, Router};
+pub use neighbor::Neighbor;
+pub use rpf::{LinkNeighbor, RpfInfo};
+pub use upstream::UpstreamState;

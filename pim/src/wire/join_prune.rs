@@ -63,7 +63,10 @@ impl JoinPrune {
             let mut sources = |count: usize| {
                 let start = at;
                 at += count * SOURCE_LEN;
-                (start..at).step_by(SOURCE_LEN).map(|offset| EncodedSource::parse(bytes, offset)).collect::<Result<_, _>>()
+                (start..at)
+                    .step_by(SOURCE_LEN)
+                    .map(|offset| EncodedSource::parse(bytes, offset))
+                    .collect::<Result<_, _>>()
             };
             groups.push(GroupSet { group, joined: sources(joined)?, pruned: sources(pruned)? });
         }

@@ -121,10 +121,11 @@ impl Message {
 pub(crate) fn packet(source: Ipv6Addr, kind: MessageType, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut message = vec![VERSION << 4 | kind.value(), 0, 0, 0];
     body(&mut message);
-    PacketBuilder::new(source, ALL_PIM_ROUTERS)
-        .hop_limit(1)
-        .traffic_class(INTERNETWORK_CONTROL)
-        .checksummed(protocol::PIM, message, 2)
+    PacketBuilder::new(source, ALL_PIM_ROUTERS).hop_limit(1).traffic_class(INTERNETWORK_CONTROL).checksummed(
+        protocol::PIM,
+        message,
+        2,
+    )
 }
 
 /// DSCP CS6, network control (RFC 4594 §3.1), as a traffic class.
@@ -153,7 +154,8 @@ mod tests {
     fn refuses_version_type_and_checksum() {
         let message = hello_packet()[40..].to_vec();
         let error = |m: &[u8]| Message::parse(SOURCE, ALL_PIM_ROUTERS, m).unwrap_err().kind;
-        for (octet, kind) in [(0x10, WireErrorKind::Version), (0x26, WireErrorKind::Value), (0x2f, WireErrorKind::Value)]
+        for (octet, kind) in
+            [(0x10, WireErrorKind::Version), (0x26, WireErrorKind::Value), (0x2f, WireErrorKind::Value)]
         {
             let mut bad = message.clone();
             bad[0] = octet;

@@ -1,0 +1,107 @@
+//! What a PIM router counts.
+
+macro_rules! counters {
+    ($(#[$outer:meta])* $type:ident { $($(#[$inner:meta])* $field:ident = $name:literal,)* }) => {
+        $(#[$outer])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+        pub struct $type {
+            $($(#[$inner])* pub $field: u64,)*
+        }
+
+        impl $type {
+            /// Name and value of each, in the order of the protocol.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$(($name, self.$field),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Counters of a [`crate::Router`].
+    Counters {
+        /// Hellos received.
+        rx_hello = "rx-hello",
+        /// Hellos sent.
+        tx_hello = "tx-hello",
+        /// Join/Prune messages received.
+        rx_join_prune = "rx-join-prune",
+        /// Join/Prune messages sent.
+        tx_join_prune = "tx-join-prune",
+        /// Joins of an (S,G) in messages sent.
+        tx_join = "tx-join",
+        /// Prunes of an (S,G) in messages sent.
+        tx_prune = "tx-prune",
+        /// Prunes sent again for others to override.
+        tx_prune_echo = "tx-prune-echo",
+        /// Joins that were put off because another router sent them.
+        suppressed_joins = "suppressed-joins",
+        /// Prunes of others that were answered with a join.
+        overridden_prunes = "overridden-prunes",
+        /// MLDv2 reports received.
+        rx_mld_report = "rx-mld-report",
+        /// MLDv2 queries received.
+        rx_mld_query = "rx-mld-query",
+        /// MLDv2 queries sent.
+        tx_mld_query = "tx-mld-query",
+        /// Packets on a port that is down or has no interface here.
+        drop_no_interface = "drop-pim-no-interface",
+        /// PIM messages on a passive or border interface.
+        drop_passive = "drop-pim-passive",
+        /// Packets whose headers are wrong.
+        drop_header = "drop-pim-header",
+        /// Packets out of a tunnel: they did not come from the link.
+        drop_tunnel = "drop-pim-tunnel",
+        /// PIM messages whose hop limit is not 1.
+        drop_hop_limit = "drop-pim-hop-limit",
+        /// PIM messages that are not from a link-local address, or are from this router's own.
+        drop_source = "drop-pim-source",
+        /// PIM messages to another destination than their type demands.
+        drop_destination = "drop-pim-destination",
+        /// PIM messages with a wrong checksum.
+        drop_checksum = "drop-pim-checksum",
+        /// PIM messages that are malformed.
+        drop_malformed = "drop-pim-malformed",
+        /// PIM messages of any-source multicast, which this router does not handle: Register, Register-Stop, Bootstrap,
+        /// Candidate-RP-Advertisement.
+        drop_not_handled = "drop-pim-not-handled",
+        /// Assert messages, which this router does not handle.
+        drop_assert_not_handled = "drop-pim-assert-not-handled",
+        /// Hellos of new neighbours beyond the limit.
+        drop_neighbor_limit = "drop-pim-neighbor-limit",
+        /// Secondary addresses that a neighbour took over from another.
+        secondary_address_conflicts = "secondary-address-conflicts",
+        /// Join/Prune messages of routers that are no neighbours.
+        drop_unknown_neighbor = "drop-pim-unknown-neighbor",
+        /// Group sets whose group may not be routed here.
+        drop_group = "drop-pim-group",
+        /// Sources of a group set that are no (S,G): masks, and addresses that cannot be sources.
+        drop_join_prune_source = "drop-pim-join-prune-source",
+        /// (*,G) and (S,G,rpt) entries of Join/Prune messages.
+        drop_join_prune_not_handled = "drop-pim-join-prune-not-handled",
+        /// Joins and memberships beyond the limit of entries.
+        drop_entry_limit = "drop-pim-entry-limit",
+        /// MLD packets that fail a check in front of their message.
+        drop_mld_header = "drop-mld-header",
+        /// MLD packets that are malformed.
+        drop_mld_malformed = "drop-mld-malformed",
+        /// MLD packets on an interface without a querier.
+        drop_mld_no_querier = "drop-mld-no-querier",
+        /// MLDv1 messages.
+        drop_mld_v1 = "drop-mld-v1-not-handled",
+        /// EXCLUDE records for source-specific groups (RFC 4604 §3.1).
+        drop_mld_exclude_ssm = "drop-mld-exclude-ssm",
+        /// Records of groups that may not be routed here.
+        drop_mld_scope = "drop-mld-scope",
+        /// Records beyond the limit of groups a port.
+        drop_mld_port_limit = "drop-mld-port-limit",
+        /// Records beyond the limit of groups a host.
+        drop_mld_host_limit = "drop-mld-host-limit",
+        /// Records beyond the limit of sources a group.
+        drop_mld_source_limit = "drop-mld-source-limit",
+        /// Hosts that are not tracked because their group has too many.
+        mld_untracked_hosts = "mld-untracked-hosts",
+        /// Sources that were left at once because no host was left.
+        mld_immediate_leaves = "mld-immediate-leaves",
+    }
+}

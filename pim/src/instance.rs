@@ -1,0 +1,611 @@
+//! The PIM router: what comes in, what goes out, and who handles it.
+//!
+//! Implemented is the source-specific part of RFC 7761 (§4.8.2) without Asserts, and the router side of MLDv2 (RFC 3810).
+//! Messages of the any-source part are recognised and counted.
+//!
+//! Every call of a `handle_*` method answers whole: table updates first, then one or a few full Join/Prune messages for
+//! each neighbour that has to be asked for something. So a join has left before the next packet is read, and the
+//! forwarding entry stands before it leaves.
+
+use crate::config::{self, Config, LinkKind};
+use crate::counters::Counters;
+use crate::downstream::{DownstreamEvent, DownstreamState};
+use crate::hello::Holdtime;
+use crate::interface::{Greeting, Interface};
+use crate::join_prune_builder::{self, JoinPruneBuilder, Request};
+use crate::join_timer::JoinTimers;
+use crate::mld::{Membership, Querier};
+use crate::neighbor::Neighbor;
+use crate::rpf::{LinkNeighbor, Rib, RpfInfo};
+use crate::tib::{SgEntry, Tib};
+use crate::upstream::{UpstreamEvent, UpstreamState};
+use crate::wire::{self, EncodedSource, GroupSet, JoinPrune, Message, MessageType};
+use core::net::Ipv6Addr;
+use stack::addr::{self, ALL_MLDV2_ROUTERS, ALL_PIM_ROUTERS, ALL_ROUTERS, Prefix};
+use stack::machine::{Machine, Output, Outputs, PortId, RxMeta, Via};
+use stack::rng::Rng;
+use stack::tables::{MrouteKey, PortSet, Route, TableUpdate};
+use stack::time::{Duration, Instant, Timers};
+use stack::wire::ext::Chain;
+use stack::wire::ipv6::{self, protocol};
+use stack::wire::{WireErrorKind, mld};
+use std::collections::BTreeMap;
+
+/// What the node tells a [`Router`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// The port's link came up, or was up at the start. Nothing is sent or heard before.
+    LinkUp(PortId),
+    /// The port's link went down.
+    LinkDown(PortId),
+    /// A unicast route, for reverse path forwarding; [`Route::Local`] names this node's own addresses, which are the
+    /// sources that it is the first hop of.
+    RouteSet(Prefix, Route),
+    /// The route is gone.
+    RouteRemove(Prefix),
+    /// The interface has these addresses now.
+    AddressesChanged {
+        /// The interface's port.
+        port: PortId,
+        /// Its link-local address.
+        link_local: Ipv6Addr,
+        /// The others.
+        addresses: Vec<Ipv6Addr>,
+    },
+    /// PIM stops: everything is pruned, the neighbours hear goodbye. There is no way back.
+    Stop,
+}
+
+/// What a [`Router`] tells the node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A new PIM neighbour.
+    NeighborUp {
+        /// When.
+        at: Instant,
+        /// On this link.
+        port: PortId,
+        /// Its primary address.
+        address: Ipv6Addr,
+    },
+    /// A neighbour that has lost its state: its generation identifier changed.
+    NeighborRestarted {
+        /// When.
+        at: Instant,
+        /// On this link.
+        port: PortId,
+        /// Its primary address.
+        address: Ipv6Addr,
+    },
+    /// A neighbour that is none any more.
+    NeighborDown {
+        /// When.
+        at: Instant,
+        /// On this link.
+        port: PortId,
+        /// Its primary address.
+        address: Ipv6Addr,
+    },
+    /// Another designated router.
+    DesignatedRouter {
+        /// When.
+        at: Instant,
+        /// On this link.
+        port: PortId,
+        /// Its primary address; may be our own.
+        address: Ipv6Addr,
+    },
+    /// Hosts on a link want a source, or want it no longer. Reported whoever is designated router.
+    MembershipChanged {
+        /// When.
+        at: Instant,
+        /// On this link.
+        port: PortId,
+        /// The source and the group.
+        key: MrouteKey,
+        /// What changed.
+        membership: Membership,
+    },
+    /// The (S,G) is wanted here: the join leaves now where there is a neighbour to send it to.
+    Joined {
+        /// When.
+        at: Instant,
+        /// The source and the group.
+        key: MrouteKey,
+        /// RPF'(S,G).
+        upstream: Option<LinkNeighbor>,
+    },
+    /// The (S,G) is wanted no longer.
+    Pruned {
+        /// When.
+        at: Instant,
+        /// The source and the group.
+        key: MrouteKey,
+        /// RPF'(S,G).
+        upstream: Option<LinkNeighbor>,
+    },
+}
+
+/// A timer of RFC 7761 §4.11, and the deadlines of the queriers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum TimerKey {
+    /// HT(I).
+    Hello(PortId),
+    /// The Hello that greets a new neighbour.
+    TriggeredHello(PortId),
+    /// NLT(N,I).
+    Neighbor(PortId, Ipv6Addr),
+    /// PPT(S,G,I). Before the expiry timer: where both are due, the prune decides.
+    PrunePending(MrouteKey, PortId),
+    /// ET(S,G,I).
+    Expiry(MrouteKey, PortId),
+    /// The first JT(S,G) of those that refresh this neighbour.
+    Join(LinkNeighbor),
+    /// The querier of a port.
+    Mld(PortId),
+}
+
+/// Whether the router works.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Running,
+    Stopped,
+}
+
+/// A PIM-SSM router and the MLD queriers of its links.
+///
+/// In: [`Machine::handle_packet`] with PIM packets and ICMPv6 packets of the MLD types, [`Machine::handle_timeout`],
+/// [`Machine::handle_command`]. Out, after each of them: [`Machine::poll_output`] until it is empty, then
+/// [`Machine::poll_timeout`]. The rest looks only.
+#[derive(Debug)]
+pub struct Router {
+    pub(crate) config: Config,
+    pub(crate) rng: Rng,
+    pub(crate) interfaces: BTreeMap<PortId, Interface>,
+    pub(crate) rib: Rib,
+    pub(crate) tib: Tib,
+    pub(crate) timers: Timers<TimerKey>,
+    pub(crate) join_timers: JoinTimers,
+    pub(crate) requests: JoinPruneBuilder,
+    pub(crate) outputs: Outputs<Event>,
+    pub(crate) counters: Counters,
+    phase: Phase,
+}
+
+/// A PIM interface, to look at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InterfaceView {
+    /// Its port.
+    pub port: PortId,
+    /// Its primary address.
+    pub link_local: Ipv6Addr,
+    /// Whether its link is up.
+    pub is_up: bool,
+    /// Whether PIM messages pass.
+    pub is_pim_enabled: bool,
+    /// Primary address of the designated router.
+    pub designated_router: Ipv6Addr,
+    /// The generation identifier that it sends.
+    pub generation_id: u32,
+    /// How many neighbours it has.
+    pub neighbors: usize,
+    /// The MLD querier of the link, where MLD is spoken.
+    pub querier: Option<Ipv6Addr>,
+}
+
+/// A neighbour, to look at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NeighborView<'a> {
+    /// On this link.
+    pub port: PortId,
+    /// What its Hellos said.
+    pub neighbor: &'a Neighbor,
+    /// When it is forgotten; `None` is never.
+    pub expires: Option<Instant>,
+    /// Whether it is the designated router.
+    pub is_designated_router: bool,
+}
+
+/// An (S,G), to look at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EntryView {
+    /// The source and the group.
+    pub key: MrouteKey,
+    /// Where the source is.
+    pub rpf: RpfInfo,
+    /// Upstream state.
+    pub upstream: UpstreamState,
+    /// When the join is refreshed.
+    pub join_timer: Option<Instant>,
+    /// Interfaces with joins of other routers.
+    pub downstream: Vec<DownstreamView>,
+    /// Interfaces with local members of which this router is the designated one.
+    pub include: PortSet,
+    /// Where packets go.
+    pub forward: PortSet,
+}
+
+/// Downstream state of an interface, to look at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DownstreamView {
+    /// The interface's port.
+    pub port: PortId,
+    /// Its state.
+    pub state: DownstreamState,
+    /// When the join runs out.
+    pub expires: Option<Instant>,
+    /// When a prune that nobody overrides takes effect.
+    pub prune_pending: Option<Instant>,
+}
+
+impl Router {
+    /// A router whose links are all down. Its first outputs are the link-layer groups that it listens to.
+    pub fn new(config: Config) -> Self {
+        let mut rng = Rng::new(config.seed);
+        let mut outputs = Outputs::new();
+        let mut interfaces = BTreeMap::new();
+        for interface in &config.interfaces {
+            let querier = interface.mld.as_ref().map(|mld| Querier::new(&config, interface, mld, rng.fork()));
+            let port = interface.port;
+            let interface = Interface::new(interface.clone(), querier);
+            for group in link_groups(&interface) {
+                outputs.table(TableUpdate::LinkGroupJoin(port, group));
+            }
+            interfaces.insert(port, interface);
+        }
+        Router {
+            config,
+            rng,
+            interfaces,
+            rib: Rib::default(),
+            tib: Tib::default(),
+            timers: Timers::new(),
+            join_timers: JoinTimers::default(),
+            requests: JoinPruneBuilder::default(),
+            outputs,
+            counters: Counters::default(),
+            phase: Phase::Running,
+        }
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The interfaces, by port.
+    pub fn interfaces(&self) -> impl Iterator<Item = InterfaceView> {
+        self.interfaces.iter().map(|(&port, interface)| InterfaceView {
+            port,
+            link_local: interface.config.link_local,
+            is_up: interface.is_up(),
+            is_pim_enabled: interface.is_pim_enabled(),
+            designated_router: interface.designated_router,
+            generation_id: interface.generation_id,
+            neighbors: interface.neighbors.len(),
+            querier: interface.mld.as_ref().map(Querier::querier_address),
+        })
+    }
+
+    /// The PIM neighbours, by port and address.
+    pub fn neighbors(&self) -> impl Iterator<Item = NeighborView<'_>> {
+        self.interfaces.iter().flat_map(move |(&port, interface)| {
+            interface.neighbors.values().map(move |neighbor| NeighborView {
+                port,
+                neighbor,
+                expires: self.timers.deadline(TimerKey::Neighbor(port, neighbor.primary_address)),
+                is_designated_router: interface.designated_router == neighbor.primary_address,
+            })
+        })
+    }
+
+    /// The (S,G) entries, by source and group.
+    pub fn entries(&self) -> impl Iterator<Item = EntryView> {
+        self.tib.iter().map(|(key, entry)| self.view(key, entry))
+    }
+
+    /// One (S,G) entry.
+    pub fn entry(&self, key: MrouteKey) -> Option<EntryView> {
+        self.tib.get(key).map(|entry| self.view(key, entry))
+    }
+
+    /// How many (S,G) entries there are.
+    pub fn entry_count(&self) -> usize {
+        self.tib.len()
+    }
+
+    /// The MLD queriers, by port.
+    pub fn queriers(&self) -> impl Iterator<Item = (PortId, &Querier)> {
+        self.interfaces.iter().filter_map(|(&port, interface)| Some((port, interface.mld.as_ref()?)))
+    }
+
+    fn view(&self, key: MrouteKey, entry: &SgEntry) -> EntryView {
+        let downstream = entry.joins().iter().map(|port| DownstreamView {
+            port,
+            state: entry.downstream(port),
+            expires: self.timers.deadline(TimerKey::Expiry(key, port)),
+            prune_pending: self.timers.deadline(TimerKey::PrunePending(key, port)),
+        });
+        EntryView {
+            key,
+            rpf: entry.rpf,
+            upstream: entry.upstream,
+            join_timer: entry.join_timer,
+            downstream: downstream.collect(),
+            include: entry.include,
+            forward: entry.forward(entry.rpf.interface()),
+        }
+    }
+
+    fn handle_pim(&mut self, now: Instant, meta: &RxMeta, header: &ipv6::Header, bytes: &[u8]) {
+        let Some(interface) = self.interfaces.get(&meta.port).filter(|interface| interface.is_up()) else {
+            self.counters.drop_no_interface += 1;
+            return;
+        };
+        if !interface.is_pim_enabled() {
+            self.counters.drop_passive += 1;
+            return;
+        }
+        if meta.tunnel.is_some() {
+            self.counters.drop_tunnel += 1;
+            return;
+        }
+        let own = interface.config.link_local;
+        let message = match Message::parse(header.source, header.destination, bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                match error.kind {
+                    WireErrorKind::Checksum => self.counters.drop_checksum += 1,
+                    _ => self.counters.drop_malformed += 1,
+                }
+                return;
+            }
+        };
+        let kind = match &message {
+            Message::Hello(_) => MessageType::Hello,
+            Message::JoinPrune(_) => MessageType::JoinPrune,
+            Message::Other(kind) => *kind,
+        };
+        if (header.destination == ALL_PIM_ROUTERS) != kind.is_link_local() {
+            self.counters.drop_destination += 1;
+            return;
+        }
+        if kind.is_link_local() {
+            if header.hop_limit != 1 {
+                self.counters.drop_hop_limit += 1;
+                return;
+            }
+            if !addr::is_link_local(header.source) || header.source == own {
+                self.counters.drop_source += 1;
+                return;
+            }
+        }
+        match message {
+            Message::Hello(hello) => self.handle_hello(now, meta.port, header.source, &hello),
+            Message::JoinPrune(message) => self.handle_join_prune(now, meta.port, header.source, &message),
+            Message::Other(MessageType::Assert) => self.counters.drop_assert_not_handled += 1,
+            Message::Other(_) => self.counters.drop_not_handled += 1,
+        }
+    }
+
+    /// A Join/Prune message: to us it feeds the downstream machines (§4.5.2), to another router the upstream ones
+    /// (§4.5.5).
+    fn handle_join_prune(&mut self, now: Instant, port: PortId, source: Ipv6Addr, message: &JoinPrune) {
+        self.counters.rx_join_prune += 1;
+        let Some(interface) = self.interfaces.get(&port) else { return };
+        if !interface.neighbors.contains_key(&source) {
+            self.counters.drop_unknown_neighbor += 1;
+            return;
+        }
+        let to = message.upstream_neighbor;
+        let point_to_point = interface.config.link == LinkKind::PointToPoint;
+        let to_us = to == interface.config.link_local || (point_to_point && to.is_unspecified());
+        if !to_us && point_to_point {
+            return;
+        }
+        let target = LinkNeighbor { port, address: to };
+        let holdtime = message.holdtime;
+        for set in &message.groups {
+            if !self.is_group_accepted(set) {
+                self.counters.drop_group += 1;
+                continue;
+            }
+            let group = set.group.address;
+            for (sources, join) in [(&set.joined, true), (&set.pruned, false)] {
+                for source in sources {
+                    if to_us {
+                        let Some(key) = self.sg_key(group, source) else { continue };
+                        let event = match join {
+                            true => DownstreamEvent::ReceiveJoin { holdtime },
+                            false => DownstreamEvent::ReceivePrune,
+                        };
+                        self.downstream_event(now, key, port, event);
+                    } else {
+                        // A prune on the rendezvous point tree is overridden too; a join there concerns others.
+                        let key = MrouteKey { source: source.address, group };
+                        let event = match join {
+                            true if !source.rpt => UpstreamEvent::SeeJoin { holdtime },
+                            false if !source.wildcard => UpstreamEvent::SeePrune,
+                            _ => continue,
+                        };
+                        if self.tib.get(key).is_some_and(|entry| entry.rpf.neighbor() == Some(target)) {
+                            self.upstream_event(now, key, event);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_group_accepted(&self, set: &GroupSet) -> bool {
+        set.group.mask_length == 128 && !set.group.bidirectional && config::is_routable_group(set.group.address)
+    }
+
+    /// The (S,G) of a source list entry for us; counts what is none.
+    fn sg_key(&mut self, group: Ipv6Addr, source: &EncodedSource) -> Option<MrouteKey> {
+        if source.wildcard || source.rpt {
+            self.counters.drop_join_prune_not_handled += 1;
+            return None;
+        }
+        if source.mask_length != 128 || !addr::is_routable_unicast(source.address) {
+            self.counters.drop_join_prune_source += 1;
+            return None;
+        }
+        Some(MrouteKey { source: source.address, group })
+    }
+
+    /// Sends what the call wants neighbours to know; a neighbour that may not know us hears a Hello first (§4.3.1).
+    fn flush(&mut self) {
+        for (to, requests) in self.requests.take() {
+            let Some(interface) = self.interfaces.get(&to.port).filter(|interface| interface.speaks_pim()) else {
+                continue;
+            };
+            if interface.greeting == Greeting::Owed {
+                self.send_hello(to.port, Holdtime::Configured);
+            }
+            let Some(interface) = self.interfaces.get(&to.port) else { continue };
+            let joins = requests.values().filter(|&&request| request == Request::Join).count();
+            self.counters.tx_join += joins as u64;
+            self.counters.tx_prune += (requests.len() - joins) as u64;
+            let holdtime = join_prune_holdtime(self.config.join_prune_period);
+            let source = interface.config.link_local;
+            for message in join_prune_builder::pack(to.address, holdtime, interface.config.mtu, &requests) {
+                let packet = wire::packet(source, MessageType::JoinPrune, |into| message.emit(into));
+                self.counters.tx_join_prune += 1;
+                self.outputs.transmit(packet, Via::Link(to.port));
+            }
+        }
+    }
+
+    fn timer_expires(&mut self, now: Instant, timer: TimerKey) {
+        match timer {
+            TimerKey::Hello(port) => self.hello_timer_expires(now, port),
+            TimerKey::TriggeredHello(port) => self.send_hello(port, Holdtime::Configured),
+            TimerKey::Neighbor(port, address) => self.neighbor_lost(now, port, address),
+            TimerKey::PrunePending(key, port) => {
+                self.downstream_event(now, key, port, DownstreamEvent::PrunePendingTimerExpires);
+            }
+            TimerKey::Expiry(key, port) => {
+                self.downstream_event(now, key, port, DownstreamEvent::ExpiryTimerExpires);
+            }
+            TimerKey::Join(neighbor) => self.join_timer_expires(now, neighbor),
+            TimerKey::Mld(port) => {
+                if let Some(querier) = self.querier_mut(port) {
+                    querier.handle_timeout(now);
+                }
+                self.drain_querier(now, port);
+            }
+        }
+    }
+
+    fn route_changed(&mut self, now: Instant, prefix: Prefix) {
+        for key in self.tib.keys_of_sources(prefix) {
+            self.reroute(now, key);
+        }
+    }
+
+    fn stop(&mut self, now: Instant) {
+        for key in self.tib.keys_where(|_| true) {
+            if let Some(entry) = self.tib.get_mut(key) {
+                entry.joined = PortSet::EMPTY;
+                entry.prune_pending = PortSet::EMPTY;
+                entry.include = PortSet::EMPTY;
+            }
+            self.settle(now, key);
+        }
+        self.flush();
+        for port in self.interfaces.keys().copied().collect::<Vec<_>>() {
+            self.send_hello(port, Holdtime::Goodbye);
+        }
+        for (&port, interface) in &self.interfaces {
+            for group in link_groups(interface) {
+                self.outputs.table(TableUpdate::LinkGroupLeave(port, group));
+            }
+        }
+        self.timers = Timers::new();
+        self.phase = Phase::Stopped;
+    }
+}
+
+/// The groups that a router listens to on its links.
+fn link_groups(interface: &Interface) -> impl Iterator<Item = Ipv6Addr> + use<> {
+    let pim = interface.is_pim_enabled().then_some(ALL_PIM_ROUTERS);
+    let mld = interface.mld.is_some().then_some(ALL_MLDV2_ROUTERS);
+    [Some(ALL_ROUTERS), pim, mld].into_iter().flatten()
+}
+
+/// J/P_HoldTime := 3.5 * t_periodic (§4.11), in seconds.
+fn join_prune_holdtime(period: Duration) -> u16 {
+    u16::try_from((period * 7 / 2).as_secs()).unwrap_or(u16::MAX - 1).clamp(1, u16::MAX - 1)
+}
+
+impl Machine for Router {
+    type Command = Command;
+    type Event = Event;
+
+    fn handle_packet(&mut self, now: Instant, meta: &RxMeta, packet: &[u8]) {
+        if self.phase == Phase::Stopped {
+            return;
+        }
+        let (Ok(header), Ok(chain)) = (ipv6::Header::parse(packet), Chain::parse(packet)) else {
+            self.counters.drop_header += 1;
+            return;
+        };
+        let upper = packet.get(chain.upper_offset..header.total_length()).unwrap_or_default();
+        match chain.upper {
+            _ if chain.fragment.is_some() => self.counters.drop_header += 1,
+            protocol::PIM => self.handle_pim(now, meta, &header, upper),
+            protocol::ICMPV6 if upper.first().is_some_and(|&kind| mld::is_mld(kind)) => {
+                if meta.tunnel.is_some() {
+                    self.counters.drop_tunnel += 1;
+                } else if self.interfaces.get(&meta.port).is_some_and(Interface::is_up) {
+                    self.handle_mld(now, meta.port, packet);
+                } else {
+                    self.counters.drop_no_interface += 1;
+                }
+            }
+            _ => self.counters.drop_header += 1,
+        }
+        self.flush();
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop_expired(now) {
+            self.timer_expires(now, timer);
+        }
+        self.flush();
+    }
+
+    fn handle_command(&mut self, now: Instant, command: Command) {
+        if self.phase == Phase::Stopped {
+            return;
+        }
+        match command {
+            Command::LinkUp(port) => self.link_up(now, port),
+            Command::LinkDown(port) => self.link_down(now, port),
+            Command::RouteSet(prefix, route) => {
+                if self.rib.set(prefix, route) {
+                    self.route_changed(now, prefix);
+                }
+            }
+            Command::RouteRemove(prefix) => {
+                if self.rib.remove(prefix) {
+                    self.route_changed(now, prefix);
+                }
+            }
+            Command::AddressesChanged { port, link_local, addresses } => {
+                self.addresses_changed(now, port, link_local, addresses);
+            }
+            Command::Stop => self.stop(now),
+        }
+        self.flush();
+    }
+
+    fn poll_output(&mut self) -> Option<Output<Event>> {
+        self.outputs.poll()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next_deadline()
+    }
+}

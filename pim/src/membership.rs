@@ -1,0 +1,89 @@
+//! What MLD says about members becomes pim_include(S,G) where this router is the designated one (RFC 7761 §4.1.5).
+
+use crate::instance::{Event, Router, TimerKey};
+use crate::mld::Querier;
+use core::net::Ipv6Addr;
+use stack::machine::{PortId, Via};
+use stack::tables::MrouteKey;
+use stack::time::Instant;
+use stack::wire::mld;
+
+impl Router {
+    pub(crate) fn querier_mut(&mut self, port: PortId) -> Option<&mut Querier> {
+        self.interfaces.get_mut(&port)?.mld.as_mut()
+    }
+
+    /// An ICMPv6 packet whose message has an MLD type.
+    pub(crate) fn handle_mld(&mut self, now: Instant, port: PortId, packet: &[u8]) {
+        let opened = match mld::open(packet) {
+            Ok(opened) => opened,
+            Err(_) => {
+                self.counters.drop_mld_header += 1;
+                return;
+            }
+        };
+        let Some(querier) = self.interfaces.get_mut(&port).and_then(|interface| interface.mld.as_mut()) else {
+            self.counters.drop_mld_no_querier += 1;
+            return;
+        };
+        match mld::Message::parse(opened.message) {
+            Ok(mld::Message::Query(query)) => {
+                self.counters.rx_mld_query += 1;
+                querier.handle_query(now, opened.source, &query);
+            }
+            Ok(mld::Message::Report(report)) => {
+                self.counters.rx_mld_report += 1;
+                querier.handle_report(now, opened.source, &report, &mut self.counters);
+            }
+            Ok(mld::Message::V1Query { .. } | mld::Message::V1Report { .. } | mld::Message::V1Done { .. }) => {
+                self.counters.drop_mld_v1 += 1;
+            }
+            Err(_) => self.counters.drop_mld_malformed += 1,
+        }
+        self.drain_querier(now, port);
+    }
+
+    /// Takes what the querier has to say, and its next deadline.
+    pub(crate) fn drain_querier(&mut self, now: Instant, port: PortId) {
+        while let Some(change) = self.querier_mut(port).and_then(Querier::poll_change) {
+            let key = MrouteKey { source: change.source, group: change.group };
+            self.outputs.event(Event::MembershipChanged { at: now, port, key, membership: change.membership });
+            self.include(now, port, key);
+        }
+        while let Some(packet) = self.querier_mut(port).and_then(Querier::poll_packet) {
+            self.counters.tx_mld_query += 1;
+            self.outputs.transmit(packet, Via::Link(port));
+        }
+        match self.querier_mut(port).and_then(|querier| querier.poll_timeout()) {
+            Some(at) => self.timers.set(TimerKey::Mld(port), at),
+            None => {
+                self.timers.cancel(TimerKey::Mld(port));
+            }
+        }
+    }
+
+    /// The designated router changed: takes every member's source on, or lets go of them.
+    pub(crate) fn include_members(&mut self, now: Instant, port: PortId) {
+        let Some(querier) = self.interfaces.get(&port).and_then(|interface| interface.mld.as_ref()) else { return };
+        let members: Vec<(Ipv6Addr, Ipv6Addr)> = querier.memberships().collect();
+        for (group, source) in members {
+            self.include(now, port, MrouteKey { source, group });
+        }
+    }
+
+    /// pim_include(S,G,I) := I_am_DR(I) and local_receiver_include(S,G,I)
+    fn include(&mut self, now: Instant, port: PortId, key: MrouteKey) {
+        let wanted = self.interfaces.get(&port).is_some_and(|interface| {
+            let member = |querier: &Querier| querier.is_member(key.group, key.source);
+            interface.is_up() && interface.i_am_dr() && interface.mld.as_ref().is_some_and(member)
+        });
+        if wanted && !self.ensure_entry(key) {
+            return;
+        }
+        let Some(entry) = self.tib.get_mut(key) else { return };
+        let changed = if wanted { entry.include.insert(port) } else { entry.include.remove(port) };
+        if changed {
+            self.settle(now, key);
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! The MLDv2 querier of one link (RFC 3810 §7): election, queries, and what the reports add up to.
+//!
+//! Groups of the mobility range belong to one terminal each. For them every listener is tracked, the last one's leaving
+//! ends the membership without a query, and each group is asked for on its own, often, so that a terminal that vanished
+//! is not served for minutes. Records that would put a source-specific group in EXCLUDE mode are ignored (RFC 4604 §3.1).
+//!
+//! MLDv1 (§8) is left out.
+
+use super::group::{FilterMode, Group, GroupView, Queries, Tracking};
+use crate::config::{self, Border, Config, InterfaceConfig, Limits, MldConfig};
+use crate::counters::Counters;
+use core::net::Ipv6Addr;
+use stack::addr::{self, Prefix};
+use stack::rng::Rng;
+use stack::time::{Duration, Instant, Timers};
+use stack::wire::mld::{self, Query, Record, RecordType, Report};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Whether hosts on a link want a source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Membership {
+    /// They do.
+    Joined,
+    /// They did.
+    Left,
+}
+
+/// A change of what hosts on the link want.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MembershipChange {
+    pub(crate) group: Ipv6Addr,
+    pub(crate) source: Ipv6Addr,
+    pub(crate) membership: Membership,
+}
+
+/// Who asks (RFC 3810 §7.6.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QuerierState {
+    /// The link is down.
+    Stopped,
+    /// This router.
+    Querier {
+        /// General queries that are still to follow one another quickly.
+        startup_left: u8,
+    },
+    /// Another router, with what its queries say of themselves.
+    NonQuerier {
+        /// Its address.
+        querier: Ipv6Addr,
+        /// Its Robustness Variable.
+        robustness: u8,
+        /// Its Query Interval.
+        query_interval: Duration,
+    },
+}
+
+/// A deadline.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum TimerKey {
+    GeneralQuery,
+    OtherQuerierPresent,
+    Group(Ipv6Addr),
+}
+
+/// The timers that apply to one group.
+struct Timing {
+    /// Multicast Address Listening Interval.
+    listening_interval: Duration,
+    last_listener_query_interval: Duration,
+    last_listener_query_count: u8,
+    is_mobile: bool,
+}
+
+impl Timing {
+    fn last_listener_query_time(&self) -> Duration {
+        self.last_listener_query_interval * u32::from(self.last_listener_query_count)
+    }
+}
+
+/// The router side of MLDv2 on one link.
+#[derive(Debug)]
+pub struct Querier {
+    config: MldConfig,
+    limits: Limits,
+    border: Border,
+    ssm_ranges: Vec<Prefix>,
+    mobility_ranges: Vec<Prefix>,
+    link_local: Ipv6Addr,
+    mtu: usize,
+    rng: Rng,
+    state: QuerierState,
+    groups: BTreeMap<Ipv6Addr, Group>,
+    /// In how many groups each tracked host is.
+    hosts: BTreeMap<Ipv6Addr, usize>,
+    /// Hosts that are tracked, once for each of their groups.
+    tracked: usize,
+    timers: Timers<TimerKey>,
+    changes: VecDeque<MembershipChange>,
+    packets: VecDeque<Vec<u8>>,
+}
+
+impl Querier {
+    pub(crate) fn new(config: &Config, interface: &InterfaceConfig, mld: &MldConfig, rng: Rng) -> Self {
+        Querier {
+            config: mld.clone(),
+            limits: config.limits,
+            border: interface.border,
+            ssm_ranges: config.ssm_ranges.clone(),
+            mobility_ranges: config.mobility_ranges.clone(),
+            link_local: interface.link_local,
+            mtu: interface.mtu,
+            rng,
+            state: QuerierState::Stopped,
+            groups: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            tracked: 0,
+            timers: Timers::new(),
+            changes: VecDeque::new(),
+            packets: VecDeque::new(),
+        }
+    }
+
+    /// Who asks.
+    pub fn state(&self) -> QuerierState {
+        self.state
+    }
+
+    /// The address of the router that asks.
+    pub fn querier_address(&self) -> Ipv6Addr {
+        match self.state {
+            QuerierState::NonQuerier { querier, .. } => querier,
+            QuerierState::Stopped | QuerierState::Querier { .. } => self.link_local,
+        }
+    }
+
+    /// The groups with listeners, by address.
+    pub fn groups(&self) -> impl Iterator<Item = GroupView> {
+        self.groups.iter().map(|(&address, group)| group.view(address))
+    }
+
+    /// The group and the source of everything that listeners ask for by name.
+    pub fn memberships(&self) -> impl Iterator<Item = (Ipv6Addr, Ipv6Addr)> {
+        self.groups.iter().flat_map(|(&address, group)| group.requested().map(move |source| (address, source)))
+    }
+
+    /// local_receiver_include(S,G,I) (RFC 7761 §4.1.5).
+    pub fn is_member(&self, group: Ipv6Addr, source: Ipv6Addr) -> bool {
+        self.groups.get(&group).is_some_and(|group| group.is_requested(source))
+    }
+
+    /// The link is up: this router takes itself for the querier (§7.6.2) and asks at once.
+    pub(crate) fn start(&mut self, now: Instant) {
+        self.become_querier(now);
+    }
+
+    /// The link is down: nobody listens.
+    pub(crate) fn stop(&mut self) {
+        self.state = QuerierState::Stopped;
+        self.timers = Timers::new();
+        self.packets.clear();
+        self.hosts.clear();
+        self.tracked = 0;
+        for (address, group) in core::mem::take(&mut self.groups) {
+            let left = |source| MembershipChange { group: address, source, membership: Membership::Left };
+            self.changes.extend(group.requested().map(left));
+        }
+    }
+
+    pub(crate) fn set_link_local(&mut self, link_local: Ipv6Addr) {
+        self.link_local = link_local;
+    }
+
+    /// A query of another router (§7.6).
+    pub(crate) fn handle_query(&mut self, now: Instant, source: Ipv6Addr, query: &Query) {
+        if source == self.link_local || self.state == QuerierState::Stopped {
+            return;
+        }
+        if addr::interface_identifier(source) < addr::interface_identifier(self.link_local) {
+            let robustness = if query.robustness == 0 { self.config.robustness } else { query.robustness };
+            let said = query.query_interval;
+            let query_interval = if said.is_zero() { self.config.query_interval } else { said };
+            self.state = QuerierState::NonQuerier { querier: source, robustness, query_interval };
+            self.timers.cancel(TimerKey::GeneralQuery);
+            // Other Querier Present Timeout (§9.5).
+            let timeout = query_interval * u32::from(robustness) + self.config.query_response_interval / 2;
+            self.timers.set(TimerKey::OtherQuerierPresent, now + timeout);
+        }
+        if query.is_general() || query.suppress {
+            return;
+        }
+        let time = self.timing(query.group).last_listener_query_time();
+        let Some(group) = self.groups.get_mut(&query.group) else { return };
+        if query.sources.is_empty() {
+            group.lower_filter_timer(now, time);
+        } else {
+            group.lower_source_timers(now, &query.sources, time);
+        }
+        self.arm(query.group);
+    }
+
+    /// A report of a host (§7.4).
+    pub(crate) fn handle_report(&mut self, now: Instant, host: Ipv6Addr, report: &Report, counters: &mut Counters) {
+        if self.state == QuerierState::Stopped {
+            return;
+        }
+        for record in &report.records {
+            self.handle_record(now, host, record, counters);
+        }
+    }
+
+    /// Runs what is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop_expired(now) {
+            match timer {
+                TimerKey::GeneralQuery => self.send_general_query(now),
+                TimerKey::OtherQuerierPresent => self.become_querier(now),
+                TimerKey::Group(address) => self.group_timer_expires(now, address),
+            }
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next_deadline()
+    }
+
+    pub(crate) fn poll_change(&mut self) -> Option<MembershipChange> {
+        self.changes.pop_front()
+    }
+
+    pub(crate) fn poll_packet(&mut self) -> Option<Vec<u8>> {
+        self.packets.pop_front()
+    }
+
+    fn handle_record(&mut self, now: Instant, host: Ipv6Addr, record: &Record, counters: &mut Counters) {
+        let address = record.group;
+        let outside = self.border == Border::SiteBorder && config::is_site_scoped(address);
+        if !config::is_routable_group(address) || outside {
+            counters.drop_mld_scope += 1;
+            return;
+        }
+        let is_exclude = matches!(record.kind, RecordType::ModeIsExclude | RecordType::ChangeToExclude);
+        if is_exclude && config::is_ssm(&self.ssm_ranges, address) {
+            counters.drop_mld_exclude_ssm += 1;
+            return;
+        }
+        let b: BTreeSet<Ipv6Addr> = record.sources.iter().copied().filter(|&s| addr::is_routable_unicast(s)).collect();
+        let adds = match record.kind {
+            RecordType::ModeIsInclude | RecordType::ChangeToInclude | RecordType::AllowNewSources => !b.is_empty(),
+            RecordType::ModeIsExclude | RecordType::ChangeToExclude => true,
+            RecordType::BlockOldSources => false,
+        };
+        let group = self.groups.get(&address);
+        if group.is_none() {
+            if !adds {
+                return;
+            }
+            if self.groups.len() >= self.limits.groups_per_port {
+                counters.drop_mld_port_limit += 1;
+                return;
+            }
+        }
+        let is_tracked = group.is_some_and(|group| group.hosts.contains_key(&host));
+        if adds && !is_tracked && self.hosts.get(&host).is_some_and(|&count| count >= self.limits.groups_per_host) {
+            counters.drop_mld_host_limit += 1;
+            return;
+        }
+        let known = |source: &&Ipv6Addr| group.is_some_and(|group| group.sources.contains_key(*source));
+        let others = b.len() - b.iter().filter(known).count();
+        if group.map_or(0, |group| group.sources.len()) + others > self.limits.sources_per_group {
+            counters.drop_mld_source_limit += 1;
+            return;
+        }
+        self.take_record(now, host, address, record.kind, &b, counters);
+    }
+
+    /// A record within all limits.
+    fn take_record(
+        &mut self,
+        now: Instant,
+        host: Ipv6Addr,
+        address: Ipv6Addr,
+        kind: RecordType,
+        b: &BTreeSet<Ipv6Addr>,
+        counters: &mut Counters,
+    ) {
+        let timing = self.timing(address);
+        let mut group = self.groups.remove(&address).unwrap_or_default();
+        let before: BTreeSet<Ipv6Addr> = group.requested().collect();
+        let mali = timing.listening_interval;
+
+        let is_tracked = group.hosts.contains_key(&host);
+        let room = group.hosts.len() < self.limits.hosts_per_group && self.tracked < self.limits.tracked_per_port;
+        if is_tracked || room {
+            if !is_tracked {
+                self.tracked += 1;
+                *self.hosts.entry(host).or_default() += 1;
+            }
+            group.track(now, host, kind, b, mali);
+        } else {
+            counters.mld_untracked_hosts += 1;
+            group.tracking = Tracking::Incomplete;
+        }
+        let mut queries = group.apply(now, kind, b, mali);
+        if timing.is_mobile {
+            counters.mld_immediate_leaves += group.leave_at_once(now, &mut queries);
+            group.query_at = Some(now + self.mobility_query_interval());
+        }
+        self.forget_hosts(now, &mut group);
+        if matches!(self.state, QuerierState::Querier { .. }) {
+            self.start_queries(now, address, &mut group, &queries, &timing);
+        }
+        self.put_back(address, group, &before);
+    }
+
+    /// Sends what a record demands, and schedules the repetitions (§7.6.3).
+    fn start_queries(
+        &mut self,
+        now: Instant,
+        address: Ipv6Addr,
+        group: &mut Group,
+        queries: &Queries,
+        timing: &Timing,
+    ) {
+        let (time, count) = (timing.last_listener_query_time(), timing.last_listener_query_count);
+        group.query_sources(now, &queries.sources, time, count);
+        if queries.group {
+            group.query_group(now, time, count);
+        }
+        if queries.group || !queries.sources.is_empty() {
+            self.send_specific_queries(now, address, group, timing);
+        }
+    }
+
+    /// One round of the specific queries that are under way.
+    fn send_specific_queries(&mut self, now: Instant, address: Ipv6Addr, group: &mut Group, timing: &Timing) {
+        let limit = now + timing.last_listener_query_time();
+        let interval = timing.last_listener_query_interval;
+        let mut sent_group_query = false;
+        if group.retransmissions > 0 {
+            group.retransmissions -= 1;
+            let suppress = group.filter_timer.is_some_and(|at| at > limit);
+            self.send_query(address, interval, suppress, &[]);
+            sent_group_query = true;
+        }
+        let (mut higher, mut lower) = (Vec::new(), Vec::new());
+        for (&source, record) in group.sources.iter_mut().filter(|(_, record)| record.retransmissions > 0) {
+            record.retransmissions -= 1;
+            match record.expires {
+                Some(at) if at > limit => higher.push(source),
+                Some(_) => lower.push(source),
+                None => record.retransmissions = 0,
+            }
+        }
+        // §7.6.3.2: the query that lowers no timers may be left out beside one for the group.
+        for (suppress, sources) in [(true, if sent_group_query { Vec::new() } else { higher }), (false, lower)] {
+            for chunk in sources.chunks(mld::max_query_sources(self.mtu)) {
+                self.send_query(address, interval, suppress, chunk);
+            }
+        }
+        let more = group.retransmissions > 0 || group.sources.values().any(|record| record.retransmissions > 0);
+        group.retransmit_at = more.then(|| now + interval);
+    }
+
+    fn group_timer_expires(&mut self, now: Instant, address: Ipv6Addr) {
+        let timing = self.timing(address);
+        let Some(mut group) = self.groups.remove(&address) else { return };
+        let before: BTreeSet<Ipv6Addr> = group.requested().collect();
+        let is_querier = matches!(self.state, QuerierState::Querier { .. });
+        group.expire(now);
+        if group.retransmit_at.is_some_and(|at| at <= now) {
+            group.retransmit_at = None;
+            if is_querier {
+                self.send_specific_queries(now, address, &mut group, &timing);
+            }
+        }
+        if group.query_at.is_some_and(|at| at <= now) {
+            group.query_at = Some(now + self.mobility_query_interval());
+            if is_querier && !group.is_empty() {
+                // It asks and changes no timer: silence alone ends a membership.
+                self.send_query(address, self.config.mobility.query_response_interval, true, &[]);
+            }
+        }
+        self.forget_hosts(now, &mut group);
+        self.put_back(address, group, &before);
+    }
+
+    /// Stores the group, or forgets it where nothing is left; says what changed against `before`.
+    fn put_back(&mut self, address: Ipv6Addr, mut group: Group, before: &BTreeSet<Ipv6Addr>) {
+        let after: BTreeSet<Ipv6Addr> = group.requested().collect();
+        for (from, to, membership) in [(&after, before, Membership::Joined), (before, &after, Membership::Left)] {
+            let change = |&source: &Ipv6Addr| MembershipChange { group: address, source, membership };
+            self.changes.extend(from.difference(to).map(change));
+        }
+        if group.is_empty() {
+            for (host, _) in core::mem::take(&mut group.hosts) {
+                self.untrack(host);
+            }
+            self.timers.cancel(TimerKey::Group(address));
+        } else {
+            self.groups.insert(address, group);
+            self.arm(address);
+        }
+    }
+
+    fn forget_hosts(&mut self, now: Instant, group: &mut Group) {
+        for host in group.forget_hosts(now) {
+            self.untrack(host);
+        }
+    }
+
+    fn untrack(&mut self, host: Ipv6Addr) {
+        self.tracked -= 1;
+        if let Some(count) = self.hosts.get_mut(&host) {
+            *count -= 1;
+            if *count == 0 {
+                self.hosts.remove(&host);
+            }
+        }
+    }
+
+    fn arm(&mut self, address: Ipv6Addr) {
+        match self.groups.get(&address).and_then(Group::next_deadline) {
+            Some(at) => self.timers.set(TimerKey::Group(address), at),
+            None => {
+                self.timers.cancel(TimerKey::Group(address));
+            }
+        }
+    }
+
+    fn become_querier(&mut self, now: Instant) {
+        self.timers.cancel(TimerKey::OtherQuerierPresent);
+        self.state = QuerierState::Querier { startup_left: self.config.robustness };
+        self.send_general_query(now);
+    }
+
+    fn send_general_query(&mut self, now: Instant) {
+        let QuerierState::Querier { startup_left } = &mut self.state else { return };
+        *startup_left = startup_left.saturating_sub(1);
+        // Startup Query Interval (§9.6).
+        let interval = self.config.query_interval / if *startup_left > 0 { 4 } else { 1 };
+        self.timers.set(TimerKey::GeneralQuery, now + interval);
+        self.send_query(Ipv6Addr::UNSPECIFIED, self.config.query_response_interval, false, &[]);
+    }
+
+    fn send_query(&mut self, group: Ipv6Addr, max_response_delay: Duration, suppress: bool, sources: &[Ipv6Addr]) {
+        let query = Query {
+            group,
+            max_response_delay,
+            suppress,
+            robustness: self.config.robustness,
+            query_interval: self.config.query_interval,
+            sources: sources.to_vec(),
+        };
+        self.packets.push_back(query.packet(self.link_local));
+    }
+
+    /// The interval, spread by a tenth so that the terminals of a crowded cell are not asked in one burst.
+    fn mobility_query_interval(&mut self) -> Duration {
+        let interval = self.config.mobility.query_interval;
+        interval - self.rng.duration(Duration::ZERO..interval / 10)
+    }
+
+    fn timing(&self, group: Ipv6Addr) -> Timing {
+        let (robustness, query_interval) = match self.state {
+            QuerierState::NonQuerier { robustness, query_interval, .. } => (robustness, query_interval),
+            _ => (self.config.robustness, self.config.query_interval),
+        };
+        let listening = |interval: Duration, response: Duration| interval * u32::from(robustness) + response;
+        let general = listening(query_interval, self.config.query_response_interval);
+        if self.mobility_ranges.iter().any(|range| range.contains(group)) {
+            let mobility = &self.config.mobility;
+            Timing {
+                // Only a querier of this kind asks for each of these groups often.
+                listening_interval: match self.state {
+                    QuerierState::NonQuerier { .. } => general,
+                    _ => listening(mobility.query_interval, mobility.query_response_interval),
+                },
+                last_listener_query_interval: mobility.last_listener_query_interval,
+                last_listener_query_count: mobility.last_listener_query_count,
+                is_mobile: true,
+            }
+        } else {
+            Timing {
+                listening_interval: general,
+                last_listener_query_interval: self.config.last_listener_query_interval,
+                last_listener_query_count: self.config.last_listener_query_count,
+                is_mobile: false,
+            }
+        }
+    }
+}
+
+impl GroupView {
+    /// Whether all its listeners name their sources.
+    pub fn is_include(&self) -> bool {
+        self.mode == FilterMode::Include
+    }
+}

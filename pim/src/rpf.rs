@@ -1,0 +1,131 @@
+//! Reverse path forwarding: the router's own copy of the unicast routes, and where it says that a source is.
+
+use crate::config;
+use crate::interface::Interface;
+use core::net::Ipv6Addr;
+use stack::addr::Prefix;
+use stack::machine::PortId;
+use stack::tables::{Accept, MrouteKey, Route};
+use std::collections::{BTreeMap, HashMap};
+
+/// A router on a link, by its primary address: whom a join is sent to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LinkNeighbor {
+    /// The link.
+    pub port: PortId,
+    /// The primary address.
+    pub address: Ipv6Addr,
+}
+
+/// Where a source is: RPF_interface(S) and RPF'(S,G) of RFC 7761 §4.1.5.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RpfInfo {
+    /// No route leads there that multicast could come by.
+    Unreachable,
+    /// It is this node.
+    Local,
+    /// It is on this link.
+    OnLink(PortId),
+    /// It is behind a router.
+    Via {
+        /// RPF_interface(S).
+        port: PortId,
+        /// The router, as the unicast route names it.
+        next_hop: Ipv6Addr,
+        /// RPF'(S,G): the same router's primary address, once its Hello has come.
+        neighbor: Option<Ipv6Addr>,
+    },
+}
+
+impl RpfInfo {
+    /// RPF_interface(S).
+    pub fn interface(&self) -> Option<PortId> {
+        match *self {
+            RpfInfo::OnLink(port) | RpfInfo::Via { port, .. } => Some(port),
+            RpfInfo::Unreachable | RpfInfo::Local => None,
+        }
+    }
+
+    /// RPF'(S,G).
+    pub fn neighbor(&self) -> Option<LinkNeighbor> {
+        match *self {
+            RpfInfo::Via { port, neighbor: Some(address), .. } => Some(LinkNeighbor { port, address }),
+            _ => None,
+        }
+    }
+
+    /// Where packets of the source have to come from.
+    pub fn accept(&self) -> Option<Accept> {
+        match *self {
+            RpfInfo::Unreachable => None,
+            RpfInfo::Local => Some(Accept::Local),
+            RpfInfo::OnLink(port) | RpfInfo::Via { port, .. } => Some(Accept::Port(port)),
+        }
+    }
+}
+
+/// The MRIB: unicast routes by longest prefix.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rib {
+    /// Never iterated, so that its order cannot matter.
+    by_length: BTreeMap<u8, HashMap<Prefix, Route>>,
+}
+
+impl Rib {
+    /// Whether the routes changed.
+    pub(crate) fn set(&mut self, prefix: Prefix, route: Route) -> bool {
+        self.by_length.entry(prefix.length()).or_default().insert(prefix, route) != Some(route)
+    }
+
+    /// Whether the routes changed.
+    pub(crate) fn remove(&mut self, prefix: Prefix) -> bool {
+        let Some(routes) = self.by_length.get_mut(&prefix.length()) else { return false };
+        let removed = routes.remove(&prefix).is_some();
+        if routes.is_empty() {
+            self.by_length.remove(&prefix.length());
+        }
+        removed
+    }
+
+    /// The route of the longest prefix that `address` has.
+    pub(crate) fn lookup(&self, address: Ipv6Addr) -> Option<Route> {
+        self.by_length.iter().rev().find_map(|(&length, routes)| routes.get(&Prefix::new(address, length)?).copied())
+    }
+}
+
+/// Where the source of `key` is, as the routes and the neighbours now say.
+pub(crate) fn rpf(rib: &Rib, interfaces: &BTreeMap<PortId, Interface>, key: MrouteKey) -> RpfInfo {
+    let blocked = |port: PortId| {
+        config::is_site_scoped(key.group) && interfaces.get(&port).is_some_and(Interface::is_site_border)
+    };
+    match rib.lookup(key.source) {
+        Some(Route::Local) => RpfInfo::Local,
+        Some(Route::OnLink(port)) if !blocked(port) => RpfInfo::OnLink(port),
+        Some(Route::Via { port, next_hop }) if !blocked(port) => {
+            let neighbor = interfaces.get(&port).filter(|interface| interface.speaks_pim());
+            RpfInfo::Via { port, next_hop, neighbor: neighbor.and_then(|interface| interface.neighbor_with(next_hop)) }
+        }
+        _ => RpfInfo::Unreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn longest_prefix_wins() {
+        let mut rib = Rib::default();
+        let via = |last| Route::Via { port: PortId(last as u8), next_hop: Ipv6Addr::from_bits(last) };
+        let lookup = |rib: &Rib, text: &str| rib.lookup(text.parse().unwrap());
+        assert!(rib.set(Prefix::DEFAULT, via(1)));
+        assert!(rib.set("2001:db8::/32".parse().unwrap(), via(2)));
+        assert!(rib.set("2001:db8::5/128".parse().unwrap(), Route::Local));
+        assert!(!rib.set("2001:db8::/32".parse().unwrap(), via(2)));
+        assert_eq!(lookup(&rib, "2001:db8::5"), Some(Route::Local));
+        assert_eq!(lookup(&rib, "2001:db8::6"), Some(via(2)));
+        assert_eq!(lookup(&rib, "2001:db9::"), Some(via(1)));
+        assert!(rib.remove(Prefix::DEFAULT) && !rib.remove(Prefix::DEFAULT));
+        assert_eq!(lookup(&rib, "2001:db9::"), None);
+    }
+}

@@ -6,6 +6,7 @@
 //! All that is wrong with a file is said in one pass, a line each ([`document::Problem`]).
 
 pub mod document;
+pub mod lab;
 pub mod raw;
 mod resolve;
 pub mod resolved;

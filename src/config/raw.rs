@@ -38,6 +38,7 @@ pub struct RawPort {
     pub mtu: Field<i64>,
     pub link_local: Field<String>,
     pub site_border: Field<bool>,
+    pub point_to_point: Field<bool>,
     pub ingress_filter: Field<RawIngressFilter>,
 }
 
@@ -75,7 +76,8 @@ pub struct RawAdmin {
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct RawRouter {
-    pub ssm_ranges: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub ssm_ranges: Vec<Spanned<String>>,
     pub mobility_range: Field<String>,
     pub join_prune_period_secs: Field<i64>,
     pub max_entries: Field<i64>,
@@ -302,4 +304,90 @@ pub struct RawNodeFile {
     pub home_agent: Field<RawHomeAgent>,
     pub mobile_terminal: Field<RawMobileTerminal>,
     pub correspondent_node: Field<IgnoredAny>,
+}
+
+/// `[lab]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawLabGeneral {
+    pub name: Field<String>,
+    pub seed: Field<i64>,
+    pub settle_ms: Field<i64>,
+    pub duration_ms: Field<i64>,
+}
+
+/// `[[link]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawLink {
+    pub name: Field<String>,
+    pub kind: Field<String>,
+    pub site: Field<String>,
+    pub delay_us: Field<i64>,
+    pub jitter_us: Field<i64>,
+    pub loss_percent: Field<f64>,
+}
+
+/// `[[host]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawHost {
+    pub name: Field<String>,
+    pub link: Field<String>,
+    pub address: Field<String>,
+    pub gateway: Field<String>,
+}
+
+/// `[[flow]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawFlow {
+    pub name: Field<String>,
+    pub kind: Field<String>,
+    pub from: Field<String>,
+    pub to: Field<String>,
+    pub rate_pps: Field<i64>,
+    pub payload_len: Field<i64>,
+    pub rate_kbps: Field<i64>,
+}
+
+/// `[[move]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawMove {
+    pub terminal: Field<String>,
+    pub to: Field<RawPlaces>,
+    pub at_ms: Field<i64>,
+    pub mode: Field<String>,
+    pub break_ms: Field<i64>,
+    pub every_ms: Field<i64>,
+    pub repeat: Field<i64>,
+}
+
+/// `to = "a"` or `to = ["b", "a"]`.
+#[derive(Deserialize, Debug)]
+#[serde(untagged, expecting = "expected the name of a link or a list of names")]
+#[allow(missing_docs)]
+pub enum RawPlaces {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// `[checks]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawChecks {
+    pub flows_survive: Field<bool>,
+    pub make_before_break_lost_max: Field<i64>,
+    pub make_before_break_duplicated_max: Field<i64>,
+    pub break_before_make_slack_ms: Field<i64>,
+    pub intra_site_silent: Field<bool>,
+    pub bindings_unchanged: Field<bool>,
+    pub join_prune_links: Option<Vec<Spanned<String>>>,
 }

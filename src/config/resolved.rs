@@ -121,6 +121,8 @@ pub struct PortConfig {
     pub link_local: Option<Ipv6Addr>,
     /// Whether multicast of site scope and below stays on this side, and PIM and MLD are not spoken.
     pub site_border: bool,
+    /// Whether the link has one other end, so that no third router has to be thought of (RFC 7761 §4.3.3, §4.5.2).
+    pub point_to_point: bool,
     /// Sources that are accepted.
     pub ingress_filter: IngressFilter,
 }
@@ -211,7 +213,7 @@ pub enum RouteTarget {
 /// `[router]`: PIM.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RouterConfig {
-    /// Prefixes of source-specific groups (RFC 4607 §1: `ff3x::/32`).
+    /// Prefixes of source-specific groups beside `ff3x::/32` (RFC 4607 §1).
     pub ssm_ranges: Vec<Prefix>,
     /// Groups of terminals: their state is set up and torn down at once.
     pub mobility_range: Prefix,

@@ -6,6 +6,8 @@ mod ports;
 mod routing;
 pub(crate) mod section;
 
+pub(crate) use ports::interface_address;
+
 use super::document::{Fault, Tables};
 use super::raw::{Field, RawNode, RawNodeFile};
 use super::resolved::{NodeConfig, PollMode, PortConfig, WorkerConfig};

@@ -72,6 +72,7 @@ fn port(section: &Section<'_, '_>, raw: &RawPort, id: PortId, advertised: &[&str
         mtu: mtu?,
         link_local: link_local?,
         site_border,
+        point_to_point: flag(&raw.point_to_point, false),
         ingress_filter: ingress_filter?,
     })
 }

@@ -11,7 +11,6 @@ use super::super::resolved::{
 use super::port_by_name;
 use super::ports::{MAX_MTU, MIN_MTU};
 use super::section::{Section, flag, in_range, multicast_prefix, routable, span_of, unicast_prefix};
-use core::net::Ipv6Addr;
 use core::time::Duration;
 use stack::addr::Prefix;
 use stack::machine::PortId;
@@ -30,10 +29,7 @@ pub(super) fn router(
     advertised: &[&str],
     mobility_range: Prefix,
 ) -> Option<RouterConfig> {
-    let ssm_ranges = match &raw.ssm_ranges {
-        Some(ranges) => section.list("ssm_ranges", ranges, |text| multicast_prefix(text)),
-        None => Some(ssm_ranges()),
-    };
+    let ssm_ranges = section.list("ssm_ranges", &raw.ssm_ranges, |text| multicast_prefix(text));
     let mobility_range =
         section.or("mobility_range", &raw.mobility_range, mobility_range, |text| multicast_prefix(text));
     let period = section.secs("join_prune_period_secs", &raw.join_prune_period_secs, 1..=18_000, 60);
@@ -80,12 +76,6 @@ fn pim_port(section: &Section<'_, '_>, raw: &RawPimPort, port: PortId, terminals
         propagation_delay: propagation?,
         override_interval: override_interval?,
     })
-}
-
-/// `ff3x::/32` for every scope (RFC 4607 §1).
-fn ssm_ranges() -> Vec<Prefix> {
-    let range = |scope: u16| Prefix::new(Ipv6Addr::new(0xff30 | scope, 0, 0, 0, 0, 0, 0, 0), 32);
-    (0..16).filter_map(range).collect()
 }
 
 fn is_tun(port: &PortConfig) -> bool {

@@ -5,6 +5,8 @@ pub mod addr;
 pub mod host;
 pub mod inspect;
 pub mod machine;
+pub mod mld_listener;
+pub mod nd;
 pub mod node;
 pub mod packet;
 pub mod port;

@@ -1,0 +1,10 @@
+//! Neighbor Discovery of a node: neighbours and own addresses, a router's advertisements, a host's autoconfiguration.
+
+pub mod advertiser;
+mod cache;
+pub mod host;
+pub mod neighbor;
+pub mod nud;
+
+pub use cache::Entry;
+pub use neighbor::NeighborDiscovery;

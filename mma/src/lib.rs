@@ -1,4 +1,22 @@
 //! The Mobility Management Agent: gives a terminal of its site a care-of address and sends to its group what arrives there.
+//!
+//! [`MobilityManagementAgent`] is the control side: registration of terminals, their bindings, care-of addresses and
+//! groups. The data plane (`stack::pipeline`) forwards by the bindings that the agent puts in its table. [`auth`] is
+//! the authentication of Mobile IPv6 messages, which home agent and terminal share.
 #![forbid(unsafe_code)]
 
+mod agent;
 pub mod auth;
+mod binding;
+mod care_of_pool;
+mod config;
+mod counters;
+mod rate_limit;
+mod registration;
+
+pub use agent::{Command, Event, MobilityManagementAgent, Removal};
+pub use binding::Binding;
+pub use care_of_pool::CareOfMode;
+pub use config::{Config, ConfigError, GrePolicy, HomeAgent};
+pub use counters::Counters;
+pub use registration::Refusal;

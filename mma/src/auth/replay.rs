@@ -20,13 +20,12 @@ impl NtpTime {
     /// The time of day that is `since_epoch` after 1970. Era 1 begins in 2036 with zero again.
     pub const fn from_unix(since_epoch: Duration) -> Self {
         let secs = since_epoch.as_secs().wrapping_add(Self::UNIX_EPOCH_SECS);
-        NtpTime(secs << 32 | ((since_epoch.subsec_nanos() as u64) << 32) / 1_000_000_000)
+        NtpTime((secs << 32) | fraction(since_epoch))
     }
 
     /// The time of day `by` later.
     pub const fn later(self, by: Duration) -> Self {
-        let fraction = ((by.subsec_nanos() as u64) << 32) / 1_000_000_000;
-        NtpTime(self.0.wrapping_add(by.as_secs() << 32).wrapping_add(fraction))
+        NtpTime(self.0.wrapping_add(by.as_secs() << 32).wrapping_add(fraction(by)))
     }
 
     /// How far apart two times of day are, whichever is later, across the turn of an era too.
@@ -41,6 +40,11 @@ impl NtpTime {
         let forward = self.0.wrapping_sub(other.0);
         forward != 0 && forward <= u64::MAX / 2
     }
+}
+
+/// The part of a time that is no whole second, in units of 2^-32 s.
+const fn fraction(time: Duration) -> u64 {
+    ((time.subsec_nanos() as u64) << 32) / 1_000_000_000
 }
 
 /// What the time of day was at one instant; from then on it runs with the instants.
@@ -59,8 +63,7 @@ impl WallClock {
             self.reads.later(now.since(self.at))
         } else {
             let back = self.at.since(now);
-            let fraction = (u64::from(back.subsec_nanos()) << 32) / 1_000_000_000;
-            NtpTime(self.reads.0.wrapping_sub(back.as_secs() << 32).wrapping_sub(fraction))
+            NtpTime(self.reads.0.wrapping_sub(back.as_secs() << 32).wrapping_sub(fraction(back)))
         }
     }
 }

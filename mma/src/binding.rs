@@ -1,0 +1,100 @@
+//! The bindings of an agent: home address, care-of address and group of each terminal that is registered.
+
+use crate::auth::Principal;
+use core::net::Ipv6Addr;
+use stack::addr;
+use stack::tables::{BindingState, MmaBinding};
+use stack::time::{Duration, Instant};
+use std::collections::BTreeMap;
+
+/// A terminal's registration. Nothing of it changes while the terminal moves inside the site; only
+/// [`Binding::remaining`] runs down.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Binding {
+    /// The home address.
+    pub home_address: Ipv6Addr,
+    /// The care-of address that the agent gave.
+    pub care_of: Ipv6Addr,
+    /// The terminal's group.
+    pub group: Ipv6Addr,
+    /// The home agent.
+    pub home_agent: Ipv6Addr,
+    /// GRE key where key and sequence number were agreed.
+    pub gre_key: Option<u32>,
+    /// The temporary address (LCoA) from which the terminal registered last.
+    pub access_address: Ipv6Addr,
+    /// Sequence number of the last Binding Update.
+    pub sequence: u16,
+    pub(crate) principal: Principal,
+    pub(crate) expires_at: Instant,
+}
+
+impl Binding {
+    /// What is left of its lifetime.
+    pub fn remaining(&self, now: Instant) -> Duration {
+        self.expires_at.since(now)
+    }
+
+    /// The entry for the data plane.
+    pub(crate) fn entry(&self, source: Ipv6Addr) -> MmaBinding {
+        MmaBinding {
+            care_of: self.care_of,
+            group: self.group,
+            source,
+            home_agent: self.home_agent,
+            gre_key: self.gre_key,
+            access_identifier: addr::interface_identifier(self.access_address),
+            state: BindingState::Active,
+        }
+    }
+}
+
+/// All bindings, each group with one at the most.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BindingTable {
+    by_home_address: BTreeMap<Ipv6Addr, Binding>,
+    by_group: BTreeMap<Ipv6Addr, Ipv6Addr>,
+}
+
+impl BindingTable {
+    pub(crate) fn find(&self, home_address: Ipv6Addr) -> Option<&Binding> {
+        self.by_home_address.get(&home_address)
+    }
+
+    /// The home address whose terminal has this group.
+    pub(crate) fn owner_of(&self, group: Ipv6Addr) -> Option<Ipv6Addr> {
+        self.by_group.get(&group).copied()
+    }
+
+    /// Inserts or replaces; the group is free or that of the same home address. Returns the binding replaced.
+    pub(crate) fn insert(&mut self, binding: Binding) -> Option<Binding> {
+        let (home_address, group) = (binding.home_address, binding.group);
+        let replaced = self.by_home_address.insert(home_address, binding);
+        if let Some(replaced) = &replaced
+            && replaced.group != group
+        {
+            self.by_group.remove(&replaced.group);
+        }
+        let owner = self.by_group.insert(group, home_address);
+        debug_assert!(owner.is_none_or(|owner| owner == home_address), "a group has one terminal");
+        replaced
+    }
+
+    pub(crate) fn remove(&mut self, home_address: Ipv6Addr) -> Option<Binding> {
+        let binding = self.by_home_address.remove(&home_address)?;
+        self.by_group.remove(&binding.group);
+        Some(binding)
+    }
+
+    pub(crate) fn first(&self) -> Option<Ipv6Addr> {
+        self.by_home_address.first_key_value().map(|(&home_address, _)| home_address)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Binding> {
+        self.by_home_address.values()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_home_address.len()
+    }
+}

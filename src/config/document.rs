@@ -3,7 +3,7 @@
 //! Each line names the file, the line in it, the path of the key (`port[1].mtu`), what is wrong and what would be right.
 //! Tables are deserialised one by one, so that a mistake in one does not hide those in another.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::ops::Range;
 use serde::Deserialize;
 use std::cell::RefCell;
@@ -27,11 +27,23 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.file, self.line)?;
+        let mut line = OneLine(f);
+        write!(line, "{}:{}: ", self.file, self.line)?;
         if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+            write!(line, "{}: ", self.key)?;
         }
-        write!(f, "{}; {}", self.what, self.remedy)
+        write!(line, "{}; {}", self.what, self.remedy)
+    }
+}
+
+/// Escapes control characters: what is quoted from a file neither breaks the line nor commands the terminal.
+struct OneLine<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| {
+            if c.is_control() { write!(self.0, "{}", c.escape_default()) } else { self.0.write_char(c) }
+        })
     }
 }
 

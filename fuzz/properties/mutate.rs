@@ -32,16 +32,63 @@ pub(crate) fn mutate(rng: &mut Rng, sample: &[u8]) -> Vec<u8> {
     octets
 }
 
-/// Feeds `property` with `rounds` mutants of `samples` and the samples themselves. What a panic came from is printed.
-pub(crate) fn run(name: &str, seed: u64, rounds: u32, samples: &[Vec<u8>], property: fn(&[u8])) {
-    let mut rng = Rng::new(seed);
-    let feed = |input: &[u8]| {
-        let outcome = std::panic::catch_unwind(|| property(input));
-        assert!(outcome.is_ok(), "{name} fails on {input:02x?}");
+/// A way to make hostile octets out of good ones.
+pub(crate) type Mutation = fn(&mut Rng, &[u8]) -> Vec<u8>;
+
+/// Feeds `property` with the samples and with `rounds` mutants of them. What a panic came from is printed where it is
+/// short; the seed and the round find it again.
+pub(crate) fn run(name: &str, seed: u64, rounds: u32, samples: &[Vec<u8>], mutation: Mutation, property: fn(&[u8])) {
+    let feed = |round: u32, input: &[u8]| {
+        if std::panic::catch_unwind(|| property(input)).is_err() {
+            let shown = if input.len() < 256 { format!("{input:02x?}") } else { format!("{} octets", input.len()) };
+            panic!("{name} fails with seed {seed} in round {round} on {shown}");
+        }
     };
-    samples.iter().for_each(|sample| feed(sample));
-    for _ in 0..rounds {
+    samples.iter().for_each(|sample| feed(0, sample));
+    let mut rng = Rng::new(seed);
+    for round in 1..=rounds {
         let sample = &samples[rng.below(samples.len() as u64) as usize];
-        feed(&mutate(&mut rng, sample));
+        feed(round, &mutation(&mut rng, sample));
     }
+}
+
+/// A text that differs from `sample` in some of its lines: gone, doubled, swapped, or with another value.
+pub(crate) fn mutate_lines(rng: &mut Rng, sample: &[u8]) -> Vec<u8> {
+    const VALUES: [&str; 16] = [
+        "0",
+        "-1",
+        "18446744073709551615",
+        "1e308",
+        "nan",
+        "\"\"",
+        "\"::\"",
+        "\"ff35::1\"",
+        "\"2001:db8::/129\"",
+        "\"\\u0000\\u001b\"",
+        "[]",
+        "[[]]",
+        "{}",
+        "true",
+        "1979-05-27",
+        "\"\"\"\n\"\"\"",
+    ];
+    let mut lines: Vec<Vec<u8>> = sample.split(|&octet| octet == b'\n').map(<[u8]>::to_vec).collect();
+    for _ in 0..=rng.below(3) {
+        let (at, other) = (rng.below(lines.len() as u64) as usize, rng.below(lines.len() as u64) as usize);
+        let value = VALUES[rng.below(VALUES.len() as u64) as usize];
+        match rng.below(5) {
+            0 => lines.swap(at, other),
+            1 => lines[at] = lines[other].clone(),
+            2 => lines.insert(at, lines[other].clone()),
+            3 if lines.len() > 1 => {
+                lines.remove(at);
+            }
+            _ => {
+                let key = lines[at].iter().position(|&octet| octet == b'=').map_or(0, |equals| equals + 1);
+                lines[at].truncate(key);
+                lines[at].extend_from_slice(value.as_bytes());
+            }
+        }
+    }
+    lines.join(&b'\n')
 }

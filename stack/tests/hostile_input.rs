@@ -2,6 +2,7 @@
 //! messages, a bounded number of them.
 
 #[path = "../../fuzz/properties/mutate.rs"]
+#[allow(dead_code, reason = "shared with tests that use other parts of it")]
 mod mutate;
 #[path = "../../fuzz/properties/wire.rs"]
 mod wire;
@@ -11,7 +12,7 @@ const ROUNDS: u32 = 50_000;
 #[test]
 fn parsers_keep_their_promises() {
     for (seed, target) in (1..).zip(wire::TARGETS) {
-        mutate::run(target.name, seed, ROUNDS, &(target.samples)(), target.property);
+        mutate::run(target.name, seed, ROUNDS, &(target.samples)(), mutate::mutate, target.property);
     }
 }
 

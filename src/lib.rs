@@ -1,4 +1,6 @@
 //! The appliance: configuration, assembly of machines into a node, admin API, command line and lab.
 #![deny(unsafe_code)]
 
+pub mod admin;
+pub mod cli;
 pub mod config;

@@ -1,3 +1,7 @@
 //! The `drover` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    drover::cli::main()
+}

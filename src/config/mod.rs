@@ -41,6 +41,27 @@ pub fn parse(file: &str, text: &str, directory: &Path) -> Result<NodeConfig, Con
     finish(source, config)
 }
 
+/// A file of either kind.
+#[derive(Clone, PartialEq, Debug)]
+pub enum AnyFile {
+    /// A node file.
+    Node(Box<NodeConfig>),
+    /// A lab file: one with a table `[lab]`.
+    Lab(Box<lab::Lab>),
+}
+
+/// Reads the node file or lab file at `path`.
+pub fn load_any(path: &Path) -> Result<AnyFile, ConfigError> {
+    let file = path.display().to_string();
+    let text = read(path)?;
+    let directory = path.parent().unwrap_or(Path::new(""));
+    if lab::is_lab(&text) {
+        lab::parse_lab(&file, &text, directory).map(|lab| AnyFile::Lab(Box::new(lab)))
+    } else {
+        parse(&file, &text, directory).map(|node| AnyFile::Node(Box::new(node)))
+    }
+}
+
 /// The configuration, or all that is wrong with it.
 fn finish<T>(source: Source<'_>, config: Option<T>) -> Result<T, ConfigError> {
     match (source.into_error(), config) {

@@ -1,0 +1,336 @@
+//! The housekeeping thread: admin clients, signal-strength files and termination signals, on one mio poll.
+//!
+//! It is the only thread beside the workers and never touches a packet. A client is answered in order, one request at a
+//! time; one that does not read its answers is not read from, one that sends nonsense is told so and closed.
+
+use super::listener::Listener;
+use super::protocol::{Answer, MAX_REQUEST_LEN, Request};
+use super::signal_file::SignalFile;
+use super::{Command, ListenerError};
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use mio::net::UnixStream;
+use mio::{Events, Interest, Poll, Token};
+use serde_json::Value;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::low_level::pipe;
+use stack::machine::PortId;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long the worker may take to answer a client.
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often signal-strength files are looked at.
+const SIGNAL_FILE_PERIOD: Duration = Duration::from_millis(50);
+/// Clients at a time; more are closed at once.
+const MAX_CLIENTS: usize = 64;
+/// Octets read from a client in one go.
+const READ_LEN: usize = 4096;
+
+const LISTENER: Token = Token(0);
+const TERMINATION: Token = Token(1);
+const STOP: Token = Token(2);
+const FIRST_CLIENT: usize = 3;
+
+/// Wakes the worker where it sleeps, after a command was put into its channel.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// What the thread looks after.
+pub struct HousekeepingConfig {
+    /// Where clients connect; nowhere if absent.
+    pub socket: Option<PathBuf>,
+    /// Radio ports by name.
+    pub radios: BTreeMap<String, PortId>,
+    /// Signal-strength files of radio ports.
+    pub signal_files: Vec<(PortId, PathBuf)>,
+    /// Whether SIGTERM and SIGINT become [`Command::Stop`]; the process-wide handlers are set by this.
+    pub termination: bool,
+}
+
+/// The running thread. Dropping it ends the thread and removes the socket.
+#[derive(Debug)]
+pub struct Housekeeping {
+    thread: Option<JoinHandle<()>>,
+    waker: mio::Waker,
+}
+
+impl Housekeeping {
+    /// Makes the socket and starts the thread. Commands go into `commands`, each followed by a call of `wake`.
+    ///
+    /// # Errors
+    /// See [`ListenerError`].
+    pub fn start(config: HousekeepingConfig, commands: Sender<Command>, wake: Wake) -> Result<Self, ListenerError> {
+        let path = config.socket.clone().unwrap_or_default();
+        let mut listener = config.socket.as_deref().map(Listener::bind).transpose()?;
+        let failed = |source| ListenerError::Io { path: path.clone(), source };
+        let poll = Poll::new().map_err(failed)?;
+        let waker = mio::Waker::new(poll.registry(), STOP).map_err(failed)?;
+        if let Some(listener) = &mut listener {
+            poll.registry().register(&mut listener.socket, LISTENER, Interest::READABLE).map_err(failed)?;
+        }
+        let termination = if config.termination {
+            let mut receiver = termination_stream().map_err(failed)?;
+            poll.registry().register(&mut receiver, TERMINATION, Interest::READABLE).map_err(failed)?;
+            Some(receiver)
+        } else {
+            None
+        };
+        let signal_files = config.signal_files.into_iter().map(|(port, path)| SignalFile::new(port, path)).collect();
+        let mut housekeeper = Housekeeper {
+            poll,
+            listener,
+            termination,
+            signal_files,
+            radios: config.radios,
+            clients: BTreeMap::new(),
+            next_client: FIRST_CLIENT,
+            worker: Worker { commands, wake },
+        };
+        let thread = std::thread::Builder::new().name("housekeeping".into());
+        let thread = thread.spawn(move || housekeeper.run()).map_err(failed)?;
+        Ok(Housekeeping { thread: Some(thread), waker })
+    }
+}
+
+impl Drop for Housekeeping {
+    fn drop(&mut self) {
+        let _ = self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A stream that becomes readable when SIGTERM or SIGINT arrives. A second one ends the process on the spot.
+fn termination_stream() -> io::Result<UnixStream> {
+    let (sender, receiver) = std::os::unix::net::UnixStream::pair()?;
+    receiver.set_nonblocking(true)?;
+    let second = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&second))?;
+        signal_hook::flag::register(signal, Arc::clone(&second))?;
+        pipe::register(signal, sender.try_clone()?)?;
+    }
+    Ok(UnixStream::from_std(receiver))
+}
+
+/// The way to the worker.
+struct Worker {
+    commands: Sender<Command>,
+    wake: Wake,
+}
+
+impl Worker {
+    /// Gives the worker a command; `false` where it takes none any more.
+    fn tell(&self, command: Command) -> bool {
+        let told = self.commands.send_timeout(command, REPLY_TIMEOUT).is_ok();
+        (self.wake)();
+        told
+    }
+}
+
+struct Housekeeper {
+    poll: Poll,
+    listener: Option<Listener>,
+    termination: Option<UnixStream>,
+    signal_files: Vec<SignalFile>,
+    radios: BTreeMap<String, PortId>,
+    clients: BTreeMap<usize, Client>,
+    next_client: usize,
+    worker: Worker,
+}
+
+impl Housekeeper {
+    fn run(&mut self) {
+        let mut events = Events::with_capacity(64);
+        let period = (!self.signal_files.is_empty()).then_some(SIGNAL_FILE_PERIOD);
+        loop {
+            self.watch_signal_files();
+            match self.poll.poll(&mut events, period) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => return,
+                Ok(()) => {}
+            }
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept(),
+                    TERMINATION => self.terminate(),
+                    STOP => return,
+                    Token(client) => self.serve(client),
+                }
+            }
+        }
+    }
+
+    fn watch_signal_files(&mut self) {
+        for file in &mut self.signal_files {
+            if let Some(dbm) = file.poll() {
+                self.worker.tell(Command::Signal { port: file.port, dbm });
+            }
+        }
+    }
+
+    fn terminate(&mut self) {
+        if let Some(stream) = &mut self.termination {
+            let mut octets = [0; 16];
+            while stream.read(&mut octets).is_ok_and(|read| read > 0) {}
+        }
+        self.worker.tell(Command::Stop);
+    }
+
+    fn accept(&mut self) {
+        // WouldBlock ends the loop, and so does running out of descriptors: the next connection wakes us again.
+        while let Some(Ok((mut stream, _))) = self.listener.as_ref().map(|listener| listener.socket.accept()) {
+            if self.clients.len() >= MAX_CLIENTS {
+                let _ = stream.write(&Answer::Error(format!("{MAX_CLIENTS} clients are connected already")).emit());
+                continue;
+            }
+            let token = self.next_client;
+            self.next_client += 1;
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if self.poll.registry().register(&mut stream, Token(token), interest).is_ok() {
+                self.clients.insert(token, Client::new(stream));
+                self.serve(token);
+            }
+        }
+    }
+
+    fn serve(&mut self, token: usize) {
+        let Some(mut client) = self.clients.remove(&token) else { return };
+        let keep = loop {
+            match client.write_out() {
+                Written::All => {}
+                Written::Blocked => break true,
+                Written::Closed => break false,
+            }
+            if client.closing {
+                break false;
+            }
+            match client.next_line() {
+                Line::Complete(line) => {
+                    let answer = self.answer(&line);
+                    client.outbox.extend_from_slice(&answer.emit());
+                }
+                Line::TooLong => {
+                    let why = format!("a request has at most {MAX_REQUEST_LEN} octets");
+                    client.outbox.extend_from_slice(&Answer::Error(why).emit());
+                    client.closing = true;
+                }
+                Line::Blocked => break true,
+                Line::Closed => break false,
+            }
+        };
+        if keep {
+            self.clients.insert(token, client);
+        } else {
+            let _ = self.poll.registry().deregister(&mut client.stream);
+        }
+    }
+
+    fn answer(&self, line: &[u8]) -> Answer {
+        match Request::parse(line) {
+            Err(why) => Answer::Error(why),
+            Ok(Request::Show(topic)) => {
+                let (reply, answer) = bounded(1);
+                if !self.worker.tell(Command::Show { topic, reply }) {
+                    return Answer::Error("the node takes no commands any more".into());
+                }
+                match answer.recv_timeout(REPLY_TIMEOUT) {
+                    Ok(value) => Answer::Ok(value),
+                    Err(RecvTimeoutError::Timeout) => Answer::Error("the node did not answer in time".into()),
+                    Err(RecvTimeoutError::Disconnected) => Answer::Error("the node has stopped".into()),
+                }
+            }
+            Ok(Request::Signal { port, dbm }) => match self.radios.get(&port) {
+                Some(&id) if dbm.is_none_or(|dbm| (-150..=0).contains(&dbm)) => {
+                    if self.worker.tell(Command::Signal { port: id, dbm }) {
+                        Answer::Ok(Value::Null)
+                    } else {
+                        Answer::Error("the node takes no commands any more".into())
+                    }
+                }
+                Some(_) => Answer::Error("a signal strength is -150 to 0 dBm".into()),
+                None if self.radios.is_empty() => Answer::Error("this node has no radio ports".into()),
+                None => {
+                    let names: Vec<&str> = self.radios.keys().map(String::as_str).collect();
+                    Answer::Error(format!("there is no radio port \"{port}\"; name one of {}", names.join(", ")))
+                }
+            },
+            Ok(Request::Stop(true)) => {
+                self.worker.tell(Command::Stop);
+                Answer::Ok(Value::Null)
+            }
+            Ok(Request::Stop(false)) => Answer::Ok(Value::Null),
+        }
+    }
+}
+
+struct Client {
+    stream: UnixStream,
+    inbox: Vec<u8>,
+    outbox: Vec<u8>,
+    closing: bool,
+}
+
+enum Line {
+    Complete(Vec<u8>),
+    TooLong,
+    Blocked,
+    Closed,
+}
+
+enum Written {
+    All,
+    Blocked,
+    Closed,
+}
+
+impl Client {
+    fn new(stream: UnixStream) -> Self {
+        Client { stream, inbox: Vec::new(), outbox: Vec::new(), closing: false }
+    }
+
+    /// Takes the next request, reading more octets where none is complete.
+    fn next_line(&mut self) -> Line {
+        loop {
+            if let Some(end) = self.inbox.iter().position(|&octet| octet == b'\n') {
+                let mut line: Vec<u8> = self.inbox.drain(..=end).collect();
+                line.pop();
+                return if line.len() > MAX_REQUEST_LEN { Line::TooLong } else { Line::Complete(line) };
+            }
+            if self.inbox.len() > MAX_REQUEST_LEN {
+                return Line::TooLong;
+            }
+            let mut octets = [0; READ_LEN];
+            match self.stream.read(&mut octets) {
+                Ok(0) => return Line::Closed,
+                Ok(read) => self.inbox.extend_from_slice(&octets[..read]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Line::Blocked,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Line::Closed,
+            }
+        }
+    }
+
+    fn write_out(&mut self) -> Written {
+        let mut done = 0;
+        let result = loop {
+            if done == self.outbox.len() {
+                break Written::All;
+            }
+            match self.stream.write(&self.outbox[done..]) {
+                Ok(0) => break Written::Closed,
+                Ok(written) => done += written,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break Written::Blocked,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break Written::Closed,
+            }
+        };
+        self.outbox.drain(..done);
+        result
+    }
+}

@@ -1,0 +1,96 @@
+//! The admin API: what a running node is asked from outside, and the thread that asks it.
+//!
+//! ```text
+//!   drover show ── Unix socket ──► housekeeping thread ── Command (crossbeam-channel) ──► worker, between two turns
+//!                                   │ signal-strength files, SIGTERM and SIGINT              │
+//!                                   ◄───────────────── reply channel ────────────────────────┘
+//! ```
+//! The worker never touches a socket or a file of this module: it takes commands from a channel and answers each with
+//! one JSON value.
+
+mod client;
+mod housekeeping;
+mod listener;
+mod protocol;
+mod signal_file;
+
+pub use client::{ClientError, request};
+pub use housekeeping::{Housekeeping, HousekeepingConfig, REPLY_TIMEOUT, Wake};
+pub use listener::{Listener, ListenerError};
+pub use protocol::{Answer, MAX_REQUEST_LEN, Request};
+
+use crossbeam_channel::Sender;
+use stack::machine::PortId;
+
+/// What can be shown of a node.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Topic {
+    /// Neighbours and PIM neighbours.
+    Neighbors,
+    /// Unicast routes.
+    Routes,
+    /// Bindings of a mobility agent and of a home agent.
+    Bindings,
+    /// Multicast groups that hosts on the node's links are members of.
+    Groups,
+    /// Multicast routes.
+    Mroutes,
+    /// The mobile terminal of this node, and terminals that agents know.
+    Terminals,
+    /// All counters.
+    Counters,
+    /// The ports.
+    Ports,
+}
+
+impl Topic {
+    /// All topics.
+    pub const ALL: [Topic; 8] = [
+        Topic::Neighbors,
+        Topic::Routes,
+        Topic::Bindings,
+        Topic::Groups,
+        Topic::Mroutes,
+        Topic::Terminals,
+        Topic::Counters,
+        Topic::Ports,
+    ];
+
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Topic::Neighbors => "neighbors",
+            Topic::Routes => "routes",
+            Topic::Bindings => "bindings",
+            Topic::Groups => "groups",
+            Topic::Mroutes => "mroutes",
+            Topic::Terminals => "terminals",
+            Topic::Counters => "counters",
+            Topic::Ports => "ports",
+        }
+    }
+}
+
+/// What the worker is asked. Taken between two turns; the answer is sent at once.
+#[derive(Debug)]
+pub enum Command {
+    /// Show something: an array of objects with the same keys each, or an object of objects of numbers for counters.
+    Show {
+        /// What.
+        topic: Topic,
+        /// Where the answer goes.
+        reply: Sender<serde_json::Value>,
+    },
+    /// The signal of a radio port has this strength now.
+    Signal {
+        /// The port.
+        port: PortId,
+        /// In dBm; `None`: there is no signal.
+        dbm: Option<i16>,
+    },
+    /// End the process in an orderly way: leave groups, say good-bye to neighbours, return.
+    Stop,
+}

@@ -1,0 +1,96 @@
+//! Requests and answers on the admin socket: one JSON object a line.
+//!
+//! `{"show":"routes"}`, `{"signal":{"port":"radio-a","dbm":-70}}` (`null` for no signal) and `{"stop":true}` are
+//! answered by `{"ok":…}` or `{"error":"…"}`.
+
+use super::Topic;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Octets of a request at the most, without the line's end.
+pub const MAX_REQUEST_LEN: usize = 4096;
+
+/// A request.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Request {
+    /// Show something.
+    Show(Topic),
+    /// Tell a terminal the signal strength of a radio port.
+    Signal {
+        /// Name of the port in the node's file.
+        port: String,
+        /// In dBm; absent where there is no signal.
+        dbm: Option<i16>,
+    },
+    /// End the process.
+    Stop(bool),
+}
+
+impl Request {
+    /// Reads a line.
+    pub fn parse(line: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(line).map_err(|error| format!("this is no request: {error}"))
+    }
+
+    /// The line, with its end.
+    pub fn emit(&self) -> Vec<u8> {
+        emit(self)
+    }
+}
+
+/// An answer.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Answer {
+    /// It was done; what was asked for.
+    Ok(Value),
+    /// It was not done; why.
+    Error(String),
+}
+
+impl Answer {
+    /// Reads a line.
+    pub fn parse(line: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(line).map_err(|error| format!("this is no answer: {error}"))
+    }
+
+    /// The line, with its end.
+    pub fn emit(&self) -> Vec<u8> {
+        emit(self)
+    }
+}
+
+/// Neither type holds a map with keys that are not strings, the only thing that cannot be written as JSON.
+fn emit(value: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(value).unwrap_or_else(|_| b"{\"error\":\"not representable\"}".to_vec());
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_both_ways() {
+        let vectors = [
+            (Request::Show(Topic::Mroutes), r#"{"show":"mroutes"}"#),
+            (Request::Signal { port: "radio-a".into(), dbm: Some(-70) }, r#"{"signal":{"port":"radio-a","dbm":-70}}"#),
+            (Request::Signal { port: "radio-a".into(), dbm: None }, r#"{"signal":{"port":"radio-a","dbm":null}}"#),
+            (Request::Stop(true), r#"{"stop":true}"#),
+        ];
+        for (request, line) in vectors {
+            assert_eq!(String::from_utf8(request.emit()).unwrap(), format!("{line}\n"));
+            assert_eq!(Request::parse(line.as_bytes()), Ok(request));
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_request() {
+        for line in ["", "{}", "show", r#"{"show":"all"}"#, r#"{"show":"routes","stop":true}"#, "{\"show\":"] {
+            assert!(Request::parse(line.as_bytes()).is_err(), "{line}");
+        }
+        assert!(Request::parse(&[0xff; 8]).is_err());
+    }
+}

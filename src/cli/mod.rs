@@ -1,0 +1,171 @@
+//! The command line.
+//!
+//! Exit statuses: 0 done; 1 the file has mistakes, the node refused, or a check of a lab did not hold; 2 the command
+//! line makes no sense; 3 the machine lacks something: an interface, a privilege, a node that listens.
+
+mod show;
+mod table;
+
+pub use table::render;
+
+use crate::admin::{self, Request, Topic};
+use crate::config;
+use clap::{Args, Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// All went well.
+pub const DONE: u8 = 0;
+/// The file has mistakes, the node refused, or a check did not hold.
+pub const REFUSED: u8 = 1;
+/// The machine lacks something.
+pub const UNAVAILABLE: u8 = 3;
+
+/// Where `show` and `signal` look for a node where neither `--socket` nor `DROVER_SOCKET` says.
+const DEFAULT_SOCKET: &str = "/run/drover/drover.sock";
+
+const AFTER_HELP: &str = "\
+Exit statuses: 0 done; 1 the file has mistakes, the node refused, or a check of a lab did not hold;
+2 the command line makes no sense; 3 the machine lacks something (an interface, a privilege, a node that listens).";
+
+/// Userspace IPv6 router whose terminals move by joining a multicast group.
+#[derive(Parser, Debug)]
+#[command(name = "drover", version, about, after_help = AFTER_HELP, disable_help_subcommand = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Say all that is wrong with a node file or a lab file, or that nothing is.
+    Check {
+        /// The files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Show tables and counters of a running node.
+    Show {
+        /// What to show.
+        topic: Topic,
+        /// Print the answer as JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Tell a running terminal the signal strength of a radio port.
+    Signal {
+        /// Name of the port in the node's file.
+        port: String,
+        /// Strength in dBm, -150 to 0, or `none`.
+        #[arg(allow_negative_numbers = true, value_parser = strength)]
+        dbm: Strength,
+        #[command(flatten)]
+        socket: Socket,
+    },
+}
+
+#[derive(Args, Debug)]
+struct Socket {
+    /// The node's admin socket [default: $DROVER_SOCKET, else /run/drover/drover.sock].
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl Socket {
+    fn path(self) -> PathBuf {
+        let from_environment = || std::env::var_os("DROVER_SOCKET").map(PathBuf::from);
+        self.socket.or_else(from_environment).unwrap_or_else(|| DEFAULT_SOCKET.into())
+    }
+}
+
+/// A signal strength on the command line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Strength(Option<i16>);
+
+fn strength(text: &str) -> Result<Strength, String> {
+    if text == "none" {
+        return Ok(Strength(None));
+    }
+    match text.parse() {
+        Ok(dbm @ -150..=0) => Ok(Strength(Some(dbm))),
+        _ => Err("give -150 to 0, or `none`".into()),
+    }
+}
+
+/// Does what the command line of this process says.
+pub fn main() -> ExitCode {
+    ExitCode::from(match CommandLine::parse().action {
+        Action::Check { files } => check(&files),
+        Action::Show { topic, json, socket } => show::show(topic, json, &socket.path()),
+        Action::Signal { port, dbm, socket } => {
+            let request = Request::Signal { port, dbm: dbm.0 };
+            match admin::request(&socket.path(), &request) {
+                Ok(_) => DONE,
+                Err(error) => client_failed(&error),
+            }
+        }
+    })
+}
+
+/// Checks every file; 0 only where all are sound.
+fn check(files: &[PathBuf]) -> u8 {
+    let mut status = DONE;
+    for file in files {
+        match check_one(file) {
+            Ok(summary) => println!("{}: {summary}", file.display()),
+            Err(error) => {
+                eprintln!("{error}");
+                status = REFUSED;
+            }
+        }
+    }
+    status
+}
+
+fn check_one(file: &Path) -> Result<String, config::document::ConfigError> {
+    match config::load_any(file)? {
+        config::AnyFile::Node(node) => {
+            let roles = node.roles();
+            let roles = if roles.is_empty() { "no role".to_owned() } else { roles.join(" + ") };
+            Ok(format!("good: node {}, {roles}, {} ports", node.name, node.ports.len()))
+        }
+        config::AnyFile::Lab(lab) => Ok(format!(
+            "good: lab {}, {} nodes, {} links, {} movements",
+            lab.name,
+            lab.nodes.len(),
+            lab.links.len(),
+            lab.moves.len()
+        )),
+    }
+}
+
+/// Says why a request failed; the status for it.
+fn client_failed(error: &admin::ClientError) -> u8 {
+    eprintln!("drover: {error}");
+    match error {
+        admin::ClientError::Refused(_) | admin::ClientError::Answer(..) => REFUSED,
+        admin::ClientError::Connect(..) | admin::ClientError::Exchange(..) => UNAVAILABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn strengths() {
+        assert_eq!(strength("-70"), Ok(Strength(Some(-70))));
+        assert_eq!(strength("none"), Ok(Strength(None)));
+        assert!(strength("5").is_err() && strength("-151").is_err() && strength("").is_err());
+        let line = CommandLine::try_parse_from(["drover", "signal", "radio-a", "-70"]).unwrap();
+        assert!(matches!(line.action, Action::Signal { dbm: Strength(Some(-70)), .. }));
+    }
+}

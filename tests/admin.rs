@@ -1,0 +1,167 @@
+//! The admin socket from outside: a client, the housekeeping thread and a worker that answers.
+
+use crossbeam_channel::{Receiver, unbounded};
+use drover::admin::{
+    Answer, ClientError, Command, Housekeeping, HousekeepingConfig, Listener, ListenerError, MAX_REQUEST_LEN, Request,
+    Topic, request,
+};
+use serde_json::{Value, json};
+use stack::machine::PortId;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A directory of this test's own, removed at its end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("drover-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).unwrap();
+        Directory(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn start(socket: &Path, signal_files: Vec<(PortId, PathBuf)>) -> (Housekeeping, Receiver<Command>) {
+    let (commands, received) = unbounded();
+    let config = HousekeepingConfig {
+        socket: Some(socket.to_owned()),
+        radios: BTreeMap::from([("radio-a".to_owned(), PortId(0)), ("radio-b".to_owned(), PortId(1))]),
+        signal_files,
+        termination: false,
+    };
+    (Housekeeping::start(config, commands, Arc::new(|| {})).unwrap(), received)
+}
+
+/// Answers like a worker until it is told to stop; returns the signals that it was told.
+fn work(received: &Receiver<Command>) -> Vec<(PortId, Option<i16>)> {
+    let mut signals = Vec::new();
+    loop {
+        match received.recv().unwrap() {
+            Command::Show { topic, reply } => reply.send(json!([{ "topic": topic.name() }])).unwrap(),
+            Command::Signal { port, dbm } => signals.push((port, dbm)),
+            Command::Stop => return signals,
+        }
+    }
+}
+
+#[test]
+fn a_client_gets_what_the_worker_answers() {
+    let directory = Directory::new("admin-answers");
+    let socket = directory.0.join("node.sock");
+    let (housekeeping, received) = start(&socket, Vec::new());
+    let worker = std::thread::spawn(move || work(&received));
+
+    for topic in Topic::ALL {
+        assert_eq!(request(&socket, &Request::Show(topic)).unwrap(), json!([{ "topic": topic.name() }]));
+    }
+    let signal = |port: &str, dbm| request(&socket, &Request::Signal { port: port.into(), dbm });
+    assert_eq!(signal("radio-b", Some(-61)).unwrap(), Value::Null);
+    assert_eq!(signal("radio-a", None).unwrap(), Value::Null);
+    let refused = |result: Result<Value, ClientError>| result.unwrap_err().to_string();
+    assert_eq!(
+        refused(signal("radio-c", Some(-61))),
+        "there is no radio port \"radio-c\"; name one of radio-a, radio-b"
+    );
+    assert_eq!(refused(signal("radio-a", Some(7))), "a signal strength is -150 to 0 dBm");
+    request(&socket, &Request::Stop(true)).unwrap();
+    assert_eq!(worker.join().unwrap(), [(PortId(1), Some(-61)), (PortId(0), None)]);
+    assert_eq!(refused(request(&socket, &Request::Show(Topic::Ports))), "the node takes no commands any more");
+
+    drop(housekeeping);
+    assert!(!socket.exists());
+    assert!(matches!(request(&socket, &Request::Show(Topic::Ports)), Err(ClientError::Connect(..))));
+}
+
+#[test]
+fn requests_of_one_client_are_answered_in_order() {
+    let directory = Directory::new("admin-order");
+    let socket = directory.0.join("node.sock");
+    let (_housekeeping, received) = start(&socket, Vec::new());
+    let worker = std::thread::spawn(move || work(&received));
+    // Another client that says half a request and nothing more.
+    let mut silent = UnixStream::connect(&socket).unwrap();
+    silent.write_all(b"{\"show\":").unwrap();
+
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    let topics = [Topic::Routes, Topic::Ports, Topic::Counters];
+    let lines: Vec<u8> = topics.iter().flat_map(|&topic| Request::Show(topic).emit()).collect();
+    stream.write_all(&lines).unwrap();
+    stream.write_all(b"nonsense\n").unwrap();
+    stream.write_all(&Request::Stop(true).emit()).unwrap();
+    let mut answers = BufReader::new(stream).lines().map(|line| Answer::parse(line.unwrap().as_bytes()).unwrap());
+    for topic in topics {
+        assert_eq!(answers.next(), Some(Answer::Ok(json!([{ "topic": topic.name() }]))));
+    }
+    assert!(matches!(answers.next(), Some(Answer::Error(why)) if why.starts_with("this is no request")));
+    assert_eq!(answers.next(), Some(Answer::Ok(Value::Null)));
+    worker.join().unwrap();
+}
+
+#[test]
+fn a_request_without_end_is_refused_and_its_client_closed() {
+    let directory = Directory::new("admin-long");
+    let socket = directory.0.join("node.sock");
+    let (_housekeeping, _received) = start(&socket, Vec::new());
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    stream.write_all(&[b'x'; MAX_REQUEST_LEN + 1]).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, format!("{{\"error\":\"a request has at most {MAX_REQUEST_LEN} octets\"}}\n"));
+}
+
+#[test]
+fn signal_strength_comes_from_a_file() {
+    let directory = Directory::new("admin-signal");
+    let file = directory.0.join("signal");
+    std::fs::write(&file, "-48\n").unwrap();
+    let (_housekeeping, received) = start(&directory.0.join("node.sock"), vec![(PortId(1), file.clone())]);
+    let next = || match received.recv().unwrap() {
+        Command::Signal { port, dbm } => (port, dbm),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(next(), (PortId(1), Some(-48)));
+    std::fs::write(&file, "-80\n").unwrap();
+    assert_eq!(next(), (PortId(1), Some(-80)));
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(next(), (PortId(1), None));
+}
+
+#[test]
+fn the_socket_is_private_and_taken_over_only_from_the_dead() {
+    let directory = Directory::new("admin-socket");
+    let socket = directory.0.join("node.sock");
+    let first = Listener::bind(&socket).unwrap();
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 1, "nothing else is left");
+    assert!(matches!(Listener::bind(&socket), Err(ListenerError::InUse(_))));
+    drop(first);
+    assert!(!socket.exists());
+
+    // A process that died leaves its socket behind.
+    drop(UnixListener::bind(&socket).unwrap());
+    assert!(socket.exists());
+    let second = Listener::bind(&socket).unwrap();
+    assert!(UnixStream::connect(&socket).is_ok());
+
+    // Somebody else's socket in its place is not removed.
+    std::fs::remove_file(&socket).unwrap();
+    let _other = UnixListener::bind(&socket).unwrap();
+    drop(second);
+    assert!(socket.exists());
+
+    let file = directory.0.join("file");
+    std::fs::write(&file, "").unwrap();
+    assert!(matches!(Listener::bind(&file), Err(ListenerError::NoSocket(_))));
+    assert!(matches!(Listener::bind(&directory.0.join("none/x.sock")), Err(ListenerError::Io { .. })));
+}

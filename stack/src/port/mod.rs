@@ -1,7 +1,12 @@
 //! Ports: where frames enter and leave a worker.
 
+mod error;
 pub mod mem;
+pub mod netdevice;
+mod netlink;
+mod watch;
 
+pub use error::PortError;
 pub use mem::{MemEnd, MemPort};
 
 use crate::addr::MacAddress;

@@ -1,11 +1,14 @@
 //! Ports: where frames enter and leave a worker.
 
+mod af_xdp;
 mod error;
 pub mod mem;
 pub mod netdevice;
 mod netlink;
+mod packet_socket;
 mod watch;
 
+pub use af_xdp::{Umem, XdpOptions, XdpPort};
 pub use error::PortError;
 pub use mem::{MemEnd, MemPort};
 

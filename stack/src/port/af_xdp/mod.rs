@@ -1,0 +1,313 @@
+//! `af_xdp`: a port on an Ethernet interface, past the kernel's network stack.
+//!
+//! An XDP program ([`program`]) hands the interface's IPv6 frames to AF_XDP sockets, one for each receive queue; the
+//! frames lie in the worker's pool ([`umem`]), so that what comes in by one port of a worker leaves by another without a
+//! copy in user space. What driver and kernel give is found out by trying: native XDP before generic, zero-copy before
+//! copy. The interface's multicast filter is open (allmulti) as long as the port is.
+//!
+//! An interface that goes away leaves the port down; it comes back with the next interface of that name.
+//!
+//! The system calls are made here through `libc` alone; docs/decisions/0001 says why.
+
+mod bpf;
+mod program;
+mod ring;
+mod socket;
+mod umem;
+
+pub use umem::Umem;
+
+use super::netdevice::{self, NetDevice};
+use super::packet_socket;
+use super::watch::{Change, LinkWatch, RETRY};
+use super::{ETHERNET_HEADER_LEN, LinkState, Medium, Port, PortCounters, PortError, PortInfo};
+use crate::addr::Prefix;
+use crate::packet::{Batch, FRAME_LEN, HEADROOM, Packet, Pool};
+use crate::time::Duration;
+use bpf::Hook;
+use program::Program;
+use socket::{Kick, Socket};
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+
+/// The largest packet that a frame has room for.
+const LARGEST_MTU: usize = FRAME_LEN - HEADROOM - ETHERNET_HEADER_LEN;
+/// Frames that the kernel could not send are tried again after this time.
+const SEND_AGAIN: Duration = Duration::from_millis(1);
+/// The kernel lets go of a queue a moment after its last socket is closed: how often to wait for that, and how long.
+const LET_GO_TRIES: u32 = 50;
+const LET_GO_TIME: Duration = Duration::from_millis(4);
+/// Calls between two looks at the interface while every call brings frames.
+const LOOK_AFTER: u32 = 64;
+
+/// How to open an AF_XDP port. The default takes the best that driver and kernel give.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct XdpOptions {
+    /// Attach the program generically even where the driver could run it.
+    pub generic: bool,
+    /// Copy frames even where the driver could do without.
+    pub copy: bool,
+    /// Frames that wait in the kernel for each queue to be received into, 1 to 2,048.
+    pub receive_frames: u32,
+    /// Destinations whose packets are left to the kernel, at most 256.
+    pub kernel: Vec<Prefix>,
+}
+
+impl Default for XdpOptions {
+    fn default() -> Self {
+        XdpOptions { generic: false, copy: false, receive_frames: 1024, kernel: Vec::new() }
+    }
+}
+
+/// A port on an interface by AF_XDP.
+#[derive(Debug)]
+pub struct XdpPort {
+    umem: Umem,
+    options: XdpOptions,
+    info: PortInfo,
+    counters: PortCounters,
+    watch: LinkWatch,
+    device: Option<Device>,
+    calls: u32,
+}
+
+/// What is open while the interface is there. The program goes before the sockets that it feeds.
+#[derive(Debug)]
+struct Device {
+    index: u32,
+    program: Program,
+    sockets: Vec<Socket>,
+    /// The queue to look at first.
+    next: usize,
+    _allmulti: OwnedFd,
+}
+
+impl XdpPort {
+    /// Opens the interface `name`. All ports of a worker are given the same `umem`.
+    ///
+    /// # Errors
+    /// A [`PortError`] that names the remedy: no such interface, down, no Ethernet, no XDP, taken, not permitted, too
+    /// much locked memory.
+    pub fn open(umem: &Umem, name: &str, options: XdpOptions) -> Result<XdpPort, PortError> {
+        netdevice::check_name(name)?;
+        let watch = LinkWatch::new(name).map_err(PortError::os(name, "watching the link"))?;
+        let mut port = XdpPort {
+            umem: umem.clone(),
+            options,
+            info: PortInfo {
+                name: name.to_owned(),
+                kind: "af_xdp",
+                mode: String::new(),
+                medium: Medium::Ethernet,
+                link_address: Default::default(),
+                mtu: 0,
+                link: LinkState::Down,
+            },
+            counters: PortCounters::default(),
+            watch,
+            device: None,
+            calls: 0,
+        };
+        for _ in 0..LET_GO_TRIES {
+            match port.attach() {
+                Err(PortError::Taken(_)) => std::thread::sleep(LET_GO_TIME),
+                other => return other.map(|()| port),
+            }
+        }
+        port.attach().map(|()| port)
+    }
+
+    fn attach(&mut self) -> Result<(), PortError> {
+        let name = &self.info.name;
+        let found = netdevice::ethernet(name)?;
+        let device = Device::open(&self.umem, name, &found, &self.options)?;
+        for socket in &device.sockets {
+            self.watch.add(socket.fd()).map_err(PortError::os(name, "epoll_ctl"))?;
+        }
+        self.info.mode = device.mode();
+        self.watch.set_index(Some(found.index));
+        self.device = Some(device);
+        self.take(&found);
+        Ok(())
+    }
+
+    fn take(&mut self, found: &NetDevice) {
+        self.info.link = found.link;
+        self.info.link_address = found.link_address;
+        self.info.mtu = found.mtu.min(LARGEST_MTU);
+    }
+
+    /// Closes the device; frames that were not sent are lost.
+    fn detach(&mut self) {
+        self.info.link = LinkState::Down;
+        self.watch.set_index(None);
+        if let Some(device) = self.device.take() {
+            let unsent = device.sockets.iter().map(|socket| u64::from(socket.unsent())).sum();
+            self.lose(unsent);
+            self.counters.rx_dropped += device.sockets.iter().map(Socket::lost).sum::<u64>();
+        }
+    }
+
+    /// Counts frames as lost that were counted as sent.
+    fn lose(&mut self, frames: u64) {
+        self.counters.tx_frames = self.counters.tx_frames.saturating_sub(frames);
+        self.counters.tx_dropped += frames;
+    }
+
+    #[cold]
+    fn handle(&mut self, change: Change) {
+        let open = self.device.as_ref().map(|device| device.index);
+        if change.gone {
+            self.detach();
+        }
+        if let Some(link) = &change.present {
+            let found = NetDevice::from(link);
+            let came_up = self.info.link == LinkState::Down && found.link == LinkState::Up;
+            match &self.device {
+                // What was left in the rings when the link went down is too old to be sent now.
+                Some(device) if came_up && device.sockets.iter().any(|socket| socket.unsent() > 0) => self.detach(),
+                Some(_) => self.take(&found),
+                None => {}
+            }
+        }
+        if self.device.is_none() && (change.present.is_some() || change.retry) {
+            match self.attach() {
+                Ok(()) => self.counters.reopened += u64::from(open.is_none() || change.gone),
+                // Its own event will tell when there is one, or when it is up.
+                Err(PortError::NoSuchInterface(_) | PortError::InterfaceDown(_)) => {}
+                Err(_) => self.watch.retry_in(RETRY),
+            }
+        }
+    }
+
+    /// Copies frames of other pools into this one, and loses those that no interface would take.
+    fn admit(&mut self, batch: &mut Batch) {
+        let largest = self.info.mtu + ETHERNET_HEADER_LEN;
+        let pool = self.umem.pool();
+        if batch.iter().all(|packet| (1..=largest).contains(&packet.len()) && pool.owns(packet)) {
+            return;
+        }
+        for packet in core::mem::take(batch) {
+            let own = match (1..=largest).contains(&packet.len()) {
+                true if pool.owns(&packet) => Some(packet),
+                true => pool.copy_of(packet.bytes()).ok(),
+                false => None,
+            };
+            match own {
+                Some(packet) => batch.push(packet),
+                None => self.counters.tx_dropped += 1,
+            }
+        }
+    }
+}
+
+impl Device {
+    fn open(umem: &Umem, name: &str, found: &NetDevice, options: &XdpOptions) -> Result<Device, PortError> {
+        let allmulti = packet_socket::allmulti(found.index).map_err(PortError::os(name, "PACKET_MR_ALLMULTI"))?;
+        let queues = netdevice::receive_queues(name);
+        let program = Program::attach(found.index, queues, options.generic, &options.kernel)
+            .map_err(|source| refused(name, source))?;
+        let zero_copy = !options.copy && program.hook() == Hook::Native;
+        let mut sockets = Vec::with_capacity(queues as usize);
+        for queue in 0..queues {
+            let socket = Socket::open(umem, found.index, queue, zero_copy, options.receive_frames).map_err(
+                |source| match source.raw_os_error() {
+                    Some(libc::ENOBUFS | libc::ENOMEM) => PortError::LockedMemory { octets: umem.pool().memory().1 },
+                    _ => refused(name, source),
+                },
+            )?;
+            program.serve(queue, socket.fd()).map_err(PortError::os(name, "updating the socket map"))?;
+            sockets.push(socket);
+        }
+        Ok(Device { index: found.index, program, sockets, next: 0, _allmulti: allmulti })
+    }
+
+    fn mode(&self) -> String {
+        let hook = match self.program.hook() {
+            Hook::Native => "native",
+            Hook::Generic => "generic",
+        };
+        let copy = if self.sockets.iter().all(Socket::is_zero_copy) { "zero-copy" } else { "copy" };
+        let wakeup = if self.sockets.iter().all(Socket::uses_need_wakeup) { ", need-wakeup" } else { "" };
+        let queues = if self.sockets.len() == 1 { "queue" } else { "queues" };
+        format!("{hook}, {copy}{wakeup}, {} {queues}", self.sockets.len())
+    }
+}
+
+/// What the kernel's refusal to attach or bind means.
+fn refused(name: &str, source: io::Error) -> PortError {
+    match source.raw_os_error() {
+        Some(libc::EBUSY | libc::EEXIST) => PortError::Taken(name.to_owned()),
+        Some(libc::EPERM | libc::EACCES | libc::ENODEV | libc::ENETDOWN) => {
+            PortError::os(name, "attaching an XDP program")(source)
+        }
+        _ => PortError::NoXdp { name: name.to_owned(), source },
+    }
+}
+
+impl Port for XdpPort {
+    fn info(&self) -> &PortInfo {
+        &self.info
+    }
+
+    fn counters(&self) -> PortCounters {
+        let open: u64 = self.device.iter().flat_map(|device| &device.sockets).map(Socket::lost).sum();
+        PortCounters { rx_dropped: self.counters.rx_dropped + open, ..self.counters }
+    }
+
+    fn rx_batch(&mut self, pool: &Pool, batch: &mut Batch) -> usize {
+        debug_assert_eq!(pool.memory(), self.umem.pool().memory(), "a worker has one pool");
+        let mut received = 0;
+        if let Some(device) = &mut self.device {
+            let mut lost = 0;
+            for offset in 0..device.sockets.len() {
+                let queue = (device.next + offset) % device.sockets.len();
+                let socket = &mut device.sockets[queue];
+                socket.reap();
+                if socket.unsent() > 0 {
+                    socket.kick(&mut lost);
+                }
+                let new = socket.receive(batch);
+                received += new.frames;
+                self.counters.rx_frames += new.frames as u64;
+                self.counters.rx_octets += new.octets;
+                self.counters.rx_dropped += new.invalid;
+            }
+            device.next = (device.next + 1) % device.sockets.len();
+            self.lose(lost);
+        }
+        self.calls = self.calls.wrapping_add(1);
+        if (received == 0 || self.calls.is_multiple_of(LOOK_AFTER))
+            && let Some(change) = self.watch.look()
+        {
+            self.handle(change);
+        }
+        received
+    }
+
+    fn tx_batch(&mut self, batch: &mut Batch) {
+        if self.info.link == LinkState::Down {
+            self.counters.tx_dropped += batch.len() as u64;
+            batch.clear();
+            return;
+        }
+        self.admit(batch);
+        // All leave by the first queue, so that they stay in order.
+        let Some(socket) = self.device.as_mut().and_then(|device| device.sockets.first_mut()) else { return };
+        socket.reap();
+        let count = socket.room(batch.len()).min(batch.len());
+        let octets: usize = batch.iter().take(count).map(Packet::len).sum();
+        socket.send(batch, count);
+        let mut lost = 0;
+        if socket.kick(&mut lost) == Kick::Later || !batch.is_empty() {
+            self.watch.retry_in(SEND_AGAIN);
+        }
+        self.counters.tx_frames += count as u64;
+        self.counters.tx_octets += octets as u64;
+        self.lose(lost);
+    }
+
+    fn poll_fd(&self) -> Option<RawFd> {
+        Some(self.watch.poll_fd())
+    }
+}

@@ -1,5 +1,6 @@
 //! Ports: where frames enter and leave a worker.
 
+mod af_packet;
 mod af_xdp;
 mod error;
 pub mod mem;
@@ -8,6 +9,7 @@ mod netlink;
 mod packet_socket;
 mod watch;
 
+pub use af_packet::PacketPort;
 pub use af_xdp::{Umem, XdpOptions, XdpPort};
 pub use error::PortError;
 pub use mem::{MemEnd, MemPort};

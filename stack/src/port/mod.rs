@@ -7,12 +7,14 @@ pub mod mem;
 pub mod netdevice;
 mod netlink;
 mod packet_socket;
+mod tun;
 mod watch;
 
 pub use af_packet::PacketPort;
 pub use af_xdp::{Umem, XdpOptions, XdpPort};
 pub use error::PortError;
 pub use mem::{MemEnd, MemPort};
+pub use tun::{TunOptions, TunPort};
 
 use crate::addr::MacAddress;
 use crate::packet::{Batch, Pool};

@@ -7,6 +7,7 @@ pub mod mem;
 pub mod netdevice;
 mod netlink;
 mod packet_socket;
+pub mod pcap;
 mod tun;
 mod watch;
 
@@ -14,6 +15,7 @@ pub use af_packet::PacketPort;
 pub use af_xdp::{Umem, XdpOptions, XdpPort};
 pub use error::PortError;
 pub use mem::{MemEnd, MemPort};
+pub use pcap::{PcapPort, PcapReader, PcapWriter};
 pub use tun::{TunOptions, TunPort};
 
 use crate::addr::MacAddress;

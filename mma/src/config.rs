@@ -183,13 +183,19 @@ impl Config {
         Ok(())
     }
 
-    /// The home agent of a home address: that of the longest prefix.
+    /// The home agent of a home address: that of the longest prefix. An address of an agent, or one that may be a
+    /// care-of address, is nobody's home address.
     pub(crate) fn home_agent(&self, home_address: Ipv6Addr) -> Option<Ipv6Addr> {
+        let own = [self.address, self.source].contains(&home_address);
+        if own || self.care_of.prefix().contains(home_address) {
+            return None;
+        }
         self.home_agents
             .iter()
             .filter(|entry| entry.prefix.contains(home_address))
             .max_by_key(|entry| entry.prefix.length())
             .map(|entry| entry.agent)
+            .filter(|&agent| agent != home_address)
     }
 
     /// Whether an address is on one of the site's access links.
@@ -222,6 +228,9 @@ mod tests {
         assert_eq!(agent("2001:db8:2:0::9").as_deref(), Some("2001:db8:2::1"));
         assert_eq!(agent("2001:db8:3:0::9").as_deref(), Some("2001:db8:1::1"));
         assert_eq!(agent("2001:db9::9"), None);
+        for not_a_home_address in ["2001:db8:f::1", "2001:db8:f:c0a::9", "2001:db8:1::1"] {
+            assert_eq!(agent(not_a_home_address), None);
+        }
     }
 
     #[test]

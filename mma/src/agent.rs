@@ -288,6 +288,11 @@ impl MobilityManagementAgent {
     fn update(&mut self, now: Instant, received: &Received<'_>, update: BindingUpdate) {
         let (home_address, source) = (received.home_address(), received.source);
         let care_of = update.options.alternate_care_of_address.unwrap_or(source);
+        // RFC 6275 §6.1.7: dropped in silence.
+        if !addr::is_routable_unicast(care_of) {
+            self.counters.drop_source += 1;
+            return;
+        }
         let authenticated = match self.config.associations.authenticate(
             received.message(),
             update.options.identifier.as_ref(),

@@ -57,7 +57,7 @@ counters! {
     drop_header "drop-mobility-header",
     /// Not to the agent's address.
     drop_destination "drop-mobility-destination",
-    /// From a source, or with a home address, that nobody can answer.
+    /// Source, home address or care-of address is not unicast and routable.
     drop_source "drop-mobility-source",
     /// Fragments that nobody put together.
     drop_fragment "drop-mobility-fragment",
@@ -91,7 +91,7 @@ counters! {
     refused_forwarding "refused-forwarding",
     /// Several groups, status 128.
     refused_several_groups "refused-several-groups",
-    /// An alternate care-of address beside a group, status 174.
+    /// An alternate care-of address beside a group, or none at all, status 174.
     refused_care_of "refused-care-of",
     /// Not from an access prefix, status 129.
     refused_access_prefix "refused-access-prefix",

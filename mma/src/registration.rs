@@ -46,8 +46,8 @@ pub enum Refusal {
     /// There are several groups.
     #[error("more than one group")]
     SeveralGroups,
-    /// The alternate care-of address is not the source.
-    #[error("alternate care-of address beside a group")]
+    /// The alternate care-of address is not the source, or the source is the home address.
+    #[error("no temporary address as source")]
     CareOf,
     /// The source is on no access link of the site.
     #[error("source not in an access prefix")]
@@ -198,14 +198,15 @@ pub(crate) fn judge(
         return Ok(Request::Deregister);
     }
     let options = &update.options;
-    let elsewhere = options.alternate_care_of_address.is_some_and(|care_of| care_of != access_address);
-    let subscription = match options.subscriptions[..] {
-        [subscription] => subscription,
-        [] if elsewhere => return Err(Refusal::Forwarding),
-        [] => return Err(Refusal::MapMode),
+    let subscription = match (&options.subscriptions[..], options.alternate_care_of_address) {
+        (&[subscription], _) => subscription,
+        ([], Some(_)) => return Err(Refusal::Forwarding),
+        ([], None) => return Err(Refusal::MapMode),
         _ => return Err(Refusal::SeveralGroups),
     };
-    if elsewhere {
+    // A terminal at home has no use for a care-of address; one elsewhere speaks from where it is.
+    let elsewhere = options.alternate_care_of_address.is_some_and(|care_of| care_of != access_address);
+    if elsewhere || access_address == home_address {
         return Err(Refusal::CareOf);
     }
     if !config.is_access_address(access_address) {

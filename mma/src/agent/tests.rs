@@ -418,6 +418,8 @@ fn what_is_dropped_in_silence() {
     let mut wrong_sum = good.clone();
     *wrong_sum.last_mut().unwrap() ^= 1;
     let link_local = Terminal { access_address: "fe80::1".parse().unwrap(), ..terminal.clone() };
+    let mut multicast = update.clone();
+    multicast.options.alternate_care_of_address = Some(terminal.group);
     // The subscription names a unicast address as group.
     let mut malformed = MobilityMessage::from(update.clone()).emit();
     malformed[24] = 0x20;
@@ -434,6 +436,7 @@ fn what_is_dropped_in_silence() {
         ("drop-mobility-destination", elsewhere),
         ("drop-mobility-destination", routed),
         ("drop-mobility-source", link_local.packet(update.clone())),
+        ("drop-mobility-source", terminal.packet(multicast)),
         ("drop-mobility-checksum", wrong_sum),
         ("drop-mobility-malformed", terminal.packet_of(malformed)),
         ("drop-update-unauthenticated", unsigned),
@@ -742,6 +745,16 @@ fn deregistration_from_home_has_no_home_address_option() {
     assert_eq!((chain.type2_routing, ipv6::Header::parse(answer).unwrap().destination), (None, home_address));
     assert!(terminal.association.verify(&answer[chain.upper_offset..], home_address, home_address));
     assert_eq!(bench.agent.bindings().count(), 0);
+}
+
+#[test]
+fn a_terminal_at_home_does_not_register() {
+    let mut config = config();
+    config.access_prefixes.push(Prefix::of_link(home(0)));
+    let mut bench = Bench::new(config);
+    let mut terminal = Terminal::new(0);
+    terminal.access_address = terminal.home_address;
+    assert_eq!(bench.register(&mut terminal).status, Status::INVALID_CARE_OF_ADDRESS);
 }
 
 #[test]

@@ -36,7 +36,8 @@ mod tests {
     #[test]
     fn election() {
         // Our priority at address 5, the neighbours, the winner.
-        let cases: [(u32, &[(u16, Option<u32>)], u16); 9] = [
+        type Case = (u32, &'static [(u16, Option<u32>)], u16);
+        let cases: [Case; 9] = [
             (1, &[], 5),
             (1, &[(4, Some(1))], 5),
             (1, &[(6, Some(1))], 6),

@@ -1,7 +1,7 @@
 //! What MLD says about members becomes pim_include(S,G) where this router is the designated one (RFC 7761 §4.1.5).
 
 use crate::instance::{Event, Router, TimerKey};
-use crate::mld::Querier;
+use crate::mld::{LinkRouters, Querier};
 use core::net::Ipv6Addr;
 use stack::machine::{PortId, Via};
 use stack::tables::MrouteKey;
@@ -22,7 +22,9 @@ impl Router {
                 return;
             }
         };
-        let Some(querier) = self.interfaces.get_mut(&port).and_then(|interface| interface.mld.as_mut()) else {
+        let Some(interface) = self.interfaces.get_mut(&port) else { return };
+        let routers = if interface.neighbors.is_empty() { LinkRouters::Alone } else { LinkRouters::Several };
+        let Some(querier) = &mut interface.mld else {
             self.counters.drop_mld_no_querier += 1;
             return;
         };
@@ -33,7 +35,7 @@ impl Router {
             }
             Ok(mld::Message::Report(report)) => {
                 self.counters.rx_mld_report += 1;
-                querier.handle_report(now, opened.source, &report, &mut self.counters);
+                querier.handle_report(now, opened.source, &report, routers, &mut self.counters);
             }
             Ok(mld::Message::V1Query { .. } | mld::Message::V1Report { .. } | mld::Message::V1Done { .. }) => {
                 self.counters.drop_mld_v1 += 1;

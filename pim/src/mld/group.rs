@@ -162,8 +162,7 @@ impl Group {
         queries
     }
 
-    /// Notes what a host says; it is there already or may be added. What ran out is forgotten; answers how many hosts
-    /// are fewer.
+    /// Notes what a host says; it is there already or may be added.
     pub(crate) fn track(
         &mut self,
         now: Instant,
@@ -197,25 +196,25 @@ impl Group {
         self.hosts.extract_if(.., |_, host| !host.is_listener(now)).map(|(address, _)| address).collect()
     }
 
-    /// Ends at once what `queries` would ask for and nobody is left to answer; leaves in it what somebody may want.
-    /// Answers how many sources, and the filter mode, were ended.
-    pub(crate) fn leave_at_once(&mut self, now: Instant, queries: &mut Queries) -> u64 {
+    /// Ends at once what `queries` would ask for and nobody is left to answer; takes that, and what a tracked listener
+    /// still wants, out of it. Answers what ended.
+    pub(crate) fn leave_at_once(&mut self, now: Instant, queries: &mut Queries) -> Queries {
+        let mut ended = Queries::default();
         if self.tracking == Tracking::Incomplete {
-            return 0;
+            return ended;
         }
-        let mut left = 0;
-        for source in core::mem::take(&mut queries.sources) {
-            // Whoever is tracked as a listener has not left: no need to ask.
+        let asked = core::mem::take(queries);
+        for source in asked.sources {
             if !self.hosts.values().any(|host| host.wants(source, now)) {
                 self.end_source(source);
-                left += 1;
+                ended.sources.insert(source);
             }
         }
-        if core::mem::take(&mut queries.group) && !self.hosts.values().any(|host| host.is_exclude(now)) {
+        if asked.group && !self.hosts.values().any(|host| host.is_exclude(now)) {
             self.switch_to_include();
-            left += 1;
+            ended.group = true;
         }
-        left
+        ended
     }
 
     /// Sources with listeners that ask for them: those with running timers.
@@ -519,9 +518,9 @@ mod tests {
         let report = |group: &mut Group, host, kind, sources: &str| {
             group.track(NOW, host, kind, &set(sources), MALI);
             let mut queries = group.apply(NOW, kind, &set(sources), MALI);
-            let left = group.leave_at_once(NOW, &mut queries);
+            let ended = group.leave_at_once(NOW, &mut queries);
             assert_eq!(queries, Queries::default());
-            (left, text(group))
+            (ended.sources.len() + usize::from(ended.group), text(group))
         };
         assert_eq!(report(&mut group, one, ALLOW, "a"), (0, "i A".into()));
         assert_eq!(report(&mut group, two, IS_IN, "ab"), (0, "i AB".into()));
@@ -535,7 +534,7 @@ mod tests {
         report(&mut group, one, ALLOW, "a");
         group.tracking = Tracking::Incomplete;
         let mut queries = group.apply(NOW, BLOCK, &set("a"), MALI);
-        assert_eq!(group.leave_at_once(NOW, &mut queries), 0);
+        assert_eq!(group.leave_at_once(NOW, &mut queries), Queries::default());
         assert_eq!(queries.sources, set("a"));
     }
 }

@@ -4,4 +4,5 @@ mod group;
 mod querier;
 
 pub use group::{FilterMode, GroupView, HostView, SourceView};
+pub(crate) use querier::LinkRouters;
 pub use querier::{Membership, Querier, QuerierState};

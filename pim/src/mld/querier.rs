@@ -54,6 +54,13 @@ pub enum QuerierState {
     },
 }
 
+/// Whether other routers on the link have to learn of what we know without asking.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LinkRouters {
+    Alone,
+    Several,
+}
+
 /// A deadline.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum TimerKey {
@@ -199,12 +206,21 @@ impl Querier {
     }
 
     /// A report of a host (§7.4).
-    pub(crate) fn handle_report(&mut self, now: Instant, host: Ipv6Addr, report: &Report, counters: &mut Counters) {
+    pub(crate) fn handle_report(
+        &mut self,
+        now: Instant,
+        host: Ipv6Addr,
+        report: &Report,
+        routers: LinkRouters,
+        counters: &mut Counters,
+    ) {
         if self.state == QuerierState::Stopped {
             return;
         }
         for record in &report.records {
-            self.handle_record(now, host, record, counters);
+            if let Some(b) = self.admit(host, record, counters) {
+                self.take_record(now, host, record, &b, routers, counters);
+            }
         }
     }
 
@@ -231,46 +247,43 @@ impl Querier {
         self.packets.pop_front()
     }
 
-    fn handle_record(&mut self, now: Instant, host: Ipv6Addr, record: &Record, counters: &mut Counters) {
+    /// The sources of a record that is to be taken; counts why it is not.
+    fn admit(&self, host: Ipv6Addr, record: &Record, counters: &mut Counters) -> Option<BTreeSet<Ipv6Addr>> {
         let address = record.group;
         let outside = self.border == Border::SiteBorder && config::is_site_scoped(address);
         if !config::is_routable_group(address) || outside {
             counters.drop_mld_scope += 1;
-            return;
+            return None;
         }
         let is_exclude = matches!(record.kind, RecordType::ModeIsExclude | RecordType::ChangeToExclude);
         if is_exclude && config::is_ssm(&self.ssm_ranges, address) {
             counters.drop_mld_exclude_ssm += 1;
-            return;
+            return None;
         }
         let b: BTreeSet<Ipv6Addr> = record.sources.iter().copied().filter(|&s| addr::is_routable_unicast(s)).collect();
-        let adds = match record.kind {
-            RecordType::ModeIsInclude | RecordType::ChangeToInclude | RecordType::AllowNewSources => !b.is_empty(),
-            RecordType::ModeIsExclude | RecordType::ChangeToExclude => true,
-            RecordType::BlockOldSources => false,
-        };
+        let adds = is_exclude || (record.kind != RecordType::BlockOldSources && !b.is_empty());
         let group = self.groups.get(&address);
         if group.is_none() {
             if !adds {
-                return;
+                return None;
             }
             if self.groups.len() >= self.limits.groups_per_port {
                 counters.drop_mld_port_limit += 1;
-                return;
+                return None;
             }
         }
         let is_tracked = group.is_some_and(|group| group.hosts.contains_key(&host));
         if adds && !is_tracked && self.hosts.get(&host).is_some_and(|&count| count >= self.limits.groups_per_host) {
             counters.drop_mld_host_limit += 1;
-            return;
+            return None;
         }
-        let known = |source: &&Ipv6Addr| group.is_some_and(|group| group.sources.contains_key(*source));
-        let others = b.len() - b.iter().filter(known).count();
-        if group.map_or(0, |group| group.sources.len()) + others > self.limits.sources_per_group {
+        let is_new = |source: &&Ipv6Addr| group.is_none_or(|group| !group.sources.contains_key(*source));
+        let sources = group.map_or(0, |group| group.sources.len()) + b.iter().filter(is_new).count();
+        if sources > self.limits.sources_per_group {
             counters.drop_mld_source_limit += 1;
-            return;
+            return None;
         }
-        self.take_record(now, host, address, record.kind, &b, counters);
+        Some(b)
     }
 
     /// A record within all limits.
@@ -278,15 +291,17 @@ impl Querier {
         &mut self,
         now: Instant,
         host: Ipv6Addr,
-        address: Ipv6Addr,
-        kind: RecordType,
+        record: &Record,
         b: &BTreeSet<Ipv6Addr>,
+        routers: LinkRouters,
         counters: &mut Counters,
     ) {
+        let (address, kind) = (record.group, record.kind);
         let timing = self.timing(address);
         let mut group = self.groups.remove(&address).unwrap_or_default();
         let before: BTreeSet<Ipv6Addr> = group.requested().collect();
         let mali = timing.listening_interval;
+        let is_querier = matches!(self.state, QuerierState::Querier { .. });
 
         let is_tracked = group.hosts.contains_key(&host);
         let room = group.hosts.len() < self.limits.hosts_per_group && self.tracked < self.limits.tracked_per_port;
@@ -302,11 +317,23 @@ impl Querier {
         }
         let mut queries = group.apply(now, kind, b, mali);
         if timing.is_mobile {
-            counters.mld_immediate_leaves += group.leave_at_once(now, &mut queries);
+            let ended = group.leave_at_once(now, &mut queries);
+            counters.mld_immediate_leaves += (ended.sources.len() + usize::from(ended.group)) as u64;
             group.query_at = Some(now + self.mobility_query_interval());
+            // Routers that do not track their listeners learn of the end by a query that nobody answers.
+            if is_querier && routers == LinkRouters::Several {
+                let interval = timing.last_listener_query_interval;
+                let sources: Vec<Ipv6Addr> = ended.sources.into_iter().collect();
+                for chunk in sources.chunks(mld::max_query_sources(self.mtu)) {
+                    self.send_query(address, interval, false, chunk);
+                }
+                if ended.group {
+                    self.send_query(address, interval, false, &[]);
+                }
+            }
         }
         self.forget_hosts(now, &mut group);
-        if matches!(self.state, QuerierState::Querier { .. }) {
+        if is_querier {
             self.start_queries(now, address, &mut group, &queries, &timing);
         }
         self.put_back(address, group, &before);

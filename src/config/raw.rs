@@ -174,6 +174,10 @@ pub struct RawMld {
     pub last_listener_query_interval_ms: Field<i64>,
     pub last_listener_query_count: Field<i64>,
     pub immediate_leave: Option<Vec<Spanned<String>>>,
+    pub mobility_query_interval_ms: Field<i64>,
+    pub mobility_query_response_interval_ms: Field<i64>,
+    pub mobility_last_listener_query_interval_ms: Field<i64>,
+    pub mobility_last_listener_query_count: Field<i64>,
     pub max_groups: Field<i64>,
     pub max_sources: Field<i64>,
 }
@@ -227,8 +231,7 @@ pub struct RawMma {
     pub care_of_address: Field<String>,
     pub group: Field<RawGroup>,
     pub access_prefixes: Option<Spanned<Vec<Spanned<String>>>>,
-    #[serde(default)]
-    pub home_agents: Vec<Spanned<String>>,
+    pub home_agents: Option<Spanned<Vec<Spanned<String>>>>,
     pub gre: Field<bool>,
     pub max_lifetime_secs: Field<i64>,
     pub quarantine_secs: Field<i64>,
@@ -272,7 +275,10 @@ pub struct RawMobileTerminal {
     pub hysteresis_db: Field<i64>,
     pub signal_weight_percent: Field<i64>,
     pub minimum_signal_dbm: Field<i64>,
+    pub signal_period_ms: Field<i64>,
+    pub minimum_dwell_ms: Field<i64>,
     pub overlap_ms: Field<i64>,
+    pub leave_delay_ms: Field<i64>,
     pub report_repeats_ms: Option<Vec<Spanned<i64>>>,
     pub home_agent_association: Field<RawAssociation>,
     pub mma_association: Field<RawAssociation>,
@@ -288,6 +294,7 @@ pub struct RawRadio {
     pub port: Field<String>,
     pub signal_file: Field<String>,
     pub signal_dbm: Field<i64>,
+    pub cost_db: Field<i64>,
 }
 
 /// A node file.

@@ -324,7 +324,7 @@ pub struct AdvertisedMap {
 /// What a home agent says about itself (RFC 6275 §7.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AdvertisedHomeAgent {
-    /// Preference among home agents; larger is better.
+    /// Preference among home agents, never negative; larger is better.
     pub preference: i16,
     /// How long it serves.
     pub lifetime: Duration,
@@ -345,6 +345,8 @@ pub struct MldConfig {
     pub last_listener_query_count: u8,
     /// Groups with a single listener by construction: a leave is believed at once.
     pub immediate_leave: Vec<Prefix>,
+    /// Timers of these groups, which are asked for one by one.
+    pub mobility: pim::MobilityMld,
     /// Group records kept at the most.
     pub max_groups: usize,
     /// Sources kept at the most for a group.
@@ -417,7 +419,8 @@ pub struct MmaConfig {
     pub group_layout: GroupLayout,
     /// The site's access prefixes: temporary addresses are in one of them.
     pub access_prefixes: Vec<Prefix>,
-    /// The home agents that may tunnel to this agent; any where it is empty.
+    /// The home agents that may tunnel to this agent, each for the terminals whose home addresses are in its /64. Never
+    /// empty.
     pub home_agents: Vec<Ipv6Addr>,
     /// The terminals that it serves.
     pub terminals: Vec<ServedTerminal>,
@@ -501,7 +504,7 @@ pub struct MobileTerminalConfig {
     /// How packets leave while away from home.
     pub uplink: UplinkMode,
     /// Correspondents that take the Home Address option: reached directly where `uplink` is `auto`.
-    pub direct_correspondents: Vec<Prefix>,
+    pub direct_correspondents: Vec<Ipv6Addr>,
     /// Whether GRE keys and sequence numbers are asked for, so that packets through two links are delivered once.
     pub gre: bool,
     /// Lifetime that is asked for.
@@ -510,10 +513,17 @@ pub struct MobileTerminalConfig {
     pub hysteresis_db: u8,
     /// Weight of a new measurement in the average, in percent, 1 to 100.
     pub signal_weight_percent: u8,
+    /// After this time a measurement that was not followed by another counts as measured again.
+    pub signal_period: Duration,
+    /// How long a router is kept against a better one. A lost link or router does not wait.
+    pub minimum_dwell: Duration,
     /// Signal below which a router is not used, in dBm.
     pub minimum_signal_dbm: i16,
-    /// How long the old link is kept after a make-before-break move where no packet came through the new one.
+    /// How long the first packet through the new link is waited for before the uplink changes, in a move that makes
+    /// before it breaks.
     pub overlap: Duration,
+    /// How long the old link is kept after the new one carries everything, for what is still on its way.
+    pub leave_delay: Duration,
     /// Delays of the repeated MLD reports after a join (D15).
     pub report_repeats: Vec<Duration>,
 }
@@ -527,6 +537,8 @@ pub struct RadioConfig {
     pub signal_file: Option<PathBuf>,
     /// The signal strength at the start, in dBm; `None`: no signal until one is told.
     pub initial_signal_dbm: Option<i16>,
+    /// What using the port costs, in dB of signal.
+    pub cost_db: i16,
 }
 
 /// How a terminal's packets leave while it is away from home.

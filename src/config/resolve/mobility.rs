@@ -28,6 +28,8 @@ const DEFAULT_LIFETIME_SECS: u64 = 1_800;
 const QUARANTINE_SECS: u64 = 420;
 /// MAX_DELETE_BCE_TIMEOUT (RFC 6275 §12).
 const DEREGISTRATION_HOLD_SECS: u64 = 10;
+/// The longest prefix that care-of addresses are chosen from.
+const MAX_ASSIGNED_PREFIX: u8 = 112;
 const DEFAULT_BINDINGS: usize = 65_536;
 const MAX_BINDINGS: i64 = 4_194_304;
 
@@ -57,9 +59,15 @@ pub(super) fn mma(
         }
         _ => section.missing("access_prefixes", "list the prefixes of the site's access links"),
     };
-    let home_agents = section.list("home_agents", &raw.home_agents, |text| routable(text));
+    let home_agents = match &raw.home_agents {
+        Some(agents) if !agents.get_ref().is_empty() => {
+            section.list("home_agents", agents.get_ref(), |text| routable(text))
+        }
+        _ => section.missing("home_agents", "list the home agents that may tunnel to this agent"),
+    };
     let max_lifetime = lifetime(section, "max_lifetime_secs", &raw.max_lifetime_secs);
-    let quarantine = section.secs("quarantine_secs", &raw.quarantine_secs, 0..=86_400, QUARANTINE_SECS);
+    let quarantine =
+        section.secs("quarantine_secs", &raw.quarantine_secs, QUARANTINE_SECS as i64..=86_400, QUARANTINE_SECS);
     let max_bindings = section.number("max_bindings", &raw.max_bindings, 1..=MAX_BINDINGS, DEFAULT_BINDINGS);
     let terminals = terminals(section, &raw.terminal, directory, |_| Ok(()));
 
@@ -123,11 +131,13 @@ fn care_of(section: &Section<'_, '_>, raw: &RawMma) -> Option<CareOfMode> {
     let remedy = "give the prefix of care-of addresses as care_of_prefix = \"2001:db8:1:c::/64\"";
     let prefix = section.required("care_of_prefix", &raw.care_of_prefix, remedy, |text| {
         let prefix = unicast_prefix(text)?;
-        if prefix.length() == 64 {
+        let longest = if mode == Mode::Assigned { MAX_ASSIGNED_PREFIX } else { 64 };
+        if (64..=longest).contains(&prefix.length()) {
             Ok(prefix)
         } else {
             let what = format!("{prefix} has {} bits", prefix.length());
-            Err(Fault::new(what, "give a prefix of 64 bits"))
+            let remedy = if longest == 64 { "give a prefix of 64 bits" } else { "give a prefix of 64 to 112 bits" };
+            Err(Fault::new(what, remedy))
         }
     })?;
     Some(if mode == Mode::Assigned { CareOfMode::Assigned(prefix) } else { CareOfMode::Stateless(prefix) })
@@ -145,6 +155,7 @@ fn terminals(
     fits: impl Fn(Ipv6Addr) -> Result<(), Fault>,
 ) -> Option<Vec<ServedTerminal>> {
     let mut seen = BTreeSet::new();
+    let mut replay = None;
     section.tables("terminal", raw, |section, raw| {
         let remedy = "give the terminal's home address as home_address = \"2001:db8:100::55\"";
         let home_address = section.required("home_address", &raw.home_address, remedy, |text| {
@@ -165,6 +176,13 @@ fn terminals(
             replay: &raw.replay,
         };
         let association = association(section, &fields, directory);
+        if let Some(association) = &association
+            && *replay.get_or_insert(association.replay) != association.replay
+        {
+            let what = "one agent protects all its terminals in the same way";
+            let remedy = "give the same replay to all terminals";
+            return section.fault("replay", span_of(section, &raw.replay), Fault::new(what, remedy));
+        }
         Some(ServedTerminal { home_address: home_address?, association: association?, eui64: eui64? })
     })
 }
@@ -305,12 +323,15 @@ pub(super) fn mobile_terminal(
     let uplink = section.or("uplink", &raw.uplink, UplinkMode::default(), |text| {
         word(text, &[("direct", UplinkMode::Direct), ("mma", UplinkMode::Mma), ("auto", UplinkMode::Auto)])
     });
-    let direct = section.list("direct_correspondents", &raw.direct_correspondents, |text| unicast_prefix(text));
+    let direct = section.list("direct_correspondents", &raw.direct_correspondents, |text| routable(text));
     let lifetime = lifetime(section, "lifetime_secs", &raw.lifetime_secs);
-    let hysteresis = section.number("hysteresis_db", &raw.hysteresis_db, 0..=40, 4_u8);
+    let hysteresis = section.number("hysteresis_db", &raw.hysteresis_db, 0..=40, 6_u8);
     let weight = section.number("signal_weight_percent", &raw.signal_weight_percent, 1..=100, 25_u8);
-    let minimum = section.number("minimum_signal_dbm", &raw.minimum_signal_dbm, -150..=0, -95_i16);
-    let overlap = section.millis("overlap_ms", &raw.overlap_ms, 0..=60_000, 1_000);
+    let minimum = section.number("minimum_signal_dbm", &raw.minimum_signal_dbm, -150..=0, -110_i16);
+    let period = section.millis("signal_period_ms", &raw.signal_period_ms, 1..=10_000, 50);
+    let dwell = section.millis("minimum_dwell_ms", &raw.minimum_dwell_ms, 0..=60_000, 1_000);
+    let overlap = section.millis("overlap_ms", &raw.overlap_ms, 0..=60_000, 500);
+    let leave_delay = section.millis("leave_delay_ms", &raw.leave_delay_ms, 0..=60_000, 100);
     let repeats = match &raw.report_repeats_ms {
         None => Some(REPORT_REPEATS_MS.map(Duration::from_millis).to_vec()),
         Some(repeats) if repeats.len() > MAX_REPEATS => {
@@ -339,7 +360,10 @@ pub(super) fn mobile_terminal(
         hysteresis_db: hysteresis?,
         signal_weight_percent: weight?,
         minimum_signal_dbm: minimum?,
+        signal_period: period?,
+        minimum_dwell: dwell?,
         overlap: overlap?,
+        leave_delay: leave_delay?,
         report_repeats: repeats?,
     })
 }
@@ -401,10 +425,12 @@ fn radios(
             return section.fault("port", span_of(section, &raw.port), fault);
         }
         let initial = section.optional("signal_dbm", &raw.signal_dbm, |&dbm| in_range::<i16>(dbm, -150..=0));
+        let cost = section.number("cost_db", &raw.cost_db, 0..=100, 0_i16);
         Some(RadioConfig {
             port: port.id,
             signal_file: raw.signal_file.as_ref().map(|file| directory.join(file.get_ref())),
             initial_signal_dbm: initial?,
+            cost_db: cost?,
         })
     })
 }

@@ -189,7 +189,7 @@ pub(super) fn advertisement(
     };
     limited(section, "map", &raw.map)?;
     let maps = section.tables("map", &raw.map, advertised_map);
-    let preference = section.number("home_agent_preference", &raw.home_agent_preference, -32_768..=32_767, 0_i16);
+    let preference = section.number("home_agent_preference", &raw.home_agent_preference, 0..=32_767, 0_i16);
     let agent_lifetime = lifetime.map_or(1, |lifetime| lifetime.as_secs()).max(1);
     let agent_lifetime =
         section.secs("home_agent_lifetime_secs", &raw.home_agent_lifetime_secs, 1..=65_535, agent_lifetime);
@@ -308,7 +308,7 @@ fn mld(section: &Section<'_, '_>, field: &Field<RawMld>, immediate_leave: Prefix
     let section = &section.inner("mld", span_of(section, field));
     let robustness = section.number("robustness", &raw.robustness, 1..=7, 2);
     // QQIC reaches 31,744 s (RFC 3810 §5.1.9); the response code 8,387,584 ms, and it is shorter than the interval.
-    let interval = section.millis("query_interval_ms", &raw.query_interval_ms, 1_000..=31_744_000, 30_000);
+    let interval = section.millis("query_interval_ms", &raw.query_interval_ms, 1_000..=31_744_000, 125_000);
     let highest = interval.map_or(8_387_584, |interval| (interval.as_millis() as i64 - 1).min(8_387_584));
     let response = section.millis(
         "query_response_interval_ms",
@@ -317,12 +317,13 @@ fn mld(section: &Section<'_, '_>, field: &Field<RawMld>, immediate_leave: Prefix
         10_000.min(highest as u64 / 2),
     );
     let last =
-        section.millis("last_listener_query_interval_ms", &raw.last_listener_query_interval_ms, 1..=8_387_584, 100);
-    let count = section.number("last_listener_query_count", &raw.last_listener_query_count, 1..=7, 1);
+        section.millis("last_listener_query_interval_ms", &raw.last_listener_query_interval_ms, 1..=8_387_584, 1_000);
+    let count = section.number("last_listener_query_count", &raw.last_listener_query_count, 1..=7, 2);
     let immediate_leave = match &raw.immediate_leave {
         Some(ranges) => section.list("immediate_leave", ranges, |text| multicast_prefix(text)),
         None => Some(vec![immediate_leave]),
     };
+    let mobility = mobility_mld(section, raw);
     let max_groups = section.number("max_groups", &raw.max_groups, 1..=1_048_576, 4_096);
     let max_sources = section.number("max_sources", &raw.max_sources, 1..=65_536, 64);
     Some(MldConfig {
@@ -332,7 +333,46 @@ fn mld(section: &Section<'_, '_>, field: &Field<RawMld>, immediate_leave: Prefix
         last_listener_query_interval: last?,
         last_listener_query_count: count?,
         immediate_leave: immediate_leave?,
+        mobility: mobility?,
         max_groups: max_groups?,
         max_sources: max_sources?,
+    })
+}
+
+/// Timers of groups that belong to one terminal each. A query for such a group is answered by one host alone, so that a
+/// short response interval costs nothing.
+fn mobility_mld(section: &Section<'_, '_>, raw: &RawMld) -> Option<pim::MobilityMld> {
+    let default = pim::MobilityMld::default();
+    let millis = |duration: Duration| duration.as_millis() as u64;
+    let interval = section.millis(
+        "mobility_query_interval_ms",
+        &raw.mobility_query_interval_ms,
+        100..=31_744_000,
+        millis(default.query_interval),
+    );
+    let highest = interval.map_or(8_387_584, |interval| (interval.as_millis() as i64 - 1).min(8_387_584));
+    let response = section.millis(
+        "mobility_query_response_interval_ms",
+        &raw.mobility_query_response_interval_ms,
+        1..=highest,
+        millis(default.query_response_interval).min(highest as u64 / 2),
+    );
+    let last = section.millis(
+        "mobility_last_listener_query_interval_ms",
+        &raw.mobility_last_listener_query_interval_ms,
+        1..=8_387_584,
+        millis(default.last_listener_query_interval),
+    );
+    let count = section.number(
+        "mobility_last_listener_query_count",
+        &raw.mobility_last_listener_query_count,
+        1..=7,
+        default.last_listener_query_count,
+    );
+    Some(pim::MobilityMld {
+        query_interval: interval?,
+        query_response_interval: response?,
+        last_listener_query_interval: last?,
+        last_listener_query_count: count?,
     })
 }

@@ -262,11 +262,9 @@ impl MobilityOptions {
                     raw.set(&mut options.gre_key, raw.data.len(), |_| Ok(GreKey { key }))?;
                 }
                 kind::ADDRESS_PREFIX => options.addresses.push(raw.address_prefix()?),
-                kind::ACTIVE_MULTICAST_SUBSCRIPTION => {
-                    // Another MLD type (RFC 7161 §4.1.2 has 131 and 132 too) is one that is not understood.
-                    if raw.data.first() == Some(&Subscription::MLDV2_REPORT) {
-                        options.subscriptions.push(raw.subscription()?);
-                    }
+                // Another MLD type (RFC 7161 §4.1.2 has 131 and 132 too) is one that is not understood.
+                kind::ACTIVE_MULTICAST_SUBSCRIPTION if raw.data.first() == Some(&Subscription::MLDV2_REPORT) => {
+                    options.subscriptions.push(raw.subscription()?);
                 }
                 _ => {}
             }

@@ -1,11 +1,12 @@
-//! What holds of the parsers of `stack::wire` whatever they are given: no panic, offsets inside the input, and what was
+//! What holds of the parsers of `stack` whatever they are given: no panic, offsets inside the input, and what was
 //! understood is understood the same way after it was written again.
 
 use core::net::Ipv6Addr;
 use stack::addr::{self, MacAddress};
 use stack::inspect;
 use stack::port::Medium;
-use stack::time::Duration;
+use stack::port::pcap::{PcapReader, PcapWriter};
+use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
 use stack::wire::ext::Chain;
 use stack::wire::ipv6::protocol;
@@ -23,7 +24,7 @@ pub(crate) struct Target {
     pub(crate) samples: fn() -> Vec<Vec<u8>>,
 }
 
-/// Every parser of `stack::wire`.
+/// Every parser of `stack`.
 pub(crate) const TARGETS: &[Target] = &[
     Target { name: "ethernet", property: ethernet_frame, samples: frames },
     Target { name: "ipv6_chain", property: ipv6_chain, samples: packets },
@@ -33,6 +34,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "mld_packet", property: mld_packet, samples: mld_packets },
     Target { name: "mobility", property: mobility_message, samples: || messages(mobility_packets) },
     Target { name: "inspect", property: inspect_frame, samples: frames },
+    Target { name: "pcap", property: pcap_file, samples: pcap_files },
 ];
 
 const A: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
@@ -145,6 +147,43 @@ pub(crate) fn inspect_frame(input: &[u8]) {
             assert!(error.offset <= input.len(), "{error} of {}", input.len());
         }
     }
+}
+
+/// Captures.
+pub(crate) fn pcap_file(input: &[u8]) {
+    let Some((medium, records)) = pcap_records(input) else { return };
+    let mut again = Vec::new();
+    let mut writer = PcapWriter::new(&mut again, medium, Duration::ZERO).expect("memory takes it");
+    for (at, frame) in &records {
+        writer.write(*at, frame).expect("memory takes it");
+    }
+    // The format has 32 bits for seconds; a fraction of more than a second may carry beyond them.
+    if records.iter().all(|(at, _)| at.as_micros() < u64::from(u32::MAX) * 1_000_000) {
+        assert_eq!(pcap_records(&again), Some((medium, records)));
+    }
+}
+
+/// The records before the end, or before the first that does not hold.
+fn pcap_records(input: &[u8]) -> Option<(Medium, Vec<(Instant, Vec<u8>)>)> {
+    let mut reader = PcapReader::new(input).ok()?;
+    let (mut records, mut frame) = (Vec::new(), Vec::new());
+    while let Ok(Some(at)) = reader.read(&mut frame) {
+        assert!(frame.len() <= input.len());
+        records.push((at, frame.clone()));
+    }
+    Some((reader.medium(), records))
+}
+
+fn pcap_files() -> Vec<Vec<u8>> {
+    let file = |medium, frames: &[Vec<u8>]| {
+        let mut octets = Vec::new();
+        let mut writer = PcapWriter::new(&mut octets, medium, Duration::from_secs(1)).expect("memory takes it");
+        for (index, frame) in frames.iter().enumerate() {
+            writer.write(Instant::from_millis(index as u64), frame).expect("memory takes it");
+        }
+        octets
+    };
+    vec![file(Medium::Ethernet, &frames()[..4]), file(Medium::Ip, &packets()[..2]), file(Medium::Ip, &[])]
 }
 
 /// The upper layers of packets.

@@ -4,7 +4,8 @@ use super::link::LinkId;
 use super::node::NodeId;
 use crate::machine::PortId;
 use crate::port::Medium;
-use crate::time::Instant;
+use crate::port::pcap::PcapWriter;
+use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::rc::Rc;
@@ -91,21 +92,11 @@ impl Capture {
     ///
     /// # Errors
     /// What `out` says.
-    pub fn write_pcap(&self, link: LinkId, mut out: impl Write) -> io::Result<()> {
+    pub fn write_pcap(&self, link: LinkId, out: impl Write) -> io::Result<()> {
         let medium = self.on(link).next().map_or(Medium::Ethernet, |captured| captured.medium);
-        let link_type: u32 = match medium {
-            Medium::Ethernet => 1,
-            Medium::Ip => 101,
-        };
-        let header = [0xa1b2_3c4d, 4 << 16 | 2, 0, 0, u32::MAX, link_type];
-        out.write_all(&header.map(u32::to_le_bytes).concat())?;
-        for captured in self.on(link) {
-            let (nanos, length) = (captured.at.as_nanos(), captured.frame.len() as u32);
-            let record = [(nanos / 1_000_000_000) as u32, (nanos % 1_000_000_000) as u32, length, length];
-            out.write_all(&record.map(u32::to_le_bytes).concat())?;
-            out.write_all(&captured.frame)?;
-        }
-        Ok(())
+        let mut file = PcapWriter::new(out, medium, Duration::ZERO)?;
+        self.on(link).try_for_each(|captured| file.write(captured.at, &captured.frame))?;
+        file.flush()
     }
 
     pub(super) fn record(&mut self, captured: Captured) {

@@ -6,5 +6,6 @@ pub mod host;
 pub mod neighbor;
 pub mod nud;
 
+pub use advertiser::RouterAdvertiser;
 pub use cache::Entry;
 pub use neighbor::NeighborDiscovery;

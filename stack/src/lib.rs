@@ -3,14 +3,17 @@
 
 pub mod addr;
 pub mod host;
+pub(crate) mod icmpv6;
 pub mod inspect;
 pub mod machine;
 pub mod mld_listener;
 pub mod nd;
 pub mod node;
 pub mod packet;
+pub mod pipeline;
 pub mod port;
 pub mod rng;
+pub mod runtime;
 pub mod sim;
 pub mod tables;
 pub mod time;

@@ -2,9 +2,30 @@
 //!
 //! Updates are applied by the worker that owns the table, in the order of the machines' output.
 
+mod binding;
+mod fib;
+mod hash;
+mod link;
+mod mfib;
+mod neighbor;
+mod path_mtu;
+mod prefetch;
+mod reception;
+mod routes;
 mod update;
 
+pub use hash::TableFull;
 pub use update::{
     Accept, BindingState, GroupReception, HomeBinding, IngressFilter, MmaBinding, MmaService, Mroute, MrouteKey,
     Neighbor, PortSet, Route, TableUpdate, TunnelReception, Uplink,
 };
+
+pub(crate) use binding::{HomeBindings, MmaBindings};
+pub(crate) use hash::Slot;
+pub(crate) use link::Link;
+pub(crate) use mfib::Mfib;
+pub(crate) use neighbor::{AdjacencyIndex, Neighbors, Resolution};
+pub(crate) use path_mtu::PathMtus;
+pub(crate) use prefetch::prefetch;
+pub(crate) use reception::{Groups, Sequence, Tunnels, Uplinks};
+pub(crate) use routes::{Routes, Target};

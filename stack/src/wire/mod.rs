@@ -7,9 +7,12 @@ pub mod checksum;
 pub mod error;
 pub mod ethernet;
 pub mod ext;
+pub mod fragment;
+pub mod gre;
 pub mod ipv6;
 pub mod mld;
 pub mod mobility;
 pub mod nd;
+pub mod option;
 
 pub use error::{WireError, WireErrorKind};

@@ -1,0 +1,175 @@
+//! Errors from inside a tunnel that starts here, passed on to the source of the packet in it (RFC 2473 §8, RFC 6275
+//! §10.4.2, §11.3.1).
+//!
+//! An error counts only where the packet that it quotes is one that this node can have sent: outer addresses, the
+//! binding of the inner address, and the GRE sequence number have to match. Packet Too Big is remembered for the tunnel,
+//! a group's being the least of its branches, and reaches the source less the tunnel's headers and never below 1280
+//! (RFC 8201 §4).
+
+use super::{Cause, is_allowed, kind};
+use crate::pipeline::{Counter, Dataplane, header};
+use crate::tables::{BindingState, Uplink};
+use crate::wire::ext::{Chain, option};
+use crate::wire::gre;
+use crate::wire::ipv6::{HEADER_LEN, MINIMUM_MTU, protocol};
+use core::net::Ipv6Addr;
+
+/// How far behind the last sequence number a quoted packet may be.
+const SEQUENCE_SLACK: u32 = 1 << 16;
+/// Octets of the header that carries a Home Address option.
+const HOME_ADDRESS_LEN: usize = 24;
+
+/// Passes an error on where it is about a tunnel of this node; answers whether it was. `message` starts with its type.
+pub(crate) fn relay(plane: &mut Dataplane, message: &[u8]) -> bool {
+    let Some(quoted) = message.get(8..).filter(|quoted| quoted.len() >= HEADER_LEN && quoted[0] >> 4 == 6) else {
+        return false;
+    };
+    let (kind, word) = (message[0], u32::from_be_bytes([message[4], message[5], message[6], message[7]]));
+    if let Some((inner_at, sequence)) = tunnelled(quoted)
+        && is_ours(plane, quoted, &quoted[inner_at..], sequence)
+    {
+        let path = header::destination(quoted);
+        return match cause(plane, kind, word, path, inner_at, quoted) {
+            Some(Some(cause)) => {
+                send(plane, cause, &quoted[inner_at..]);
+                true
+            }
+            Some(None) => true,
+            None => false,
+        };
+    }
+    match with_home_address(plane, quoted) {
+        Some(original) => {
+            let cause = match kind {
+                kind::UNREACHABLE => Cause::AddressUnreachable,
+                kind::PACKET_TOO_BIG => {
+                    Cause::PacketTooBig(word.saturating_sub(HOME_ADDRESS_LEN as u32).max(MINIMUM_MTU as u32))
+                }
+                kind::TIME_EXCEEDED => Cause::HopLimit,
+                _ => return false,
+            };
+            send(plane, cause, &original);
+            true
+        }
+        None => false,
+    }
+}
+
+/// Where the inner packet starts in a quoted tunnel packet, at least its header, and the GRE sequence number.
+fn tunnelled(quoted: &[u8]) -> Option<(usize, Option<(u32, u32)>)> {
+    let (upper, at) = super::upper_layer(quoted)?;
+    let (inner_at, sequence) = match upper {
+        protocol::IPV6 => (at, None),
+        protocol::GRE => {
+            let header = gre::Header::parse(quoted.get(at..)?).ok()?;
+            (at + header.length, Some((header.key?, header.sequence?)))
+        }
+        _ => return None,
+    };
+    let inner = quoted.get(inner_at..)?;
+    (inner.len() >= HEADER_LEN && inner[0] >> 4 == 6).then_some((inner_at, sequence))
+}
+
+/// Whether this node can have put these outer headers in front of this packet.
+fn is_ours(plane: &Dataplane, quoted: &[u8], inner: &[u8], sequence: Option<(u32, u32)>) -> bool {
+    let outer = (header::source(quoted), header::destination(quoted));
+    let (source, destination) = (header::source(inner), header::destination(inner));
+    let tables = plane.tunnel_tables();
+    if let Some(binding) = tables.home_bindings.get(destination)
+        && (binding.agent, binding.care_of) == outer
+    {
+        return true;
+    }
+    if let Some(binding) = tables.mma_bindings.get(source)
+        && (binding.care_of, binding.home_agent) == outer
+    {
+        return true;
+    }
+    if let Some(Uplink::Tunnel { source: entrance, peer, .. }) = tables.uplinks.get(source, destination)
+        && (entrance, peer) == outer
+    {
+        return true;
+    }
+    let home_address = match inner[6] {
+        protocol::ROUTING if inner.len() >= HEADER_LEN + 24 && inner[42] == 2 => header::address(inner, HEADER_LEN + 8),
+        _ => destination,
+    };
+    let Some(slot) = tables.mma_bindings.find(home_address) else { return false };
+    let binding = tables.mma_bindings.binding(slot);
+    match binding.state {
+        BindingState::Forward { to, .. } => outer == (binding.care_of, to),
+        BindingState::Active => {
+            let behind = |number: u32| tables.mma_bindings.sequence(slot).wrapping_sub(number).wrapping_sub(1);
+            outer == (binding.source, binding.group)
+                && match (binding.gre_key, sequence) {
+                    (None, None) => true,
+                    (Some(agreed), Some((key, number))) => agreed == key && behind(number) < SEQUENCE_SLACK,
+                    _ => false,
+                }
+        }
+    }
+}
+
+/// What the inner source is told: `None` where the error is the node's, `Some(None)` where it is told nothing.
+fn cause(
+    plane: &mut Dataplane,
+    kind: u8,
+    word: u32,
+    path: Ipv6Addr,
+    inner_at: usize,
+    quoted: &[u8],
+) -> Option<Option<Cause>> {
+    match kind {
+        kind::UNREACHABLE | kind::TIME_EXCEEDED => Some(Some(Cause::AddressUnreachable)),
+        kind::PACKET_TOO_BIG => {
+            let Some(mtu) = u16::try_from(word).ok().filter(|&mtu| usize::from(mtu) >= MINIMUM_MTU) else {
+                return Some(None);
+            };
+            plane.learn_path_mtu(path, mtu);
+            let inner = &quoted[inner_at..];
+            if header::total_length(inner) <= MINIMUM_MTU {
+                return Some(None);
+            }
+            let room = usize::from(mtu).saturating_sub(inner_at).max(MINIMUM_MTU);
+            Some(Some(Cause::PacketTooBig(room as u32)))
+        }
+        // Only a Tunnel Encapsulation Limit that ran out says anything about the inner packet (RFC 2473 §8.1).
+        kind::PARAMETER_PROBLEM => {
+            let at = word as usize;
+            let limit = at >= 2 && at < inner_at && quoted[at - 2..at] == [option::ENCAPSULATION_LIMIT, 1];
+            limit.then_some(Some(Cause::AddressUnreachable))
+        }
+        _ => None,
+    }
+}
+
+/// The packet as the application sent it, where the quoted one is what an uplink made of it by a Home Address option.
+fn with_home_address(plane: &Dataplane, quoted: &[u8]) -> Option<Vec<u8>> {
+    if quoted[6] != protocol::DESTINATION_OPTIONS {
+        return None;
+    }
+    let option = Chain::parse(quoted).ok()?.home_address?;
+    if option.offset != HEADER_LEN + 6 || quoted[HEADER_LEN + 1] != 2 {
+        return None;
+    }
+    let outer = header::source(quoted);
+    match plane.tunnel_tables().uplinks.get(option.home_address, header::destination(quoted))? {
+        Uplink::Direct { source, .. } if source == outer => {}
+        _ => return None,
+    }
+    let mut original = Vec::with_capacity(quoted.len());
+    original.extend_from_slice(&quoted[..HEADER_LEN]);
+    original.extend_from_slice(&quoted[HEADER_LEN + HOME_ADDRESS_LEN..]);
+    original[6] = quoted[HEADER_LEN];
+    original[8..24].copy_from_slice(&option.home_address.octets());
+    let length = u16::from_be_bytes([quoted[4], quoted[5]]).checked_sub(HOME_ADDRESS_LEN as u16)?;
+    original[4..6].copy_from_slice(&length.to_be_bytes());
+    Some(original)
+}
+
+fn send(plane: &mut Dataplane, cause: Cause, original: &[u8]) {
+    let sent = is_allowed(original, cause, false) && plane.send_error(cause, original, None).is_ok();
+    if !sent {
+        plane.count(Counter::RelaysSuppressed);
+    }
+}

@@ -1,0 +1,134 @@
+//! What a data plane is told once, at its start.
+
+use crate::tables::PortSet;
+
+/// Whether packets pass through this node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Forwarding {
+    /// Between all ports.
+    Router,
+    /// Only from and to [`DataplaneConfig::host_ports`]: the node is a host to the network.
+    Host,
+}
+
+/// What becomes of TCP and UDP to an address of this node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// Destination Unreachable code 4.
+    Unreachable,
+    /// They go to the node, which has sockets.
+    Local,
+}
+
+/// The DSCP of an outer header (RFC 2983). What leaves a tunnel keeps its own in either case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TunnelDscp {
+    /// That of the inner header.
+    Inner,
+    /// This one, 0 to 63.
+    Fixed(u8),
+}
+
+/// Configuration of a [`super::Dataplane`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DataplaneConfig {
+    /// Whether packets pass through this node.
+    pub forwarding: Forwarding,
+    /// Ports with this node's own applications behind them: a TUN device, a host stack. Packets from and to them do not
+    /// lose a hop.
+    pub host_ports: PortSet,
+    /// Ports that are a border of the site: multicast of scope 5 and narrower does not cross them (RFC 4007 §5).
+    pub site_border: PortSet,
+    /// What becomes of TCP and UDP to an address of this node.
+    pub transport: Transport,
+    /// The DSCP of outer headers.
+    pub tunnel_dscp: TunnelDscp,
+    /// ICMPv6 errors sent a second in the long run (RFC 4443 §2.4 (f)).
+    pub icmp_errors_per_second: u32,
+    /// ICMPv6 errors sent at once.
+    pub icmp_error_burst: u32,
+    /// [`crate::machine::Notice::MulticastMiss`] notices a second in the long run.
+    pub multicast_misses_per_second: u32,
+    /// Those at once.
+    pub multicast_miss_burst: u32,
+    /// The bounds of memory.
+    pub limits: Limits,
+    /// Makes hash tables and fragment identifications unpredictable from outside.
+    pub seed: u64,
+}
+
+impl Default for DataplaneConfig {
+    /// A router without site border.
+    fn default() -> Self {
+        DataplaneConfig {
+            forwarding: Forwarding::Router,
+            host_ports: PortSet::EMPTY,
+            site_border: PortSet::EMPTY,
+            transport: Transport::Unreachable,
+            tunnel_dscp: TunnelDscp::Inner,
+            icmp_errors_per_second: 100,
+            icmp_error_burst: 50,
+            multicast_misses_per_second: 200,
+            multicast_miss_burst: 100,
+            limits: Limits::default(),
+            seed: 0x5eed,
+        }
+    }
+}
+
+/// How many entries each table and queue of a data plane has at the most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Unicast routes; up to about 100 octets each, and the nodes of the trie.
+    pub routes: usize,
+    /// Neighbours, at most 1,048,575; about 150 octets each.
+    pub neighbors: u32,
+    /// Of those, how many without link-layer address.
+    pub unresolved_neighbors: usize,
+    /// Packets that wait for neighbours, at most 4 each.
+    pub waiting_packets: usize,
+    /// Multicast routes; 128 octets each.
+    pub mroutes: u32,
+    /// Bindings of the mobility agent; 128 octets each.
+    pub mma_bindings: u32,
+    /// Bindings of the home agent; 64 octets each.
+    pub home_bindings: u32,
+    /// Groups that a terminal receives; about 300 octets each.
+    pub groups: usize,
+    /// Tunnels that a terminal leaves, and its uplinks.
+    pub uplinks: usize,
+    /// Correspondents that a terminal treats unlike all others.
+    pub uplink_exceptions: usize,
+    /// Groups that the node hears on a port.
+    pub link_groups: usize,
+    /// Path MTUs of tunnels.
+    pub path_mtus: usize,
+    /// Packets being put together of fragments.
+    pub reassemblies: usize,
+    /// Packets that wait to be sent on a port.
+    pub output_queue: usize,
+    /// Packets that wait for the node.
+    pub local_queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            routes: 1 << 17,
+            neighbors: 1 << 14,
+            unresolved_neighbors: 1 << 10,
+            waiting_packets: 256,
+            mroutes: 1 << 16,
+            mma_bindings: 1 << 16,
+            home_bindings: 1 << 16,
+            groups: 1 << 12,
+            uplinks: 1 << 12,
+            uplink_exceptions: 1 << 14,
+            link_groups: 1 << 12,
+            path_mtus: 1 << 10,
+            reassemblies: 64,
+            output_queue: 1 << 10,
+            local_queue: 1 << 10,
+        }
+    }
+}

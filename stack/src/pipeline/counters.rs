@@ -1,0 +1,282 @@
+//! Everything that the pipeline counts, by name.
+//!
+//! Packets that come in (`rx`, `transmitted`, `generated`, `copied`, `resumed`) equal packets that end (`output`,
+//! `local`, every `punt-*`, `icmp-error-*` and `drop-*`) after every call; [`Counters::is_balanced`] says whether it is so.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// Names of the counters.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Counter { $($(#[$doc])* $variant,)* }
+
+        impl Counter {
+            /// Every counter, in the order in which a packet meets them.
+            pub const ALL: &[Counter] = &[$(Counter::$variant,)*];
+
+            /// Its name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Counter::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Packets received.
+    Rx = "rx",
+    /// Packets that the node sent.
+    Transmitted = "transmitted",
+    /// Packets that the data plane made: ICMPv6 errors, fragments.
+    Generated = "generated",
+    /// Copies for further branches.
+    Copied = "copied",
+    /// Packets that came back from waiting.
+    Resumed = "resumed",
+    /// Packets handed to a port.
+    Output = "output",
+    /// Packets handed to the node.
+    Local = "local",
+    /// Packets that wait for a neighbour.
+    PuntNeighbor = "punt-neighbor",
+    /// Fragments that wait for the others.
+    PuntReassembly = "punt-reassembly",
+    /// Answered: no route.
+    IcmpErrorNoRoute = "icmp-error-no-route",
+    /// Answered: address unreachable.
+    IcmpErrorAddressUnreachable = "icmp-error-address-unreachable",
+    /// Answered: port unreachable.
+    IcmpErrorPortUnreachable = "icmp-error-port-unreachable",
+    /// Answered: beyond the scope of the source address.
+    IcmpErrorBeyondScope = "icmp-error-beyond-scope",
+    /// Answered: Packet Too Big.
+    IcmpErrorPacketTooBig = "icmp-error-packet-too-big",
+    /// Answered: hop limit exceeded.
+    IcmpErrorHopLimit = "icmp-error-hop-limit",
+    /// Answered: reassembly took too long.
+    IcmpErrorReassemblyTime = "icmp-error-reassembly-time",
+    /// Answered: Parameter Problem code 0.
+    IcmpErrorHeaderField = "icmp-error-header-field",
+    /// Answered: Parameter Problem code 1.
+    IcmpErrorNextHeader = "icmp-error-next-header",
+    /// Answered: Parameter Problem code 2.
+    IcmpErrorOption = "icmp-error-option",
+    /// An error from inside a tunnel that was passed on to the source of the packet in it.
+    IcmpErrorRelayed = "icmp-error-relayed",
+    /// An ICMPv6 error that the rate limit held back.
+    DropIcmpRateLimit = "drop-icmp-rate-limit",
+    /// A packet about which no error may be sent (RFC 4443 §2.4 (e)).
+    DropIcmpForbidden = "drop-icmp-forbidden",
+    /// No address to send an ICMPv6 error from.
+    DropIcmpNoSource = "drop-icmp-no-source",
+    /// No frame for an ICMPv6 error.
+    DropIcmpNoFrame = "drop-icmp-no-frame",
+    /// A frame shorter than its header.
+    DropEthernetShort = "drop-ethernet-short",
+    /// A group address as source.
+    DropEthernetSource = "drop-ethernet-source",
+    /// Not IPv6.
+    DropEthernetType = "drop-ethernet-type",
+    /// To another link-layer address.
+    DropEthernetNotOurs = "drop-ethernet-not-ours",
+    /// Shorter than it says, or than a header.
+    DropInputTruncated = "drop-ip6-input-truncated",
+    /// Not version 6.
+    DropInputVersion = "drop-ip6-input-version",
+    /// A source that no packet may have.
+    DropInputSource = "drop-ip6-input-source",
+    /// A destination that no packet may have.
+    DropInputDestination = "drop-ip6-input-destination",
+    /// A source that the port does not accept.
+    DropInputIngressFilter = "drop-ip6-input-ingress-filter",
+    /// Multicast that may not cross the site's border.
+    DropInputSiteBorder = "drop-ip6-input-site-border",
+    /// A hop-by-hop option that demands to be dropped.
+    DropInputOption = "drop-ip6-input-option",
+    /// A blackhole route.
+    DropLookupBlackhole = "drop-lookup-blackhole",
+    /// To or from a link-local address, and not for this node.
+    DropLookupLinkLocal = "drop-lookup-link-local",
+    /// Unicast in a frame to a group, and not for this node.
+    DropLookupLinkMulticast = "drop-lookup-link-multicast",
+    /// For others, and this node is a host.
+    DropLookupNotForwarded = "drop-lookup-not-forwarded",
+    /// Around and around through the tunnels of this node.
+    DropLookupLoop = "drop-lookup-loop",
+    /// No route of this group.
+    DropMulticastNoRoute = "drop-multicast-no-route",
+    /// Not from the port that the RPF check accepts.
+    DropMulticastWrongPort = "drop-multicast-wrong-port",
+    /// Its hop limit ends here.
+    DropMulticastHopLimit = "drop-multicast-hop-limit",
+    /// A route without a branch for it.
+    DropMulticastNoBranch = "drop-multicast-no-branch",
+    /// A group of the link that the node does not hear.
+    DropMulticastNotHeard = "drop-multicast-not-heard",
+    /// No frame for the copy of a branch.
+    DropMulticastNoFrame = "drop-multicast-no-frame",
+    /// To a care-of address, with neither a tunnel nor a type 2 routing header.
+    DropBindingNoHomeAddress = "drop-binding-no-home-address",
+    /// Through a tunnel that does not come from the home agent.
+    DropBindingTunnelSource = "drop-binding-tunnel-source",
+    /// To another care-of address than the binding's.
+    DropBindingCareOf = "drop-binding-care-of",
+    /// From the home agent, and the binding forwards only what others sent.
+    DropBindingForwardHomeAgent = "drop-binding-forward-home-agent",
+    /// Not a whole IPv6 packet in the tunnel.
+    DropTunnelInner = "drop-tunnel-inner",
+    /// Not-ECT inside, CE outside (RFC 6040 §4.2).
+    DropTunnelEcn = "drop-tunnel-ecn",
+    /// No headroom for the outer header.
+    DropTunnelHeadroom = "drop-tunnel-headroom",
+    /// No tunnel of this node ends here.
+    DropTunnelUnknown = "drop-tunnel-unknown",
+    /// Reverse tunnel: outer source outside the access prefixes.
+    DropTunnelAccessPrefix = "drop-tunnel-access-prefix",
+    /// Reverse tunnel: another interface identifier than the terminal's.
+    DropTunnelAccessIdentifier = "drop-tunnel-access-identifier",
+    /// Reverse tunnel: the inner source is not bound.
+    DropTunnelNotBound = "drop-tunnel-not-bound",
+    /// Reverse tunnel: the binding is not active.
+    DropTunnelNotActive = "drop-tunnel-not-active",
+    /// Reverse tunnel at the home agent: outer source is not the care-of address.
+    DropTunnelCareOf = "drop-tunnel-care-of",
+    /// A packet to the group that is no tunnel.
+    DropTerminalProtocol = "drop-terminal-protocol",
+    /// Not from the agent.
+    DropTerminalSource = "drop-terminal-source",
+    /// GRE that was not agreed, or that lacks what was agreed, or with another key.
+    DropTerminalGre = "drop-terminal-gre",
+    /// Seen before.
+    DropTerminalDuplicate = "drop-terminal-duplicate",
+    /// Too far behind to know whether it was seen before.
+    DropTerminalOld = "drop-terminal-old",
+    /// Not for the home address.
+    DropTerminalHomeAddress = "drop-terminal-home-address",
+    /// The uplink is down.
+    DropUplinkDown = "drop-uplink-down",
+    /// The uplink's link cannot carry it with a Home Address option.
+    DropUplinkTooBig = "drop-uplink-too-big",
+    /// Headers that no Home Address option can follow.
+    DropUplinkHeaders = "drop-uplink-headers",
+    /// Headers that cannot be understood.
+    DropLocalMalformed = "drop-local-malformed",
+    /// An option that demands to be dropped.
+    DropLocalOption = "drop-local-option",
+    /// A checksum that does not hold.
+    DropLocalChecksum = "drop-local-checksum",
+    /// A type 2 routing header that is not for this node (RFC 6275 §6.4).
+    DropLocalRouting = "drop-local-routing",
+    /// A Home Address option on something else than a Mobility Header.
+    DropLocalHomeAddress = "drop-local-home-address",
+    /// No next header.
+    DropLocalNoNextHeader = "drop-local-no-next-header",
+    /// The node does not keep up.
+    DropLocalQueueFull = "drop-local-queue-full",
+    /// Fragments that overlap (RFC 5722) or do not fit together.
+    DropReassemblyInvalid = "drop-reassembly-invalid",
+    /// More packets in fragments than the limit.
+    DropReassemblyFull = "drop-reassembly-full",
+    /// More neighbours than the limit.
+    DropNeighborTableFull = "drop-neighbor-table-full",
+    /// Made room for a newer packet to the same neighbour, or there was none.
+    DropNeighborQueueFull = "drop-neighbor-queue-full",
+    /// The neighbour was forgotten.
+    DropNeighborRemoved = "drop-neighbor-removed",
+    /// The port's queue is full.
+    DropOutputQueueFull = "drop-output-queue-full",
+    /// Larger than the link, and cannot be cut.
+    DropOutputTooBig = "drop-output-too-big",
+    /// No frame for fragments.
+    DropOutputNoFrame = "drop-output-no-frame",
+    /// No such port.
+    DropOutputNoPort = "drop-output-no-port",
+    /// What the node sent is not a whole IPv6 packet.
+    DropTransmitInvalid = "drop-transmit-invalid",
+    /// Echo requests answered.
+    EchoReplies = "echo-replies",
+    /// Packets put together of fragments.
+    Reassembled = "reassembled",
+    /// Packets given up because fragments did not come.
+    ReassemblyTimeouts = "reassembly-timeouts",
+    /// Packets cut into fragments.
+    Fragmented = "fragmented",
+    /// Packets from a home agent's tunnel or a correspondent sent to a group.
+    BindingToGroup = "binding-to-group",
+    /// Packets sent on to another agent.
+    BindingForwarded = "binding-forwarded",
+    /// Packets tunnelled from a mobility agent to a home agent.
+    TunnelToHomeAgent = "tunnel-to-home-agent",
+    /// Packets that left a tunnel here.
+    TunnelExit = "tunnel-exit",
+    /// Packets tunnelled to a care-of address.
+    HomeIntercepted = "home-intercepted",
+    /// Packets that a terminal took out of its group.
+    TerminalReceived = "terminal-received",
+    /// Packets that a terminal sent.
+    UplinkSent = "uplink-sent",
+    /// Updates that a full table refused.
+    RefusedUpdates = "refused-updates",
+    /// Updates that name no port of this node.
+    RefusedPorts = "refused-ports",
+    /// Notices that were lost because nobody took them.
+    LostNotices = "lost-notices",
+    /// Errors from inside tunnels that were not passed on: rate limit, or nobody to tell.
+    RelaysSuppressed = "relays-suppressed",
+    /// Path MTUs learnt.
+    PathMtusLearnt = "path-mtus-learnt",
+}
+
+/// The counters of a pipeline.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Counters([u64; Counter::ALL.len()]);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters([0; Counter::ALL.len()])
+    }
+}
+
+impl Counters {
+    /// The value of a counter.
+    pub const fn get(&self, counter: Counter) -> u64 {
+        self.0[counter as usize]
+    }
+
+    /// Every counter with its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Counter::ALL.iter().map(|&counter| (counter.name(), self.get(counter)))
+    }
+
+    /// Those that are larger than in `before`, by how much.
+    pub fn since<'a>(&'a self, before: &'a Counters) -> impl Iterator<Item = (&'static str, u64)> + 'a {
+        Counter::ALL
+            .iter()
+            .map(|&counter| (counter.name(), self.get(counter) - before.get(counter)))
+            .filter(|&(_, difference)| difference > 0)
+    }
+
+    /// Whether every packet that came in has ended once.
+    pub fn is_balanced(&self) -> bool {
+        let (mut begun, mut ended) = (0u64, 0u64);
+        for (name, value) in self.iter() {
+            match name {
+                "rx" | "transmitted" | "generated" | "copied" | "resumed" => begun += value,
+                "output" | "local" => ended += value,
+                _ if name.starts_with("punt-") || name.starts_with("icmp-error-") || name.starts_with("drop-") => {
+                    ended += value;
+                }
+                _ => {}
+            }
+        }
+        begun == ended
+    }
+
+    #[inline(always)]
+    pub(crate) fn add(&mut self, counter: Counter) {
+        self.0[counter as usize] += 1;
+    }
+
+    pub(crate) fn add_many(&mut self, counter: Counter, by: u64) {
+        self.0[counter as usize] += by;
+    }
+}

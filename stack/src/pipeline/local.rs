@@ -1,0 +1,118 @@
+//! Packets for this node: what it answers here, what leaves a tunnel here, and what its machines are given.
+
+use super::counters::Counter;
+use super::vector::{Found, Job, Lane, Origin, Vector};
+use super::{Dataplane, Transport, header, reassembly, terminal};
+use crate::icmpv6::{Cause, echo, relay};
+use crate::wire::ext::Chain;
+use crate::wire::ipv6::protocol;
+use crate::wire::{WireErrorKind, checksum};
+
+/// ICMPv6 types below this are errors (RFC 4443 §2.1).
+const FIRST_INFORMATIONAL: u8 = 128;
+const ECHO_REQUEST: u8 = 128;
+
+enum Next {
+    /// To the machines.
+    Node,
+    /// A fragment.
+    Reassembly,
+    /// An error from inside a tunnel, on to the source of what was in it.
+    Relayed,
+    Lookup,
+    Tunnel,
+    Drop(Counter),
+    IcmpError(Cause),
+}
+
+pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
+    for place in vector.lane(Lane::Local) {
+        match one(plane, vector.job(place)) {
+            Next::Node => plane.deliver(vector.take(place)),
+            Next::Reassembly => reassembly::take(plane, vector.take(place)),
+            Next::Relayed => plane.discard(vector.take(place), Counter::IcmpErrorRelayed),
+            Next::Lookup => vector.next(place, Lane::Lookup),
+            Next::Tunnel => vector.next(place, Lane::Tunnel),
+            Next::Drop(reason) => plane.discard(vector.take(place), reason),
+            Next::IcmpError(cause) => plane.icmp_error(vector.take(place), cause),
+        }
+    }
+}
+
+#[inline(always)]
+fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
+    let bytes = job.packet.bytes();
+    if bytes[6] == protocol::IPV6 {
+        return Next::Tunnel;
+    }
+    let chain = match Chain::parse(bytes) {
+        Ok(chain) => chain,
+        Err(error) => {
+            let offset = error.offset as u32;
+            return match error.kind {
+                WireErrorKind::UnknownNextHeader => Next::IcmpError(Cause::NextHeader(offset)),
+                WireErrorKind::UnknownOption => Next::IcmpError(Cause::Option(offset)),
+                WireErrorKind::UnknownOptionSilent => Next::Drop(Counter::DropLocalOption),
+                WireErrorKind::Value | WireErrorKind::Length => Next::IcmpError(Cause::HeaderField(offset)),
+                _ => Next::Drop(Counter::DropLocalMalformed),
+            };
+        }
+    };
+    if chain.fragment.is_some_and(|fragment| !fragment.is_atomic()) {
+        return Next::Reassembly;
+    }
+    if let Some(routing) = chain.type2_routing
+        && routing.segments_left == 1
+        && chain.upper != protocol::MOBILITY
+    {
+        // A correspondent's packet to a terminal that is its own care-of address (RFC 6275 §11.3.3).
+        if !plane.tunnels.serves(header::destination(bytes), routing.home_address) {
+            return Next::Drop(Counter::DropLocalRouting);
+        }
+        terminal::finish_type2_routing(job.packet.bytes_mut(), routing.offset);
+        (job.meta.origin, job.meta.found) = (Origin::Own, Found::Nothing);
+        return Next::Lookup;
+    }
+    match chain.upper {
+        protocol::IPV6 => Next::Tunnel,
+        protocol::MOBILITY | protocol::PIM => Next::Node,
+        protocol::ICMPV6 => icmpv6(plane, job, &chain),
+        _ if chain.home_address.is_some() => Next::Drop(Counter::DropLocalHomeAddress),
+        protocol::NONE => Next::Drop(Counter::DropLocalNoNextHeader),
+        protocol::TCP | protocol::UDP => match plane.config.transport {
+            Transport::Local => Next::Node,
+            Transport::Unreachable => Next::IcmpError(Cause::PortUnreachable),
+        },
+        _ => Next::IcmpError(Cause::NextHeader(chain.upper_named_at as u32)),
+    }
+}
+
+fn icmpv6(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
+    let bytes = job.packet.bytes();
+    let Some(message) = bytes.get(chain.upper_offset..).filter(|message| message.len() >= 8) else {
+        return Next::Drop(Counter::DropLocalMalformed);
+    };
+    let source = chain.home_address.map_or(header::source(bytes), |option| option.home_address);
+    let destination = match chain.type2_routing {
+        Some(routing) if routing.segments_left == 1 => routing.home_address,
+        _ => header::destination(bytes),
+    };
+    if !checksum::verify(source, destination, protocol::ICMPV6, message) {
+        return Next::Drop(Counter::DropLocalChecksum);
+    }
+    match message[0] {
+        kind if kind < FIRST_INFORMATIONAL => {
+            if relay::relay(plane, &message[..]) {
+                Next::Relayed
+            } else {
+                Next::Node
+            }
+        }
+        _ if chain.home_address.is_some() => Next::Drop(Counter::DropLocalHomeAddress),
+        ECHO_REQUEST => match echo::answer(plane, job, chain.upper_offset) {
+            Ok(()) => Next::Lookup,
+            Err(reason) => Next::Drop(reason),
+        },
+        _ => Next::Node,
+    }
+}

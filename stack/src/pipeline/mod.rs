@@ -1,0 +1,384 @@
+//! The data plane: the way of a packet from the port that it came in by to the one that it leaves by.
+//!
+//! ```text
+//!  ethernet_input ─► ip6_input ─► lookup ─┬─► unicast ──────────────────────► output
+//!                                  ▲  ▲   ├─► uplink (terminal) ─────────────► output
+//!                                  │  │   ├─► home_agent ── tunnel header ─┐
+//!                                  │  └───┼────────────────────────────────┘
+//!                                  │      ├─► binding (agent) ─ to the group ─► multicast ─► output, once a branch
+//!                                  │      ├─► multicast ─┬─► terminal ─► (lookup)
+//!                                  │      │              └─► local
+//!                                  └──────┴─► local ─► tunnel ─► (lookup)
+//! ```
+//!
+//! A stage is one file with one function over a batch. What it does with a packet is a closed enum: on to a stage, out,
+//! to the node, answered with an ICMPv6 error, or dropped for a reason that has a counter. [`Dataplane::process`] runs
+//! the stages over a batch until every packet in it has ended once; see [`Counters::is_balanced`].
+
+mod binding;
+mod config;
+mod counters;
+mod ethernet_input;
+mod fragmentation;
+pub(crate) mod header;
+mod home_agent;
+mod ip6_input;
+mod local;
+mod lookup;
+mod multicast;
+mod output;
+mod reassembly;
+mod terminal;
+mod tunnel;
+mod tunnel_header;
+mod unicast;
+mod update;
+mod uplink;
+mod vector;
+
+pub use config::{DataplaneConfig, Forwarding, Limits, Transport, TunnelDscp};
+pub use counters::{Counter, Counters};
+pub use output::OutputQueue;
+
+pub(crate) use vector::{Job, Meta};
+
+use crate::addr::{MacAddress, Prefix};
+use crate::icmpv6::{self, Cause, TokenBucket};
+use crate::machine::{Notice, PortId, RxMeta, Transmit, Via};
+use crate::packet::{Batch, Packet, Pool};
+use crate::port::PortInfo;
+use crate::tables::{
+    GroupReception, Groups, HomeBinding, HomeBindings, Link, Mfib, MmaBinding, MmaBindings, MmaService, Mroute,
+    MrouteKey, Neighbors, PathMtus, Route, Routes, TableUpdate, Tunnels, Uplink, Uplinks,
+};
+use crate::time::Instant;
+use crate::wire::ipv6;
+use core::net::Ipv6Addr;
+use reassembly::Reassemblies;
+use std::collections::VecDeque;
+use vector::{Lane, Vector};
+
+/// Notices that wait for the node at the most.
+const MAX_NOTICES: usize = 4096;
+
+/// The data plane of one worker.
+///
+/// Give it frames with [`process`](Self::process), packets of the node with [`transmit`](Self::transmit), table updates
+/// with [`apply`](Self::apply), and time with [`handle_timeout`](Self::handle_timeout) when
+/// [`poll_timeout`](Self::poll_timeout) says so. After each, take what it has for the node from
+/// [`poll_local`](Self::poll_local) and [`poll_notice`](Self::poll_notice), and what it has for the ports from
+/// [`outgoing`](Self::outgoing).
+pub struct Dataplane {
+    config: DataplaneConfig,
+    pool: Pool,
+    now: Instant,
+    links: Vec<Link>,
+    routes: Routes,
+    neighbors: Neighbors<Job>,
+    mfib: Mfib,
+    mma_bindings: MmaBindings,
+    mma_service: Option<MmaService>,
+    home_bindings: HomeBindings,
+    groups: Groups,
+    tunnels: Tunnels,
+    uplinks: Uplinks,
+    path_mtus: PathMtus,
+    reassemblies: Reassemblies,
+    counters: Counters,
+    error_limit: TokenBucket,
+    miss_limit: TokenBucket,
+    identification: u32,
+    outgoing: Vec<OutputQueue>,
+    local: VecDeque<(RxMeta, Packet)>,
+    notices: VecDeque<Notice>,
+    /// Packets that were made on the way: they go through the stages after the batch.
+    pending: VecDeque<(Job, Lane)>,
+    vector: Option<Box<Vector>>,
+}
+
+impl Dataplane {
+    /// A data plane for these ports, numbered in this order, without any route.
+    pub fn new(config: DataplaneConfig, pool: Pool, ports: &[PortInfo]) -> Self {
+        let limits = config.limits;
+        let seed = |table: u64| config.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(table);
+        Dataplane {
+            pool,
+            now: Instant::ORIGIN,
+            links: ports.iter().map(Link::new).collect(),
+            routes: Routes::new(limits.routes),
+            neighbors: Neighbors::new(limits.neighbors, limits.unresolved_neighbors, limits.waiting_packets, seed(1)),
+            mfib: Mfib::new(limits.mroutes, seed(2)),
+            mma_bindings: MmaBindings::new(limits.mma_bindings, seed(3)),
+            mma_service: None,
+            home_bindings: HomeBindings::new(limits.home_bindings, seed(4)),
+            groups: Groups::new(limits.groups),
+            tunnels: Tunnels::new(limits.uplinks),
+            uplinks: Uplinks::new(limits.uplinks, limits.uplink_exceptions),
+            path_mtus: PathMtus::new(limits.path_mtus),
+            reassemblies: Reassemblies::default(),
+            counters: Counters::default(),
+            error_limit: TokenBucket::new(config.icmp_errors_per_second, config.icmp_error_burst),
+            miss_limit: TokenBucket::new(config.multicast_misses_per_second, config.multicast_miss_burst),
+            identification: seed(5) as u32,
+            outgoing: ports.iter().map(|_| OutputQueue::new(limits.output_queue)).collect(),
+            local: VecDeque::with_capacity(limits.local_queue),
+            notices: VecDeque::with_capacity(64),
+            pending: VecDeque::with_capacity(64),
+            vector: Some(Box::new(Vector::new())),
+            config,
+        }
+    }
+
+    /// Takes the frames of `batch`, which came in by `port`, through the pipeline; `batch` is empty afterwards.
+    pub fn process(&mut self, now: Instant, port: PortId, batch: &mut Batch) {
+        self.now = now;
+        self.with_vector(|plane, vector| ethernet_input::run(plane, port, batch, vector));
+    }
+
+    /// Sends a packet of the node.
+    pub fn transmit(&mut self, now: Instant, transmit: &Transmit) {
+        self.now = now;
+        self.counters.add(Counter::Transmitted);
+        let whole =
+            ipv6::Header::parse(&transmit.packet).is_ok_and(|header| header.total_length() == transmit.packet.len());
+        if !whole {
+            return self.counters.add(Counter::DropTransmitInvalid);
+        }
+        let Ok(packet) = self.pool.copy_of(&transmit.packet) else {
+            return self.counters.add(Counter::DropOutputNoFrame);
+        };
+        let mut job = Job { packet, meta: Meta::OWN };
+        match transmit.via {
+            Via::Route => self.pending.push_back((job, Lane::Lookup)),
+            Via::Link(port) => {
+                job.meta.port = Some(port);
+                output::on_link(self, job, port);
+            }
+            Via::LinkAddress(port, address) => output::to_link_address(self, job, port, address),
+            Via::NextHop(port, router) => output::to_router(self, job, port, router),
+        }
+        self.with_vector(|_, _| {});
+    }
+
+    /// Changes a table; visible to the next packet. Packets that waited for what the update says leave now.
+    pub fn apply(&mut self, now: Instant, update: TableUpdate) {
+        self.now = now;
+        update::apply(self, update);
+        self.with_vector(|_, _| {});
+    }
+
+    /// A port has changed: its MTU, its link-layer address.
+    pub fn update_port(&mut self, port: PortId, info: &PortInfo) {
+        if let Some(link) = self.links.get_mut(usize::from(port.0)) {
+            link.update(info);
+        }
+    }
+
+    /// The next packet for the node.
+    pub fn poll_local(&mut self) -> Option<(RxMeta, Packet)> {
+        self.local.pop_front()
+    }
+
+    /// The next notice for the node.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// What waits to be sent on a port.
+    ///
+    /// # Panics
+    /// For a port that was not among those of [`Dataplane::new`].
+    pub fn outgoing(&mut self, port: PortId) -> &mut OutputQueue {
+        &mut self.outgoing[usize::from(port.0)]
+    }
+
+    /// Time has come to `now`: fragments that have waited too long are given up.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        if self.poll_timeout().is_some_and(|at| at <= now) {
+            reassembly::expire(self);
+            self.with_vector(|_, _| {});
+        }
+    }
+
+    /// When [`Dataplane::handle_timeout`] wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.reassemblies.next_deadline()
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The pool that its frames come from.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Frames that the data plane holds: in queues, waiting for neighbours or for other fragments.
+    pub fn held_frames(&self) -> usize {
+        self.outgoing.iter().map(OutputQueue::len).sum::<usize>()
+            + self.local.len()
+            + self.pending.len()
+            + self.neighbors.waiting()
+            + self.reassemblies.held()
+    }
+
+    /// Unicast routes in order.
+    pub fn routes(&self) -> impl Iterator<Item = (Prefix, Route)> {
+        self.routes.iter()
+    }
+
+    /// Neighbours in order of port and address, with the link-layer address of those that have one.
+    pub fn neighbors(&self) -> impl Iterator<Item = (PortId, Ipv6Addr, Option<MacAddress>)> {
+        self.neighbors.iter()
+    }
+
+    /// Multicast routes in order, with the packets that each has matched.
+    pub fn mroutes(&self) -> impl Iterator<Item = (MrouteKey, Mroute, u64)> {
+        self.mfib.iter()
+    }
+
+    /// The mobility agent's bindings in order of home address.
+    pub fn mma_bindings(&self) -> impl Iterator<Item = (Ipv6Addr, MmaBinding)> {
+        self.mma_bindings.iter()
+    }
+
+    /// The home agent's bindings in order of home address.
+    pub fn home_bindings(&self) -> impl Iterator<Item = (Ipv6Addr, HomeBinding)> {
+        self.home_bindings.iter()
+    }
+
+    /// The groups that a terminal receives, in order, with the packets that each has delivered.
+    pub fn groups(&self) -> impl Iterator<Item = (Ipv6Addr, GroupReception, u64)> {
+        self.groups.iter()
+    }
+
+    /// How packets leave, by source address.
+    pub fn uplinks(&self) -> impl Iterator<Item = (Ipv6Addr, Uplink)> {
+        self.uplinks.iter()
+    }
+
+    /// Entries of each table, by name.
+    pub fn table_sizes(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        [
+            ("routes", self.routes.len()),
+            ("mroutes", self.mfib.len()),
+            ("mma-bindings", self.mma_bindings.len()),
+            ("home-bindings", self.home_bindings.len()),
+        ]
+        .into_iter()
+    }
+
+    /// Runs the stages over what `start` puts into the vector, and over what comes of it, until nothing is left.
+    fn with_vector(&mut self, start: impl FnOnce(&mut Self, &mut Vector)) {
+        let mut vector = self.vector.take().expect("the stages do not call back into the data plane's interface");
+        start(self, &mut vector);
+        loop {
+            while !vector.is_idle() {
+                ip6_input::run(self, &mut vector);
+                lookup::run(self, &mut vector);
+                home_agent::run(self, &mut vector);
+                binding::run(self, &mut vector);
+                multicast::run(self, &mut vector);
+                terminal::run(self, &mut vector);
+                uplink::run(self, &mut vector);
+                unicast::run(self, &mut vector);
+                local::run(self, &mut vector);
+                tunnel::run(self, &mut vector);
+            }
+            vector.reset();
+            if self.pending.is_empty() {
+                break;
+            }
+            while !vector.is_full()
+                && let Some((job, lane)) = self.pending.pop_front()
+            {
+                vector.start(job, lane);
+            }
+        }
+        self.vector = Some(vector);
+    }
+
+    /// Ends a packet with nothing but a count.
+    #[inline]
+    fn discard(&mut self, job: Job, reason: Counter) {
+        self.counters.add(reason);
+        drop(job);
+    }
+
+    /// Ends a packet at the node.
+    fn deliver(&mut self, job: Job) {
+        if self.local.len() >= self.config.limits.local_queue {
+            return self.discard(job, Counter::DropLocalQueueFull);
+        }
+        self.counters.add(Counter::Local);
+        self.local.push_back((job.meta.rx(), job.packet));
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        if self.notices.len() >= MAX_NOTICES {
+            return self.counters.add(Counter::LostNotices);
+        }
+        self.notices.push_back(notice);
+    }
+
+    /// Ends a packet with an ICMPv6 error to its source, where one may be sent.
+    #[cold]
+    fn icmp_error(&mut self, job: Job, cause: Cause) {
+        if !icmpv6::is_allowed(job.packet.bytes(), cause, job.meta.link_multicast) {
+            return self.discard(job, Counter::DropIcmpForbidden);
+        }
+        let end = match self.send_error(cause, job.packet.bytes(), job.meta.port) {
+            Ok(()) => cause.counter(),
+            Err(reason) => reason,
+        };
+        self.discard(job, end);
+    }
+}
+
+/// What the ICMPv6 side of the stack needs.
+impl Dataplane {
+    /// Sends an error that quotes `quoted`, which [`icmpv6::is_allowed`] has let pass, from its destination where that is
+    /// an address of this node (RFC 4443 §2.2).
+    pub(crate) fn send_error(&mut self, cause: Cause, quoted: &[u8], port: Option<PortId>) -> Result<(), Counter> {
+        let (to, about) = (header::source(quoted), header::destination(quoted));
+        let from = if self.routes.is_local(about) { Some(about) } else { self.source_for(to) };
+        let from = from.ok_or(Counter::DropIcmpNoSource)?;
+        if !self.error_limit.take(self.now) {
+            return Err(Counter::DropIcmpRateLimit);
+        }
+        let packet = icmpv6::build_error(&self.pool, from, to, cause, quoted).ok_or(Counter::DropIcmpNoFrame)?;
+        self.counters.add(Counter::Generated);
+        self.pending.push_back((Job { packet, meta: Meta { port, ..Meta::OWN } }, Lane::Lookup));
+        Ok(())
+    }
+
+    pub(crate) fn source_for(&self, destination: Ipv6Addr) -> Option<Ipv6Addr> {
+        self.routes.source_for(destination)
+    }
+
+    pub(crate) fn count(&mut self, counter: Counter) {
+        self.counters.add(counter);
+    }
+
+    pub(crate) fn tunnel_tables(&self) -> TunnelTables<'_> {
+        TunnelTables { home_bindings: &self.home_bindings, mma_bindings: &self.mma_bindings, uplinks: &self.uplinks }
+    }
+
+    pub(crate) fn learn_path_mtu(&mut self, destination: Ipv6Addr, mtu: u16) {
+        if self.path_mtus.learn(self.now, destination, mtu) {
+            self.counters.add(Counter::PathMtusLearnt);
+        } else {
+            self.counters.add(Counter::RefusedUpdates);
+        }
+    }
+}
+
+/// Where tunnels start on this node.
+pub(crate) struct TunnelTables<'a> {
+    pub(crate) home_bindings: &'a HomeBindings,
+    pub(crate) mma_bindings: &'a MmaBindings,
+    pub(crate) uplinks: &'a Uplinks,
+}

@@ -1,0 +1,221 @@
+//! The end of the way out: MTU, neighbour, link-layer header, the port's queue.
+//!
+//! A packet that is larger than its link is answered with Packet Too Big (RFC 4443 §3.2). Where this node is a tunnel's
+//! entrance the packet inside is what the answer is about, and one that a tunnel must carry is cut into fragments behind
+//! the outer header (RFC 2473 §7.1).
+
+use super::counters::Counter;
+use super::vector::{Job, Origin};
+use super::{Dataplane, fragmentation, header};
+use crate::addr::MacAddress;
+use crate::icmpv6::Cause;
+use crate::machine::{Notice, PortId};
+use crate::packet::{Batch, Packet};
+use crate::port::Medium;
+use crate::tables::{AdjacencyIndex, Resolution};
+use crate::wire::ethernet::{self, ETHERTYPE_IPV6};
+use crate::wire::ipv6::MINIMUM_MTU;
+use core::net::Ipv6Addr;
+use std::collections::VecDeque;
+
+/// Frames that wait for a port to take them.
+#[derive(Debug)]
+pub struct OutputQueue {
+    frames: VecDeque<Packet>,
+    limit: usize,
+}
+
+impl OutputQueue {
+    pub(super) fn new(limit: usize) -> Self {
+        OutputQueue { frames: VecDeque::with_capacity(limit), limit }
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// The oldest frame.
+    pub fn pop(&mut self) -> Option<Packet> {
+        self.frames.pop_front()
+    }
+
+    /// Fills `batch` with the oldest frames, as far as it has room; answers how many.
+    pub fn fill(&mut self, batch: &mut Batch) -> usize {
+        let count = batch.remaining_capacity().min(self.frames.len());
+        batch.extend(self.frames.drain(..count));
+        count
+    }
+}
+
+/// Where a packet leaves, as one word for all ways.
+#[derive(Clone, Copy)]
+pub(super) enum Egress {
+    /// By a neighbour.
+    Adjacency(AdjacencyIndex),
+    /// To its destination on a link: multicast by mapping, unicast by the neighbour table.
+    Link(PortId),
+    /// To a link-layer address.
+    LinkAddress(PortId, MacAddress),
+}
+
+#[inline(always)]
+pub(super) fn to_adjacency(plane: &mut Dataplane, job: Job, index: AdjacencyIndex) {
+    let (port, _) = plane.neighbors.resolution(index);
+    if let Some(job) = fit(plane, job, port, Egress::Adjacency(index)) {
+        by_adjacency(plane, job, index);
+    }
+}
+
+pub(super) fn on_link(plane: &mut Dataplane, job: Job, port: PortId) {
+    if let Some(job) = fit(plane, job, port, Egress::Link(port)) {
+        by_link(plane, job, port);
+    }
+}
+
+pub(super) fn to_link_address(plane: &mut Dataplane, job: Job, port: PortId, address: MacAddress) {
+    if let Some(job) = fit(plane, job, port, Egress::LinkAddress(port, address)) {
+        by_link_address(plane, job, port, address);
+    }
+}
+
+/// To a router on a link.
+pub(super) fn to_router(plane: &mut Dataplane, job: Job, port: PortId, router: Ipv6Addr) {
+    match plane.links.get(usize::from(port.0)).map(|link| link.medium) {
+        None => plane.discard(job, Counter::DropOutputNoPort),
+        Some(Medium::Ip) => on_link(plane, job, port),
+        Some(Medium::Ethernet) => match plane.neighbors.find_or_make(port, router) {
+            Some(index) => to_adjacency(plane, job, index),
+            None => plane.discard(job, Counter::DropNeighborTableFull),
+        },
+    }
+}
+
+#[inline(always)]
+fn by_adjacency(plane: &mut Dataplane, job: Job, index: AdjacencyIndex) {
+    let (port, resolution) = plane.neighbors.resolution(index);
+    match *resolution {
+        Resolution::Complete { rewrite, notify_use: false } => enqueue(plane, job.packet, port, &rewrite),
+        Resolution::Complete { rewrite, notify_use: true } => {
+            plane.neighbors.clear_notify_use(index);
+            let (port, address) = plane.neighbors.name(index);
+            plane.notify(Notice::NeighborUsed { port, address });
+            enqueue(plane, job.packet, port, &rewrite);
+        }
+        Resolution::Idle | Resolution::Asked => {
+            plane.counters.add(Counter::PuntNeighbor);
+            let wait = plane.neighbors.wait(index, job);
+            if let Some(job) = wait.displaced {
+                plane.counters.add(Counter::Resumed);
+                plane.discard(job, Counter::DropNeighborQueueFull);
+            }
+            if wait.ask {
+                let (port, address) = plane.neighbors.name(index);
+                plane.notify(Notice::NeighborMissing { port, address });
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn by_link(plane: &mut Dataplane, job: Job, port: PortId) {
+    let link = &plane.links[usize::from(port.0)];
+    if link.medium == Medium::Ip {
+        return push(plane, job.packet, port);
+    }
+    let destination = header::destination(job.packet.bytes());
+    if destination.is_multicast() {
+        let rewrite = rewrite(MacAddress::of_multicast(destination), link.link_address);
+        return enqueue(plane, job.packet, port, &rewrite);
+    }
+    match plane.neighbors.find_or_make(port, destination) {
+        Some(index) => by_adjacency(plane, job, index),
+        None => plane.discard(job, Counter::DropNeighborTableFull),
+    }
+}
+
+fn by_link_address(plane: &mut Dataplane, job: Job, port: PortId, address: MacAddress) {
+    let link = &plane.links[usize::from(port.0)];
+    match link.medium {
+        Medium::Ip => push(plane, job.packet, port),
+        Medium::Ethernet => {
+            let rewrite = rewrite(address, link.link_address);
+            enqueue(plane, job.packet, port, &rewrite);
+        }
+    }
+}
+
+/// The Ethernet header of IPv6 packets.
+pub(super) fn rewrite(destination: MacAddress, source: MacAddress) -> [u8; ethernet::HEADER_LEN] {
+    let mut header = [0; ethernet::HEADER_LEN];
+    ethernet::Header { destination, source, ethertype: ETHERTYPE_IPV6 }.emit(&mut header);
+    header
+}
+
+#[inline(always)]
+fn enqueue(plane: &mut Dataplane, mut packet: Packet, port: PortId, rewrite: &[u8; ethernet::HEADER_LEN]) {
+    if packet.headroom() < ethernet::HEADER_LEN {
+        plane.counters.add(Counter::DropTunnelHeadroom);
+        return;
+    }
+    *packet.prepend() = *rewrite;
+    push(plane, packet, port);
+}
+
+#[inline(always)]
+fn push(plane: &mut Dataplane, packet: Packet, port: PortId) {
+    let queue = &mut plane.outgoing[usize::from(port.0)];
+    if queue.frames.len() >= queue.limit {
+        plane.counters.add(Counter::DropOutputQueueFull);
+        return;
+    }
+    queue.frames.push_back(packet);
+    plane.counters.add(Counter::Output);
+}
+
+/// The packet, where it fits; else it has been answered or cut.
+#[inline(always)]
+fn fit(plane: &mut Dataplane, job: Job, port: PortId, egress: Egress) -> Option<Job> {
+    let Some(link) = plane.links.get(usize::from(port.0)) else {
+        plane.discard(job, Counter::DropOutputNoPort);
+        return None;
+    };
+    let mut mtu = link.mtu;
+    if job.meta.outer > 0 {
+        mtu = plane.path_mtus.towards(plane.now, header::destination(job.packet.bytes()), mtu);
+    }
+    if job.packet.len() <= mtu {
+        return Some(job);
+    }
+    too_big(plane, job, mtu, egress);
+    None
+}
+
+#[cold]
+fn too_big(plane: &mut Dataplane, mut job: Job, mtu: usize, egress: Egress) {
+    let outer = usize::from(job.meta.outer);
+    if outer > 0 && job.packet.len() - outer > MINIMUM_MTU {
+        job.packet.trim_front(outer);
+        job.meta.outer = 0;
+        return plane.icmp_error(job, Cause::PacketTooBig(mtu.saturating_sub(outer).max(MINIMUM_MTU) as u32));
+    }
+    if outer == 0 && job.meta.origin == Origin::Received {
+        return plane.icmp_error(job, Cause::PacketTooBig(mtu as u32));
+    }
+    let fragments = match fragmentation::cut(plane, job, mtu) {
+        Ok(fragments) => fragments,
+        Err((job, reason)) => return plane.discard(job, reason),
+    };
+    for job in fragments {
+        match egress {
+            Egress::Adjacency(index) => by_adjacency(plane, job, index),
+            Egress::Link(port) => by_link(plane, job, port),
+            Egress::LinkAddress(port, address) => by_link_address(plane, job, port, address),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! IPv6 in IPv6 to an address of this node: the reverse tunnels of the mobility agent and the home agent, and the
+//! unicast tunnels of a terminal.
+//!
+//! Nothing leaves a tunnel unchecked. At the mobility agent the outer source has to be in an access prefix of the site
+//! with the terminal's interface identifier, and the inner source has to be bound there; the packet goes on to the home
+//! agent, its outer header overwritten. At the home agent the outer source has to be the care-of address that the inner
+//! source is bound to (RFC 6275 §10.4.5).
+
+use super::counters::Counter;
+use super::tunnel_header::{self, ExitError, Outer};
+use super::vector::{Found, Job, Lane, Origin, Vector};
+use super::{Dataplane, header};
+use crate::addr;
+use crate::icmpv6::Cause;
+use crate::machine::TunnelMeta;
+use crate::tables::{BindingState, MmaBinding};
+use crate::wire::ext::Chain;
+use crate::wire::ipv6::protocol;
+use core::net::Ipv6Addr;
+
+enum Next {
+    Lookup,
+    Local,
+    Drop(Counter),
+    IcmpError(Cause),
+}
+
+/// Which tunnel it is.
+enum Exit {
+    /// The mobility agent's: on to the home agent.
+    ToHomeAgent(MmaBinding),
+    /// The packet comes out here.
+    Out,
+}
+
+pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
+    for place in vector.lane(Lane::Tunnel) {
+        match one(plane, vector.job(place)) {
+            Next::Lookup => vector.next(place, Lane::Lookup),
+            Next::Local => vector.next(place, Lane::Local),
+            Next::Drop(reason) => plane.discard(vector.take(place), reason),
+            Next::IcmpError(cause) => plane.icmp_error(vector.take(place), cause),
+        }
+    }
+}
+
+fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
+    let at = match Chain::parse(job.packet.bytes()) {
+        Ok(chain) => chain.upper_offset,
+        Err(_) => return Next::Drop(Counter::DropTunnelInner),
+    };
+    match tunnel_header::open(&mut job.packet, at) {
+        Ok(()) => {}
+        Err(ExitError::Inner) => return Next::Drop(Counter::DropTunnelInner),
+        Err(ExitError::Ecn) => return Next::Drop(Counter::DropTunnelEcn),
+    }
+    let bytes = job.packet.bytes();
+    let tunnel = TunnelMeta { source: header::source(bytes), destination: header::destination(bytes) };
+    match exit(plane, &bytes[at..], tunnel) {
+        Ok(Exit::ToHomeAgent(binding)) => to_home_agent(plane, job, at, &binding),
+        Ok(Exit::Out) => out(plane, job, at, tunnel),
+        Err(reason) => Next::Drop(reason),
+    }
+}
+
+/// The tunnel that ends here for this inner packet, or why none does.
+fn exit(plane: &Dataplane, inner: &[u8], tunnel: TunnelMeta) -> Result<Exit, Counter> {
+    let (source, destination) = (header::source(inner), header::destination(inner));
+    if plane.tunnels.accepts(tunnel.source, tunnel.destination, destination) {
+        return Ok(Exit::Out);
+    }
+    if let Some(binding) = plane.home_bindings.get(source)
+        && binding.agent == tunnel.destination
+        && binding.care_of == tunnel.source
+    {
+        return Ok(Exit::Out);
+    }
+    let agent = plane.mma_service.as_ref().filter(|service| service.address == tunnel.destination);
+    let Some(service) = agent else {
+        return Err(match plane.home_bindings.get(source) {
+            Some(_) => Counter::DropTunnelCareOf,
+            None => Counter::DropTunnelUnknown,
+        });
+    };
+    if !header::in_any(&service.access_prefixes, tunnel.source) {
+        return Err(Counter::DropTunnelAccessPrefix);
+    }
+    let (binding, exit): (MmaBinding, fn(MmaBinding) -> Exit) = match plane.mma_bindings.get(source) {
+        Some(binding) => (binding, Exit::ToHomeAgent),
+        None => (optimised(plane, inner, source).ok_or(Counter::DropTunnelNotBound)?, |_| Exit::Out),
+    };
+    if binding.state != BindingState::Active {
+        return Err(Counter::DropTunnelNotActive);
+    }
+    if addr::interface_identifier(tunnel.source) != binding.access_identifier {
+        return Err(Counter::DropTunnelAccessIdentifier);
+    }
+    Ok(exit(binding))
+}
+
+/// A packet from the care-of address with a Home Address option: the correspondent has a binding, so that the packet
+/// leaves here as it is (RFC 6275 §9.3.1 is met).
+fn optimised(plane: &Dataplane, inner: &[u8], source: Ipv6Addr) -> Option<MmaBinding> {
+    if inner[6] != protocol::DESTINATION_OPTIONS {
+        return None;
+    }
+    let home_address = Chain::parse(inner).ok()?.home_address?.home_address;
+    plane.mma_bindings.get(home_address).filter(|binding| binding.care_of == source)
+}
+
+fn to_home_agent(plane: &mut Dataplane, job: &mut Job, at: usize, binding: &MmaBinding) -> Next {
+    let inner = &mut job.packet.bytes_mut()[at..];
+    let limit = tunnel_header::encapsulation_limit(inner);
+    if !header::hop(inner) {
+        job.packet.trim_front(at);
+        return Next::IcmpError(Cause::HopLimit);
+    }
+    if let Some((limit_at, 0)) = limit {
+        job.packet.trim_front(at);
+        return Next::IcmpError(Cause::HeaderField(limit_at as u32));
+    }
+    let outer = Outer {
+        source: binding.care_of,
+        destination: binding.home_agent,
+        gre: None,
+        limit: limit.map(|(_, limit)| limit - 1),
+        dscp: plane.config.tunnel_dscp,
+    };
+    match tunnel_header::replace(&mut job.packet, at, &outer) {
+        Ok(length) => job.meta.outer = length,
+        Err(tunnel_header::NoHeadroom) => return Next::Drop(Counter::DropTunnelHeadroom),
+    }
+    (job.meta.origin, job.meta.tunnel, job.meta.found) = (Origin::Own, None, Found::Nothing);
+    plane.counters.add(Counter::TunnelToHomeAgent);
+    Next::Lookup
+}
+
+fn out(plane: &mut Dataplane, job: &mut Job, at: usize, tunnel: TunnelMeta) -> Next {
+    job.packet.trim_front(at);
+    job.meta.tunnel = Some(tunnel);
+    job.meta.outer = 0;
+    (job.meta.found, job.meta.link_multicast) = (Found::Nothing, false);
+    // What leaves a tunnel on its way through a combined node is a received packet again.
+    job.meta.origin = Origin::Received;
+    plane.counters.add(Counter::TunnelExit);
+    let terminal = plane.tunnels.accepts(tunnel.source, tunnel.destination, header::destination(job.packet.bytes()));
+    if terminal && upper_is_mobility(job.packet.bytes()) { Next::Local } else { Next::Lookup }
+}
+
+/// Whether a terminal's own signalling is inside: it goes to the node and not to the applications at the home address.
+pub(super) fn upper_is_mobility(packet: &[u8]) -> bool {
+    match packet[6] {
+        protocol::MOBILITY => true,
+        protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
+            Chain::parse(packet).is_ok_and(|chain| chain.upper == protocol::MOBILITY)
+        }
+        _ => false,
+    }
+}

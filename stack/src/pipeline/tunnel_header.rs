@@ -1,0 +1,183 @@
+//! Outer headers: written in front of a packet, or over the one that it came with (RFC 2473, RFC 2784 with RFC 2890).
+//!
+//! ECN follows RFC 6040 in normal mode: an outer header takes the inner codepoint, and what leaves a tunnel takes the
+//! outer one's congestion mark. DSCP follows RFC 2983. The flow label is made of the inner addresses and flow label, so
+//! that routers on the way can spread tunnels over their paths (RFC 6438 §3).
+
+use super::config::TunnelDscp;
+use super::header;
+use crate::packet::Packet;
+use crate::wire::ext::option;
+use crate::wire::gre;
+use crate::wire::ipv6::{HEADER_LEN, protocol};
+use core::net::Ipv6Addr;
+
+/// Hop limit of outer headers.
+pub(crate) const OUTER_HOP_LIMIT: u8 = 64;
+/// Octets of a Destination Options header with nothing but a Tunnel Encapsulation Limit.
+const LIMIT_LEN: usize = 8;
+
+/// An outer header to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outer {
+    pub(super) source: Ipv6Addr,
+    pub(super) destination: Ipv6Addr,
+    /// Key and sequence number of a GRE header behind it.
+    pub(super) gre: Option<(u32, u32)>,
+    /// The Tunnel Encapsulation Limit that it has to carry (RFC 2473 §4.1.1).
+    pub(super) limit: Option<u8>,
+    pub(super) dscp: TunnelDscp,
+}
+
+/// No headroom is left for the outer header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoHeadroom;
+
+/// Puts `outer` in the place of the first `strip` octets of `packet`, behind which the inner packet starts. Answers the
+/// octets of the new outer headers. Where they are as many as the old ones, nothing moves.
+#[inline(always)]
+pub(super) fn replace(packet: &mut Packet, strip: usize, outer: &Outer) -> Result<u8, NoHeadroom> {
+    if packet.headroom() + strip < HEADER_LEN + LIMIT_LEN + gre::KEY_SEQUENCE_LEN {
+        return Err(NoHeadroom);
+    }
+    packet.trim_front(strip);
+    let inner = packet.bytes();
+    let class = match outer.dscp {
+        TunnelDscp::Inner => header::traffic_class(inner),
+        TunnelDscp::Fixed(dscp) => dscp << 2 | header::traffic_class(inner) & 3,
+    };
+    let label = flow_label(inner);
+    let mut next_header = protocol::IPV6;
+    let mut length = HEADER_LEN;
+    if let Some((key, sequence)) = outer.gre {
+        gre::emit_key_sequence(packet.prepend(), key, sequence);
+        next_header = protocol::GRE;
+        length += gre::KEY_SEQUENCE_LEN;
+    }
+    if let Some(limit) = outer.limit {
+        *packet.prepend::<LIMIT_LEN>() = [next_header, 0, option::ENCAPSULATION_LIMIT, 1, limit, option::PADN, 1, 0];
+        next_header = protocol::DESTINATION_OPTIONS;
+        length += LIMIT_LEN;
+    }
+    let payload = (packet.len() as u16).to_be_bytes();
+    let bytes = packet.prepend::<HEADER_LEN>();
+    bytes[..4].copy_from_slice(&(6 << 28 | u32::from(class) << 20 | label).to_be_bytes());
+    bytes[4..6].copy_from_slice(&payload);
+    bytes[6] = next_header;
+    bytes[7] = OUTER_HOP_LIMIT;
+    bytes[8..24].copy_from_slice(&outer.source.octets());
+    bytes[24..40].copy_from_slice(&outer.destination.octets());
+    Ok(length as u8)
+}
+
+/// The outer flow label of a packet: the same for all packets of a flow, never zero.
+#[inline(always)]
+pub(crate) fn flow_label(inner: &[u8]) -> u32 {
+    let word = |at: usize| {
+        let mut octets = [0; 8];
+        octets.copy_from_slice(&inner[at..at + 8]);
+        u64::from_be_bytes(octets)
+    };
+    let label = u64::from(u32::from_be_bytes([inner[0], inner[1], inner[2], inner[3]]) & 0xf_ffff);
+    let mut hash = word(8) ^ word(16).rotate_left(17) ^ word(24).rotate_left(31) ^ word(32).rotate_left(47) ^ label;
+    hash = (hash ^ hash >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let label = (hash >> 44) as u32;
+    if label == 0 { 1 } else { label }
+}
+
+/// The ECN codepoint of a packet that leaves a tunnel (RFC 6040 figure 4); `None` where it has to be dropped.
+#[inline(always)]
+pub(crate) const fn ecn_after_exit(inner: u8, outer: u8) -> Option<u8> {
+    match (inner, outer) {
+        (0b00, 0b11) => None,
+        (0b00, _) => Some(0b00),
+        (0b11, _) | (_, 0b11) => Some(0b11),
+        (0b10, 0b01) => Some(0b01),
+        (inner, _) => Some(inner),
+    }
+}
+
+/// Why a packet cannot leave a tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ExitError {
+    /// It is no whole IPv6 packet.
+    Inner,
+    /// Its ECN codepoints contradict each other.
+    Ecn,
+}
+
+/// Checks the packet that starts at `at` in the tunnel packet and gives it the outer header's congestion mark. Octets
+/// behind the inner packet are cut off.
+#[inline(always)]
+pub(super) fn open(packet: &mut Packet, at: usize) -> Result<(), ExitError> {
+    let bytes = packet.bytes();
+    let Some(inner) = bytes.get(at..).filter(|inner| inner.len() >= HEADER_LEN && inner[0] >> 4 == 6) else {
+        return Err(ExitError::Inner);
+    };
+    let length = header::total_length(inner);
+    if inner.len() < length {
+        return Err(ExitError::Inner);
+    }
+    let (inner_ecn, outer_ecn) = (inner[1] >> 4 & 3, bytes[1] >> 4 & 3);
+    let ecn = ecn_after_exit(inner_ecn, outer_ecn).ok_or(ExitError::Ecn)?;
+    packet.truncate(at + length);
+    if ecn != inner_ecn {
+        header::set_ecn(&mut packet.bytes_mut()[at..], ecn);
+    }
+    Ok(())
+}
+
+/// The limit that the packet sets on further encapsulations, and the octet of the packet where it stands: it is read in
+/// a Destination Options header right behind the IPv6 header or its hop-by-hop options (RFC 2473 §4.1.1).
+#[inline(always)]
+pub(super) fn encapsulation_limit(packet: &[u8]) -> Option<(usize, u8)> {
+    match packet[6] {
+        protocol::DESTINATION_OPTIONS | protocol::HOP_BY_HOP => find_limit(packet),
+        _ => None,
+    }
+}
+
+#[cold]
+fn find_limit(packet: &[u8]) -> Option<(usize, u8)> {
+    let (mut kind, mut at) = (packet[6], HEADER_LEN);
+    if kind == protocol::HOP_BY_HOP {
+        kind = *packet.get(at)?;
+        at += 8 + 8 * usize::from(*packet.get(at + 1)?);
+    }
+    if kind != protocol::DESTINATION_OPTIONS {
+        return None;
+    }
+    let end = at + 8 + 8 * usize::from(*packet.get(at + 1)?);
+    let options = packet.get(..end)?;
+    at += 2;
+    while at + 1 < end {
+        match options[at] {
+            option::PAD1 => at += 1,
+            option::ENCAPSULATION_LIMIT if options[at + 1] == 1 => return options.get(at + 2).map(|&n| (at + 2, n)),
+            _ => at += 2 + usize::from(options[at + 1]),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ecn_follows_figure_4_of_rfc_6040() {
+        const NOT_ECT: u8 = 0b00;
+        const ECT_0: u8 = 0b10;
+        const ECT_1: u8 = 0b01;
+        const CE: u8 = 0b11;
+        let outers = [NOT_ECT, ECT_0, ECT_1, CE];
+        for (inner, expected) in [
+            (NOT_ECT, [Some(NOT_ECT), Some(NOT_ECT), Some(NOT_ECT), None]),
+            (ECT_0, [Some(ECT_0), Some(ECT_0), Some(ECT_1), Some(CE)]),
+            (ECT_1, [Some(ECT_1), Some(ECT_1), Some(ECT_1), Some(CE)]),
+            (CE, [Some(CE), Some(CE), Some(CE), Some(CE)]),
+        ] {
+            assert_eq!(outers.map(|outer| ecn_after_exit(inner, outer)), expected, "inner {inner:02b}");
+        }
+    }
+}

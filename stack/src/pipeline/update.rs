@@ -1,0 +1,110 @@
+//! Table updates, and what they set free.
+
+use super::counters::Counter;
+use super::vector::Job;
+use super::{Dataplane, output};
+use crate::icmpv6::Cause;
+use crate::machine::PortId;
+use crate::port::Medium;
+use crate::tables::{TableFull, TableUpdate};
+use std::collections::VecDeque;
+
+pub(super) fn apply(plane: &mut Dataplane, update: TableUpdate) {
+    if let Some(port) = named_port(&update)
+        && usize::from(port.0) >= plane.links.len()
+    {
+        return plane.counters.add(Counter::RefusedPorts);
+    }
+    if let Err(TableFull) = change(plane, update) {
+        plane.counters.add(Counter::RefusedUpdates);
+    }
+}
+
+fn named_port(update: &TableUpdate) -> Option<PortId> {
+    use crate::tables::{Route, Uplink};
+    match update {
+        TableUpdate::RouteSet(_, Route::Via { port, .. } | Route::OnLink(port))
+        | TableUpdate::NeighborSet(port, ..)
+        | TableUpdate::NeighborRemove(port, _)
+        | TableUpdate::NeighborFailed(port, _)
+        | TableUpdate::LinkGroupJoin(port, _)
+        | TableUpdate::LinkGroupLeave(port, _)
+        | TableUpdate::IngressFilterSet(port, _) => Some(*port),
+        TableUpdate::UplinkSet(_, uplink) | TableUpdate::UplinkExceptionSet { uplink, .. } => match uplink {
+            Uplink::Down => None,
+            Uplink::Native { port, .. } | Uplink::Direct { port, .. } | Uplink::Tunnel { port, .. } => Some(*port),
+        },
+        TableUpdate::MrouteSet(_, mroute) => mroute.forward.iter().last(),
+        _ => None,
+    }
+}
+
+fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
+    match update {
+        TableUpdate::RouteSet(prefix, route) => {
+            let links = &plane.links;
+            let bare = |port: PortId| links[usize::from(port.0)].medium == Medium::Ip;
+            plane.routes.set(prefix, route, &mut plane.neighbors, bare)?;
+        }
+        TableUpdate::RouteRemove(prefix) => plane.routes.remove(prefix, &mut plane.neighbors),
+        TableUpdate::NeighborSet(port, address, neighbor) => {
+            let rewrite = output::rewrite(neighbor.link_address, plane.links[usize::from(port.0)].link_address);
+            let (index, waiting) = plane.neighbors.set(port, address, rewrite, neighbor.notify_use).ok_or(TableFull)?;
+            for job in waiting {
+                plane.counters.add(Counter::Resumed);
+                output::to_adjacency(plane, job, index);
+            }
+        }
+        TableUpdate::NeighborRemove(port, address) => {
+            let waiting = plane.neighbors.forget(port, address);
+            drop_all(plane, waiting);
+        }
+        TableUpdate::NeighborFailed(port, address) => {
+            for mut job in plane.neighbors.forget(port, address) {
+                plane.counters.add(Counter::Resumed);
+                // Inside a tunnel of this node it is the packet in it that did not get there.
+                job.packet.trim_front(usize::from(job.meta.outer));
+                plane.icmp_error(job, Cause::AddressUnreachable);
+            }
+        }
+        TableUpdate::LinkGroupJoin(port, group) => {
+            let limit = plane.config.limits.link_groups;
+            plane.links[usize::from(port.0)].join(group, limit)?;
+            plane.groups.joined(group, port);
+        }
+        TableUpdate::LinkGroupLeave(port, group) => plane.links[usize::from(port.0)].leave(group),
+        TableUpdate::MrouteSet(key, mroute) => plane.mfib.insert(key, mroute)?,
+        TableUpdate::MrouteRemove(key) => {
+            plane.mfib.remove(key);
+        }
+        TableUpdate::MmaBindingSet(home_address, binding) => plane.mma_bindings.insert(home_address, &binding)?,
+        TableUpdate::MmaBindingRemove(home_address) => {
+            plane.mma_bindings.remove(home_address);
+        }
+        TableUpdate::MmaServiceSet(service) => plane.mma_service = Some(service),
+        TableUpdate::HomeBindingSet(home_address, binding) => plane.home_bindings.insert(home_address, &binding)?,
+        TableUpdate::HomeBindingRemove(home_address) => {
+            plane.home_bindings.remove(home_address);
+        }
+        TableUpdate::GroupReceptionSet(group, reception) => plane.groups.set(group, reception)?,
+        TableUpdate::GroupReceptionRemove(key) => plane.groups.remove(key),
+        TableUpdate::TunnelReceptionSet(tunnel) => plane.tunnels.set(tunnel)?,
+        TableUpdate::TunnelReceptionRemove(tunnel) => plane.tunnels.remove(tunnel),
+        TableUpdate::UplinkSet(source, uplink) => plane.uplinks.set(source, uplink)?,
+        TableUpdate::UplinkExceptionSet { home_address, correspondent, uplink } => {
+            plane.uplinks.set_exception(home_address, correspondent, uplink)?;
+        }
+        TableUpdate::UplinkExceptionRemove { home_address, correspondent } => {
+            plane.uplinks.remove_exception(home_address, correspondent);
+        }
+        TableUpdate::IngressFilterSet(port, filter) => plane.links[usize::from(port.0)].filter = filter,
+    }
+    Ok(())
+}
+
+fn drop_all(plane: &mut Dataplane, waiting: VecDeque<Job>) {
+    for job in waiting {
+        plane.counters.add(Counter::Resumed);
+        plane.discard(job, Counter::DropNeighborRemoved);
+    }
+}

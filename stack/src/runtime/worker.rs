@@ -1,0 +1,204 @@
+//! One worker: ports, data plane and node, run to completion.
+//!
+//! A turn reads every port once; each batch goes through the data plane, and each packet for the node is handled, with
+//! all that follows from it (table updates, packets, notices), before the next one is looked at. Then timers run, and
+//! what is to be sent is sent. A worker has no clock, no thread and no sleep of its own: the runtime and the simulator
+//! drive it alike.
+
+use crate::machine::{Notice, Output, PortId};
+use crate::node::Node;
+use crate::packet::Batch;
+use crate::pipeline::Dataplane;
+use crate::port::{LinkState, Port};
+use crate::time::Instant;
+use std::collections::VecDeque;
+
+/// Events that wait to be taken at the most; older ones are lost and counted.
+const MAX_EVENTS: usize = 4096;
+/// Batches that one port may send in a turn: what is left waits for the next.
+const MAX_TX_BATCHES: usize = 16;
+
+/// What a turn did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    /// Frames that came in.
+    pub received: usize,
+    /// Frames that went out.
+    pub sent: usize,
+}
+
+impl Progress {
+    /// Whether nothing happened.
+    pub const fn is_idle(&self) -> bool {
+        self.received == 0 && self.sent == 0
+    }
+}
+
+struct PortState {
+    port: Box<dyn Port>,
+    link: LinkState,
+    /// Frames that the port did not take yet.
+    backlog: Batch,
+}
+
+/// A worker with its node.
+pub struct Worker<N: Node> {
+    dataplane: Dataplane,
+    node: N,
+    ports: Vec<PortState>,
+    batch: Batch,
+    events: VecDeque<N::Event>,
+    lost_events: u64,
+}
+
+impl<N: Node> Worker<N> {
+    /// A worker; `ports` are those that the data plane was made for, in that order. Ports that are up are announced to
+    /// the node in the first turn.
+    pub fn new(dataplane: Dataplane, node: N, ports: Vec<Box<dyn Port>>) -> Self {
+        let state = |port| PortState { port, link: LinkState::Down, backlog: Batch::new() };
+        Worker {
+            dataplane,
+            node,
+            ports: ports.into_iter().map(state).collect(),
+            batch: Batch::new(),
+            events: VecDeque::new(),
+            lost_events: 0,
+        }
+    }
+
+    /// One turn.
+    pub fn iterate(&mut self, now: Instant) -> Progress {
+        let mut progress = Progress::default();
+        self.settle(now);
+        for index in 0..self.ports.len() {
+            let port = PortId(index as u8);
+            let state = &mut self.ports[index];
+            progress.received += state.port.rx_batch(self.dataplane.pool(), &mut self.batch);
+            let info = state.port.info();
+            if info.link != state.link {
+                state.link = info.link;
+                self.dataplane.update_port(port, info);
+                let notice = match info.link {
+                    LinkState::Up => Notice::LinkUp(port),
+                    LinkState::Down => Notice::LinkDown(port),
+                };
+                self.node.handle_notice(now, notice);
+                self.settle(now);
+            }
+            if !self.batch.is_empty() {
+                self.dataplane.process(now, port, &mut self.batch);
+                self.settle(now);
+            }
+        }
+        self.handle_timeouts(now);
+        for index in 0..self.ports.len() {
+            progress.sent += self.send(index);
+        }
+        progress
+    }
+
+    /// When the worker wants its next turn although nothing comes in.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.node.poll_timeout(), self.dataplane.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Whether frames wait that a port did not take: the next turn should not wait long.
+    pub fn has_backlog(&mut self) -> bool {
+        let dataplane = &mut self.dataplane;
+        self.ports
+            .iter()
+            .enumerate()
+            .any(|(index, state)| !state.backlog.is_empty() || !dataplane.outgoing(PortId(index as u8)).is_empty())
+    }
+
+    /// The next event of the node, in order.
+    pub fn poll_event(&mut self) -> Option<N::Event> {
+        self.events.pop_front()
+    }
+
+    /// Events that were lost because nobody took them.
+    pub fn lost_events(&self) -> u64 {
+        self.lost_events
+    }
+
+    /// The node.
+    pub fn node(&self) -> &N {
+        &self.node
+    }
+
+    /// The node, to command it; what it answers is carried out in the next turn.
+    pub fn node_mut(&mut self) -> &mut N {
+        &mut self.node
+    }
+
+    /// The data plane.
+    pub fn dataplane(&self) -> &Dataplane {
+        &self.dataplane
+    }
+
+    /// The data plane, to set it up by hand.
+    pub fn dataplane_mut(&mut self) -> &mut Dataplane {
+        &mut self.dataplane
+    }
+
+    /// The ports in order.
+    pub fn ports(&self) -> impl Iterator<Item = &dyn Port> {
+        self.ports.iter().map(|state| &*state.port)
+    }
+
+    /// Carries out what the node has answered and gives it what the data plane has for it, until both are quiet.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            while let Some(output) = self.node.poll_output() {
+                match output {
+                    Output::Table(update) => self.dataplane.apply(now, update),
+                    Output::Transmit(transmit) => self.dataplane.transmit(now, &transmit),
+                    Output::Event(event) => {
+                        if self.events.len() >= MAX_EVENTS {
+                            self.events.pop_front();
+                            self.lost_events += 1;
+                        }
+                        self.events.push_back(event);
+                    }
+                }
+            }
+            if let Some(notice) = self.dataplane.poll_notice() {
+                self.node.handle_notice(now, notice);
+            } else if let Some((meta, packet)) = self.dataplane.poll_local() {
+                self.node.handle_packet(now, &meta, packet.bytes());
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn handle_timeouts(&mut self, now: Instant) {
+        if self.dataplane.poll_timeout().is_some_and(|at| at <= now) {
+            self.dataplane.handle_timeout(now);
+            self.settle(now);
+        }
+        if self.node.poll_timeout().is_some_and(|at| at <= now) {
+            self.node.handle_timeout(now);
+            self.settle(now);
+        }
+    }
+
+    fn send(&mut self, index: usize) -> usize {
+        let state = &mut self.ports[index];
+        let queue = self.dataplane.outgoing(PortId(index as u8));
+        let mut sent = 0;
+        for _ in 0..MAX_TX_BATCHES {
+            queue.fill(&mut state.backlog);
+            if state.backlog.is_empty() {
+                break;
+            }
+            let before = state.backlog.len();
+            state.port.tx_batch(&mut state.backlog);
+            sent += before - state.backlog.len();
+            if !state.backlog.is_empty() {
+                break;
+            }
+        }
+        sent
+    }
+}

@@ -1,0 +1,219 @@
+//! Bindings by home address: those of the mobility agent and those of the home agent.
+//!
+//! An entry of the mobility agent is two adjacent cache lines and holds all that a packet needs: the addresses of the
+//! new outer header, the key, what to check, the sequence number of GRE, and where the (S,G) route stood last time.
+
+use super::hash::{HashTable, Slot, TableFull};
+use super::{BindingState, HomeBinding, MmaBinding};
+use crate::machine::PortId;
+use core::net::Ipv6Addr;
+use core::sync::atomic::Ordering;
+
+const FLAG_KEY: u64 = 1 << 32;
+const FLAG_FORWARD: u64 = 1 << 33;
+const FLAG_FROM_HOME_AGENT: u64 = 1 << 34;
+
+/// Bindings of the mobility agent.
+pub(crate) struct MmaBindings(HashTable<2, 12, 1>);
+
+impl MmaBindings {
+    /// An empty table for up to `limit` bindings.
+    pub(crate) fn new(limit: u32, seed: u64) -> Self {
+        MmaBindings(HashTable::new(limit, seed))
+    }
+
+    /// What [`MmaBindings::find_batch`] looks for.
+    #[inline(always)]
+    pub(crate) fn key(home_address: Ipv6Addr) -> [u64; 2] {
+        halves(home_address)
+    }
+
+    /// Where each of `keys` stands.
+    #[inline]
+    pub(crate) fn find_batch(&self, keys: &[[u64; 2]], slots: &mut [Option<Slot>]) {
+        self.0.find_batch(keys, slots);
+    }
+
+    /// Where the binding of a home address stands.
+    #[inline]
+    pub(crate) fn find(&self, home_address: Ipv6Addr) -> Option<Slot> {
+        self.0.find(&halves(home_address))
+    }
+
+    /// The binding of a home address.
+    pub(crate) fn get(&self, home_address: Ipv6Addr) -> Option<MmaBinding> {
+        self.0.get(&halves(home_address)).map(decode)
+    }
+
+    /// The binding at `slot`.
+    #[inline(always)]
+    pub(crate) fn binding(&self, slot: Slot) -> MmaBinding {
+        decode(self.0.value(slot))
+    }
+
+    /// The next sequence number of the tunnel to the group (RFC 2890 §2.2: the first is 0).
+    #[inline(always)]
+    pub(crate) fn next_sequence(&self, slot: Slot) -> u32 {
+        let word = self.0.owner_word(slot, 0);
+        let value = word.load(Ordering::Relaxed);
+        let sequence = value as u32;
+        word.store(value >> 32 << 32 | u64::from(sequence.wrapping_add(1)), Ordering::Relaxed);
+        sequence
+    }
+
+    /// The sequence number that the next packet will have.
+    pub(crate) fn sequence(&self, slot: Slot) -> u32 {
+        self.0.owner_word(slot, 0).load(Ordering::Relaxed) as u32
+    }
+
+    /// Where the multicast route of this binding stood when it was looked up last; the caller checks that it still does.
+    #[inline(always)]
+    pub(crate) fn route_hint(&self, slot: Slot) -> Slot {
+        Slot((self.0.owner_word(slot, 0).load(Ordering::Relaxed) >> 32) as u32)
+    }
+
+    /// Remembers where the multicast route stands.
+    #[inline(always)]
+    pub(crate) fn set_route_hint(&self, slot: Slot, route: Slot) {
+        let word = self.0.owner_word(slot, 0);
+        word.store(u64::from(route.0) << 32 | word.load(Ordering::Relaxed) & 0xffff_ffff, Ordering::Relaxed);
+    }
+
+    /// Sets a binding; the sequence number goes on where the binding was there.
+    ///
+    /// # Errors
+    /// [`TableFull`].
+    pub(crate) fn insert(&mut self, home_address: Ipv6Addr, binding: &MmaBinding) -> Result<(), TableFull> {
+        self.0.insert(halves(home_address), encode(binding)).map(|_| ())
+    }
+
+    /// Removes a binding.
+    pub(crate) fn remove(&mut self, home_address: Ipv6Addr) -> bool {
+        self.0.remove(&halves(home_address))
+    }
+
+    /// Every binding in order of home address.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Ipv6Addr, MmaBinding)> {
+        let mut all: Vec<_> = self.0.iter().map(|(_, [a, b], value)| (address(a, b), decode(value))).collect();
+        all.sort_by_key(|&(home_address, _)| home_address);
+        all.into_iter()
+    }
+
+    /// Number of bindings.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+fn encode(binding: &MmaBinding) -> [u64; 12] {
+    let [c0, c1] = halves(binding.care_of);
+    let [g0, g1] = halves(binding.group);
+    let [s0, s1] = halves(binding.source);
+    let [h0, h1] = halves(binding.home_agent);
+    let mut flags = binding.gre_key.map_or(0, |key| FLAG_KEY | u64::from(key));
+    let mut to = Ipv6Addr::UNSPECIFIED;
+    if let BindingState::Forward { to: next, from_home_agent } = binding.state {
+        flags |= FLAG_FORWARD | if from_home_agent { FLAG_FROM_HOME_AGENT } else { 0 };
+        to = next;
+    }
+    let [t0, t1] = halves(to);
+    [c0, c1, g0, g1, s0, s1, h0, h1, t0, t1, binding.access_identifier, flags]
+}
+
+#[inline(always)]
+fn decode([c0, c1, g0, g1, s0, s1, h0, h1, t0, t1, access_identifier, flags]: [u64; 12]) -> MmaBinding {
+    MmaBinding {
+        care_of: address(c0, c1),
+        group: address(g0, g1),
+        source: address(s0, s1),
+        home_agent: address(h0, h1),
+        gre_key: (flags & FLAG_KEY != 0).then_some(flags as u32),
+        access_identifier,
+        state: if flags & FLAG_FORWARD == 0 {
+            BindingState::Active
+        } else {
+            BindingState::Forward { to: address(t0, t1), from_home_agent: flags & FLAG_FROM_HOME_AGENT != 0 }
+        },
+    }
+}
+
+/// Bindings of the home agent.
+pub(crate) struct HomeBindings(HashTable<2, 5, 0>);
+
+impl HomeBindings {
+    /// An empty table for up to `limit` bindings.
+    pub(crate) fn new(limit: u32, seed: u64) -> Self {
+        HomeBindings(HashTable::new(limit, seed))
+    }
+
+    /// Whether there is none.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What [`HomeBindings::find_batch`] looks for.
+    #[inline(always)]
+    pub(crate) fn key(home_address: Ipv6Addr) -> [u64; 2] {
+        halves(home_address)
+    }
+
+    /// Where each of `keys` stands.
+    #[inline]
+    pub(crate) fn find_batch(&self, keys: &[[u64; 2]], slots: &mut [Option<Slot>]) {
+        self.0.find_batch(keys, slots);
+    }
+
+    /// The binding at `slot`.
+    #[inline(always)]
+    pub(crate) fn binding(&self, slot: Slot) -> HomeBinding {
+        decode_home(self.0.value(slot))
+    }
+
+    /// The binding of a home address.
+    pub(crate) fn get(&self, home_address: Ipv6Addr) -> Option<HomeBinding> {
+        self.0.get(&halves(home_address)).map(decode_home)
+    }
+
+    /// Sets a binding.
+    ///
+    /// # Errors
+    /// [`TableFull`].
+    pub(crate) fn insert(&mut self, home_address: Ipv6Addr, binding: &HomeBinding) -> Result<(), TableFull> {
+        let ([c0, c1], [a0, a1]) = (halves(binding.care_of), halves(binding.agent));
+        self.0.insert(halves(home_address), [c0, c1, a0, a1, u64::from(binding.home_port.0)]).map(|_| ())
+    }
+
+    /// Removes a binding.
+    pub(crate) fn remove(&mut self, home_address: Ipv6Addr) -> bool {
+        self.0.remove(&halves(home_address))
+    }
+
+    /// Every binding in order of home address.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Ipv6Addr, HomeBinding)> {
+        let mut all: Vec<_> = self.0.iter().map(|(_, [a, b], value)| (address(a, b), decode_home(value))).collect();
+        all.sort_by_key(|&(home_address, _)| home_address);
+        all.into_iter()
+    }
+
+    /// Number of bindings.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[inline(always)]
+fn decode_home([c0, c1, a0, a1, port]: [u64; 5]) -> HomeBinding {
+    HomeBinding { care_of: address(c0, c1), agent: address(a0, a1), home_port: PortId(port as u8) }
+}
+
+#[inline(always)]
+fn halves(address: Ipv6Addr) -> [u64; 2] {
+    let bits = address.to_bits();
+    [(bits >> 64) as u64, bits as u64]
+}
+
+#[inline(always)]
+fn address(high: u64, low: u64) -> Ipv6Addr {
+    Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))
+}

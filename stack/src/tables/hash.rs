@@ -1,0 +1,397 @@
+//! The hash table under every exact-match table: one writer, any number of readers that neither lock nor wait for it.
+//!
+//! Two arrays of words. A *bucket* is one cache line: seven references, each a slot number with 32 bits of the key's
+//! hash beside it, and a count of the entries that found this bucket full on their way. An *entry* is one or more whole
+//! cache lines: a sequence number, the key, the value, and words that only the owner uses (a counter, say).
+//!
+//! A lookup reads the key's home bucket, compares hash bits, and reads the one entry that they name: two memory
+//! latencies, which [`HashTable::find_batch`] overlaps for a batch of keys. Where the overflow count is not zero it goes
+//! on to the next bucket.
+//!
+//! No entry ever moves, and no tombstone is left: an insertion adds one to the overflow count of every full bucket that
+//! it passes, a removal takes them off again. Why a reader on another core is never wrong:
+//!
+//! - Each entry is a seqlock: the writer makes the sequence odd, writes, makes it even; a reader copies and tries again
+//!   when the sequence changed. What it copied is key and value of one moment.
+//! - An entry is complete before its reference is stored (release; acquire in the reader), and the overflow counts on
+//!   its way are raised before that and lowered after the reference is gone. So a key that is in the table throughout a
+//!   lookup is found.
+//! - A slot that was freed and given to another key has that other key in it: the comparison fails, as it must.
+//!
+//! The size is fixed at the start by the limit on entries. The memory is mapped, not touched: a table costs the pages
+//! that its entries use.
+
+use super::prefetch::prefetch;
+use crate::packet::BATCH_SIZE;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::Arc;
+
+const LINE_WORDS: usize = 8;
+/// An odd constant whose product with a word spreads its bits over 128.
+const MIX: u128 = 0xd1b5_4a32_d192_ed03;
+const REFERENCES: usize = LINE_WORDS - 1;
+/// Tables at least this large ask for huge pages: below, they would cost more memory than they save misses.
+const HUGE_PAGE_THRESHOLD: usize = 8 << 20;
+
+/// A table is full; its limit was set at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the table is full")]
+pub struct TableFull;
+
+/// Where an entry stands, for as long as it is in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot(pub(crate) u32);
+
+/// Words of zeroed memory, aligned to a page.
+struct Words {
+    memory: NonNull<AtomicU64>,
+    count: usize,
+}
+
+// SAFETY: the memory is owned by this value and only ever accessed as atomics.
+unsafe impl Send for Words {}
+// SAFETY: as above.
+unsafe impl Sync for Words {}
+
+impl Words {
+    fn new(count: usize) -> Self {
+        let bytes = count.max(1) * 8;
+        // SAFETY: a fresh anonymous mapping, no address asked for; the result is checked.
+        let memory = unsafe {
+            libc::mmap(
+                core::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        let layout = core::alloc::Layout::array::<u64>(count.max(1)).expect("a table smaller than the address space");
+        if memory == libc::MAP_FAILED {
+            std::alloc::handle_alloc_error(layout);
+        }
+        if bytes >= HUGE_PAGE_THRESHOLD {
+            // SAFETY: the range is the mapping made above. The advice may be refused, which changes nothing.
+            unsafe { libc::madvise(memory, bytes, libc::MADV_HUGEPAGE) };
+        }
+        match NonNull::new(memory.cast()) {
+            Some(memory) => Words { memory, count },
+            None => std::alloc::handle_alloc_error(layout),
+        }
+    }
+
+    #[inline(always)]
+    fn at(&self, index: usize) -> &AtomicU64 {
+        debug_assert!(index < self.count);
+        // SAFETY: every index is made of a slot or a bucket number below what the array was built for; zeroed memory is
+        // a valid `AtomicU64`.
+        unsafe { &*self.memory.as_ptr().add(index) }
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        // SAFETY: the mapping of `new`; nothing refers to it any more.
+        unsafe { libc::munmap(self.memory.as_ptr().cast(), self.count.max(1) * 8) };
+    }
+}
+
+struct Shared<const K: usize, const V: usize, const O: usize> {
+    buckets: Words,
+    entries: Words,
+    bucket_mask: usize,
+    seed: u64,
+}
+
+impl<const K: usize, const V: usize, const O: usize> Shared<K, V, O> {
+    const STRIDE: usize = (1 + K + V + O).next_multiple_of(LINE_WORDS);
+
+    #[inline(always)]
+    fn hash(&self, key: &[u64; K]) -> u64 {
+        let mut hash = self.seed;
+        for &word in key {
+            let product = u128::from(hash ^ word) * MIX;
+            hash = (product >> 64) as u64 ^ product as u64 ^ word.rotate_left(32);
+        }
+        hash ^ hash >> 29
+    }
+
+    #[inline(always)]
+    fn home(&self, hash: u64) -> usize {
+        hash as usize & self.bucket_mask
+    }
+
+    #[inline(always)]
+    fn key_is(&self, slot: u32, key: &[u64; K]) -> bool {
+        let base = slot as usize * Self::STRIDE + 1;
+        (0..K).all(|i| self.entries.at(base + i).load(Ordering::Relaxed) == key[i])
+    }
+
+    /// The first slot at or behind the home bucket whose hash bits match, without a look at its key.
+    #[inline(always)]
+    fn candidate(&self, hash: u64) -> Option<u32> {
+        let tag = hash >> 32;
+        let base = self.home(hash) * LINE_WORDS;
+        (1..=REFERENCES).find_map(|i| {
+            let reference = self.buckets.at(base + i).load(Ordering::Acquire);
+            (reference >> 32 == tag && reference as u32 != 0).then(|| reference as u32 - 1)
+        })
+    }
+
+    fn find(&self, hash: u64, key: &[u64; K]) -> Option<u32> {
+        let tag = hash >> 32;
+        let mut bucket = self.home(hash);
+        for _ in 0..=self.bucket_mask {
+            let base = bucket * LINE_WORDS;
+            for i in 1..=REFERENCES {
+                let reference = self.buckets.at(base + i).load(Ordering::Acquire);
+                if reference >> 32 == tag && reference as u32 != 0 && self.key_is(reference as u32 - 1, key) {
+                    return Some(reference as u32 - 1);
+                }
+            }
+            if self.buckets.at(base).load(Ordering::Acquire) == 0 {
+                return None;
+            }
+            bucket = (bucket + 1) & self.bucket_mask;
+        }
+        None
+    }
+
+    /// Key and value of one moment.
+    #[inline(always)]
+    fn read(&self, slot: u32) -> ([u64; K], [u64; V]) {
+        let base = slot as usize * Self::STRIDE;
+        loop {
+            let before = self.entries.at(base).load(Ordering::Acquire);
+            let key = core::array::from_fn(|i| self.entries.at(base + 1 + i).load(Ordering::Relaxed));
+            let value = core::array::from_fn(|i| self.entries.at(base + 1 + K + i).load(Ordering::Relaxed));
+            fence(Ordering::Acquire);
+            if before & 1 == 0 && self.entries.at(base).load(Ordering::Relaxed) == before {
+                return (key, value);
+            }
+            core::hint::spin_loop();
+        }
+    }
+
+    fn get(&self, key: &[u64; K]) -> Option<[u64; V]> {
+        let hash = self.hash(key);
+        loop {
+            let slot = self.find(hash, key)?;
+            let (found, value) = self.read(slot);
+            // The slot may have gone to another key between the two; then the lookup starts again.
+            if found == *key {
+                return Some(value);
+            }
+        }
+    }
+}
+
+/// A table of at most a fixed number of entries: `K` words of key, `V` of value, and `O` that only the owner uses.
+///
+/// The key of all zeros is not allowed: it marks a free entry.
+pub(crate) struct HashTable<const K: usize, const V: usize, const O: usize> {
+    shared: Arc<Shared<K, V, O>>,
+    free: Vec<u32>,
+    used: u32,
+    limit: u32,
+}
+
+impl<const K: usize, const V: usize, const O: usize> HashTable<K, V, O> {
+    /// An empty table for up to `limit` entries; `seed` makes collisions unpredictable from outside.
+    pub(crate) fn new(limit: u32, seed: u64) -> Self {
+        // Seven references a bucket, filled to two thirds at the most.
+        let buckets = (limit as usize * 3 / (REFERENCES * 2) + 1).next_power_of_two();
+        let shared = Shared {
+            buckets: Words::new(buckets * LINE_WORDS),
+            entries: Words::new(limit as usize * Shared::<K, V, O>::STRIDE),
+            bucket_mask: buckets - 1,
+            seed: seed ^ 0xa076_1d64_78bd_642f,
+        };
+        HashTable { shared: Arc::new(shared), free: Vec::new(), used: 0, limit }
+    }
+
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.used as usize - self.free.len()
+    }
+
+    /// Whether there is no entry.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.used as usize == self.free.len()
+    }
+
+    /// A handle for readers on other threads.
+    #[cfg(test)]
+    pub(crate) fn reader(&self) -> Reader<K, V, O> {
+        Reader(Arc::clone(&self.shared))
+    }
+
+    /// Where `key` stands.
+    #[inline]
+    pub(crate) fn find(&self, key: &[u64; K]) -> Option<Slot> {
+        self.shared.find(self.shared.hash(key), key).map(Slot)
+    }
+
+    /// The value of `key`.
+    #[inline]
+    pub(crate) fn get(&self, key: &[u64; K]) -> Option<[u64; V]> {
+        self.shared.get(key)
+    }
+
+    /// Where each of `keys` stands; the latencies of memory overlap. Answers for at most [`BATCH_SIZE`] keys.
+    #[inline]
+    pub(crate) fn find_batch(&self, keys: &[[u64; K]], slots: &mut [Option<Slot>]) {
+        let shared = &*self.shared;
+        let mut hashes = [0; BATCH_SIZE];
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            *hash = shared.hash(key);
+            prefetch(shared.buckets.at(shared.home(*hash) * LINE_WORDS));
+        }
+        for (slot, &hash) in slots.iter_mut().zip(&hashes[..keys.len()]) {
+            *slot = shared.candidate(hash).map(Slot);
+            if let Some(Slot(slot)) = *slot {
+                self.prefetch(Slot(slot));
+            }
+        }
+        for ((slot, &hash), key) in slots.iter_mut().zip(&hashes).zip(keys) {
+            if !slot.is_some_and(|Slot(slot)| shared.key_is(slot, key)) {
+                *slot = shared.find(hash, key).map(Slot);
+            }
+        }
+    }
+
+    /// Asks for the entry's cache lines.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, slot: Slot) {
+        let base = slot.0 as usize * Shared::<K, V, O>::STRIDE;
+        for line in 0..Shared::<K, V, O>::STRIDE / LINE_WORDS {
+            prefetch(self.shared.entries.at(base + line * LINE_WORDS));
+        }
+    }
+
+    /// The value at `slot`.
+    #[inline(always)]
+    pub(crate) fn value(&self, slot: Slot) -> [u64; V] {
+        self.shared.read(slot.0).1
+    }
+
+    /// Whether `key` stands at `slot`, which may be any number that was a slot once.
+    #[inline(always)]
+    pub(crate) fn is_at(&self, slot: Slot, key: &[u64; K]) -> bool {
+        slot.0 < self.used && self.shared.key_is(slot.0, key)
+    }
+
+    /// Whether `slot` was ever a slot of this table.
+    #[inline(always)]
+    pub(crate) fn has(&self, slot: Slot) -> bool {
+        slot.0 < self.used
+    }
+
+    /// Word `index` of those that only the owner uses; zero in a new entry, kept when the value is replaced.
+    #[inline(always)]
+    pub(crate) fn owner_word(&self, slot: Slot, index: usize) -> &AtomicU64 {
+        debug_assert!(index < O && slot.0 < self.used);
+        self.shared.entries.at(slot.0 as usize * Shared::<K, V, O>::STRIDE + 1 + K + V + index)
+    }
+
+    /// Inserts or replaces; visible to every reader when it returns.
+    ///
+    /// # Errors
+    /// [`TableFull`] for a new key beyond the limit.
+    pub(crate) fn insert(&mut self, key: [u64; K], value: [u64; V]) -> Result<Slot, TableFull> {
+        debug_assert!(key != [0; K]);
+        let hash = self.shared.hash(&key);
+        if let Some(slot) = self.shared.find(hash, &key) {
+            self.write(slot, &key, &value);
+            return Ok(Slot(slot));
+        }
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None if self.used < self.limit => {
+                self.used += 1;
+                self.used - 1
+            }
+            None => return Err(TableFull),
+        };
+        for word in 0..O {
+            self.owner_word(Slot(slot), word).store(0, Ordering::Relaxed);
+        }
+        self.write(slot, &key, &value);
+        let reference = hash >> 32 << 32 | u64::from(slot + 1);
+        let mut bucket = self.shared.home(hash);
+        loop {
+            let base = bucket * LINE_WORDS;
+            let words = &self.shared.buckets;
+            if let Some(i) = (1..=REFERENCES).find(|i| words.at(base + i).load(Ordering::Relaxed) as u32 == 0) {
+                words.at(base + i).store(reference, Ordering::Release);
+                return Ok(Slot(slot));
+            }
+            let overflow = words.at(base);
+            overflow.store(overflow.load(Ordering::Relaxed) + 1, Ordering::Release);
+            bucket = (bucket + 1) & self.shared.bucket_mask;
+        }
+    }
+
+    /// Removes; returns whether it was there.
+    pub(crate) fn remove(&mut self, key: &[u64; K]) -> bool {
+        let hash = self.shared.hash(key);
+        let Some(slot) = self.shared.find(hash, key) else { return false };
+        let words = &self.shared.buckets;
+        let reference = hash >> 32 << 32 | u64::from(slot + 1);
+        let home = self.shared.home(hash);
+        let mut bucket = home;
+        let at = loop {
+            let base = bucket * LINE_WORDS;
+            if let Some(i) = (1..=REFERENCES).find(|i| words.at(base + i).load(Ordering::Relaxed) == reference) {
+                break base + i;
+            }
+            bucket = (bucket + 1) & self.shared.bucket_mask;
+        };
+        words.at(at).store(0, Ordering::Release);
+        let mut passed = home;
+        while passed != bucket {
+            let overflow = words.at(passed * LINE_WORDS);
+            overflow.store(overflow.load(Ordering::Relaxed) - 1, Ordering::Release);
+            passed = (passed + 1) & self.shared.bucket_mask;
+        }
+        // The key goes too, so that a slot kept as a hint does not find a dead entry.
+        let value = self.value(Slot(slot));
+        self.write(slot, &[0; K], &value);
+        self.free.push(slot);
+        true
+    }
+
+    /// All keys, with where they stand, in no order that means anything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, [u64; K], [u64; V])> {
+        (0..self.used).filter_map(|slot| {
+            let (key, value) = self.shared.read(slot);
+            (key != [0; K]).then_some((Slot(slot), key, value))
+        })
+    }
+
+    fn write(&self, slot: u32, key: &[u64; K], value: &[u64; V]) {
+        let base = slot as usize * Shared::<K, V, O>::STRIDE;
+        let entries = &self.shared.entries;
+        let sequence = entries.at(base).load(Ordering::Relaxed);
+        entries.at(base).store(sequence + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        for (i, word) in key.iter().chain(value).enumerate() {
+            entries.at(base + 1 + i).store(*word, Ordering::Relaxed);
+        }
+        entries.at(base).store(sequence + 2, Ordering::Release);
+    }
+}
+
+/// The table as a thread sees it that does not own it.
+#[cfg(test)]
+pub(crate) struct Reader<const K: usize, const V: usize, const O: usize>(Arc<Shared<K, V, O>>);
+
+#[cfg(test)]
+impl<const K: usize, const V: usize, const O: usize> Reader<K, V, O> {
+    pub(crate) fn get(&self, key: &[u64; K]) -> Option<[u64; V]> {
+        self.0.get(key)
+    }
+}

@@ -1,0 +1,69 @@
+//! What the data plane knows about each port: its medium, what sources it accepts, which groups the node hears there.
+
+use super::IngressFilter;
+use super::hash::TableFull;
+use crate::addr::{self, MacAddress};
+use crate::port::{Medium, PortInfo};
+use core::net::Ipv6Addr;
+use hashbrown::HashSet;
+
+/// A port.
+pub(crate) struct Link {
+    /// What frames look like.
+    pub(crate) medium: Medium,
+    /// Our address there.
+    pub(crate) link_address: MacAddress,
+    /// The largest packet.
+    pub(crate) mtu: usize,
+    /// What sources it accepts.
+    pub(crate) filter: IngressFilter,
+    groups: HashSet<Ipv6Addr>,
+}
+
+impl Link {
+    pub(crate) fn new(info: &PortInfo) -> Self {
+        Link {
+            medium: info.medium,
+            link_address: info.link_address,
+            mtu: info.mtu,
+            filter: IngressFilter::Open,
+            groups: HashSet::new(),
+        }
+    }
+
+    /// The port has changed.
+    pub(crate) fn update(&mut self, info: &PortInfo) {
+        (self.medium, self.link_address, self.mtu) = (info.medium, info.link_address, info.mtu);
+    }
+
+    /// Whether a packet with this source may come in (BCP 38). The caller has refused what is no unicast address.
+    #[inline(always)]
+    pub(crate) fn accepts(&self, source: Ipv6Addr) -> bool {
+        match &self.filter {
+            IngressFilter::Open => true,
+            IngressFilter::Prefixes(prefixes) => {
+                addr::is_link_local(source)
+                    || source.is_unspecified()
+                    || prefixes.iter().any(|prefix| prefix.contains(source))
+            }
+        }
+    }
+
+    /// Whether the node hears the group here. Every node hears `ff02::1` (RFC 4291 §2.8).
+    #[inline]
+    pub(crate) fn hears(&self, group: Ipv6Addr) -> bool {
+        group == addr::ALL_NODES || self.groups.contains(&group)
+    }
+
+    pub(crate) fn join(&mut self, group: Ipv6Addr, limit: usize) -> Result<(), TableFull> {
+        if self.groups.len() >= limit && !self.groups.contains(&group) {
+            return Err(TableFull);
+        }
+        self.groups.insert(group);
+        Ok(())
+    }
+
+    pub(crate) fn leave(&mut self, group: Ipv6Addr) {
+        self.groups.remove(&group);
+    }
+}

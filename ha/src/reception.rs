@@ -22,8 +22,6 @@ pub(crate) struct Received<'a> {
     pub(crate) home_address_option: Option<Ipv6Addr>,
     /// Where the packet ends by its type 2 routing header: the other address of the two.
     pub(crate) final_destination: Ipv6Addr,
-    /// Whether it has a type 2 routing header.
-    pub(crate) has_type2_routing: bool,
     /// The Mobility Header, to the end of the packet.
     pub(crate) bytes: &'a [u8],
     /// What it says.
@@ -78,7 +76,6 @@ pub(crate) fn receive(packet: &[u8]) -> Result<Received<'_>, Refusal> {
         destination: header.destination,
         home_address_option,
         final_destination,
-        has_type2_routing: chain.type2_routing.is_some(),
         bytes,
         message,
     })

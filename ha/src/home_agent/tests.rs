@@ -115,7 +115,7 @@ fn acknowledgement(output: &Output<Event>, care_of: Ipv6Addr) -> (BindingAcknowl
     let received = reception::receive(packet).unwrap();
     assert!(association(7).verify(received.bytes, care_of, HOME), "unsigned");
     let MobilityMessage::BindingAcknowledgement(message) = received.message.clone() else { panic!("no BA") };
-    (message, received.destination, *via, received.has_type2_routing)
+    (message, received.destination, *via, received.final_destination != received.destination)
 }
 
 fn status_of(outputs: &[Output<Event>], care_of: Ipv6Addr) -> Status {

@@ -94,25 +94,24 @@ pub enum Command {
 }
 
 /// What the terminal tells the node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// MLD listener: report this membership on this link now.
+    /// MLD listener: this is the membership on this link from now on, report it at once. Comes again for a group where
+    /// its sources change.
     Join {
         /// The link.
         port: PortId,
         /// The group.
         group: Ipv6Addr,
-        /// The only source; `None` for any.
-        source: Option<Ipv6Addr>,
+        /// The sources to hear; none: all.
+        sources: Vec<Ipv6Addr>,
     },
-    /// MLD listener: end this membership on this link.
+    /// MLD listener: end the membership on this link.
     Leave {
         /// The link.
         port: PortId,
         /// The group.
         group: Ipv6Addr,
-        /// The source with which it was joined.
-        source: Option<Ipv6Addr>,
     },
     /// Neighbour discovery: the terminal is at home, answer for the home address on this link.
     HomeAddressClaim {

@@ -1,9 +1,401 @@
-//! The mobile terminal.
+//! The mobile terminal: chooses a router, finds out what kind of move that is, joins its group there, and registers
+//! where that is necessary.
+//!
+//! Inside a site a move is a join on the new link and nothing else: no Mobility Header leaves, whatever happens. Into
+//! another site the mobility agent is asked first (REG of PROTOCOL), and when it has granted a care-of address the group
+//! is joined and the home agent told (HOME); the old link and the old agent are given up when the home agent has
+//! acknowledged. Without a mobility agent it is plain Mobile IPv6 (RFC 6275 §11). On the home link nothing of all this.
+//!
+//! The parts: [`router_choice`] and [`movement`] decide, without state of the network; `links` knows what is heard;
+//! `registration` is one peer; `attachment` is what is received, `uplink` how packets leave; `handover` brings them
+//! together: after every input it compares where the terminal is with where it should be and does what is missing.
+//! `signalling` sends and receives Mobility Headers.
+//!
+//! Left out: return routability by the terminal itself, forwarding by an old agent, dynamic home agent discovery.
 
+mod attachment;
 mod config;
+mod counters;
 mod event;
+mod handover;
+mod links;
 pub mod movement;
+mod registration;
 pub mod router_choice;
+mod signalling;
+mod uplink;
 
+pub use attachment::Subscription;
 pub use config::{Config, Radio, Restored, Timing, UplinkMode};
+pub use counters::Counters;
 pub use event::{AdvertisedAgent, AdvertisedPrefix, Command, Event, HandoverKind, RouterAdvertisement, Stage};
+pub use links::{HeardRouter, Link};
+pub use registration::Granted;
+
+use crate::rate_limit::RateLimit;
+use attachment::Attachment;
+use core::net::Ipv6Addr;
+use handover::Handover;
+use links::Links;
+use mma::auth::WallClock;
+use movement::Site;
+use registration::Registration;
+use router_choice::{RouterChoice, RouterKey};
+use stack::addr::Prefix;
+use stack::machine::{Machine, Output, Outputs, PortId, RxMeta};
+use stack::tables::{GroupReception, Route, TableUpdate, Uplink};
+use stack::time::{Duration, Instant, Timers};
+use std::collections::BTreeMap;
+use uplink::{Uplinks, Way};
+
+/// Mobility agents remembered as refusing.
+const MAX_REFUSING_AGENTS: usize = 32;
+/// Former mobility agents that are being told so.
+const MAX_DEPARTING: usize = 4;
+/// Peers whose sequence numbers are kept.
+const MAX_PEERS: usize = 64;
+/// Answers that anybody can provoke: so many at once, and then one in [`ANSWER_INTERVAL`].
+const ANSWER_BURST: u32 = 5;
+const ANSWER_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Whom a registration is with.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Who {
+    /// The agent of a site that the terminal would enter.
+    Candidate,
+    /// The agent of the site where it is.
+    Agent,
+    /// The home agent.
+    Home,
+    /// An agent whose site it has left.
+    Departing(Ipv6Addr),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Timer {
+    /// No acknowledgement has come.
+    Retransmit(Who),
+    /// What was granted should be asked for again.
+    Refresh(Who),
+    /// What was granted is over.
+    Expiry(Who),
+    /// The first packet through the new link has not come.
+    Overlap,
+    /// The old link is no longer needed.
+    Leave,
+    /// Something known is out of date: a router, an average, a refusal.
+    Look,
+}
+
+/// The site of a mobility agent where the terminal is registered.
+#[derive(Clone, Debug)]
+struct AgentSite {
+    registration: Registration,
+    care_of: Ipv6Addr,
+    subscription: Subscription,
+    reception: GroupReception,
+}
+
+/// Where the terminal is.
+#[derive(Clone, Debug)]
+enum Place {
+    Nowhere,
+    Home,
+    Agent(Box<AgentSite>),
+    /// With this address as care-of address.
+    Plain(Ipv6Addr),
+}
+
+/// Where the terminal is, for people.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SiteInfo {
+    /// The kind of place.
+    pub site: Site,
+    /// The care-of address that the home agent is to use.
+    pub care_of: Option<Ipv6Addr>,
+    /// The group and its source.
+    pub subscription: Option<Subscription>,
+    /// The GRE key, where GRE was agreed.
+    pub gre_key: Option<u32>,
+}
+
+/// A mobile terminal.
+///
+/// In: [`Machine::handle_command`] for what neighbour discovery, the radio and the data plane say;
+/// [`Machine::handle_packet`] for packets to the terminal with a Mobility Header and for ICMPv6 Parameter Problems;
+/// [`Machine::handle_timeout`]. Out: [`Machine::poll_output`] after each of them, and after the constructor. To look at:
+/// [`MobileTerminal::site`] and its neighbours.
+#[derive(Debug)]
+pub struct MobileTerminal {
+    config: Config,
+    links: Links,
+    choice: RouterChoice,
+    /// The router to be used.
+    target: Option<RouterKey>,
+    /// The router that is used.
+    current: Option<RouterKey>,
+    place: Place,
+    /// The agent of the site to be entered, and with what address it was asked.
+    candidate: Option<(Registration, Option<(RouterKey, Ipv6Addr)>)>,
+    home: Registration,
+    /// Sites left whose agents are told when the home agent has acknowledged.
+    previous: Vec<Ipv6Addr>,
+    departing: BTreeMap<Ipv6Addr, Registration>,
+    refusing: BTreeMap<Ipv6Addr, Instant>,
+    attachment: Attachment,
+    uplinks: Uplinks,
+    handover: Option<Handover>,
+    /// The home link on which neighbour discovery answers for the home address.
+    claimed: Option<PortId>,
+    /// An earlier run left a binding with the home agent, or the terminal has asked for one since.
+    has_home_binding: bool,
+    /// The home agent has refused what it was asked.
+    home_refused: bool,
+    /// The home agent is asked when the mobility agent has answered.
+    home_after_agent: bool,
+    sequences: BTreeMap<Ipv6Addr, u16>,
+    last_message_id: Option<u64>,
+    clock: Option<WallClock>,
+    timers: Timers<Timer>,
+    outputs: Outputs<Event>,
+    counters: Counters,
+    answers: RateLimit,
+}
+
+impl MobileTerminal {
+    /// A terminal that knows nothing of where it is.
+    pub fn new(config: Config) -> Self {
+        let mut outputs = Outputs::new();
+        let home_route = match config.tun {
+            Some(port) => Route::OnLink(port),
+            None => Route::Local,
+        };
+        outputs.table(TableUpdate::RouteSet(Prefix::host(config.home_address), home_route));
+        let mut uplinks = Uplinks::new(config.home_address, config.uplink, config.direct_correspondents.clone());
+        uplinks.update(Way::Down, &mut outputs);
+        MobileTerminal {
+            links: Links::new(&config),
+            choice: RouterChoice::new(),
+            target: None,
+            current: None,
+            place: Place::Nowhere,
+            candidate: None,
+            home: Registration::idle(config.home_agent),
+            previous: Vec::new(),
+            departing: BTreeMap::new(),
+            refusing: BTreeMap::new(),
+            attachment: Attachment::default(),
+            uplinks,
+            handover: None,
+            claimed: None,
+            has_home_binding: config.restored.has_home_binding,
+            home_refused: false,
+            home_after_agent: false,
+            sequences: config.restored.sequences.iter().copied().take(MAX_PEERS).collect(),
+            last_message_id: config.restored.message_id,
+            clock: config.clock,
+            timers: Timers::new(),
+            outputs,
+            counters: Counters::default(),
+            answers: RateLimit::new(ANSWER_BURST, ANSWER_INTERVAL),
+            config,
+        }
+    }
+
+    /// The router through which packets leave.
+    pub const fn current_router(&self) -> Option<RouterKey> {
+        self.current
+    }
+
+    /// The router that the choice has fallen on.
+    pub const fn target_router(&self) -> Option<RouterKey> {
+        self.target
+    }
+
+    /// Where the terminal is registered.
+    pub fn site(&self) -> SiteInfo {
+        let (site, care_of) = match &self.place {
+            Place::Nowhere => (Site::Nowhere, None),
+            Place::Home => (Site::Home, None),
+            Place::Agent(site) => (Site::Agent(site.registration.peer), Some(site.care_of)),
+            Place::Plain(care_of) => (Site::Plain, Some(*care_of)),
+        };
+        let agent = match &self.place {
+            Place::Agent(site) => Some(site),
+            _ => None,
+        };
+        SiteInfo {
+            site,
+            care_of,
+            subscription: agent.map(|site| site.subscription),
+            gre_key: agent.and_then(|site| site.reception.gre_key),
+        }
+    }
+
+    /// What the home agent has granted.
+    pub const fn home_registration(&self) -> Option<&Granted> {
+        self.home.granted()
+    }
+
+    /// What the mobility agent has granted.
+    pub fn agent_registration(&self) -> Option<&Granted> {
+        match &self.place {
+            Place::Agent(site) => site.registration.granted(),
+            _ => None,
+        }
+    }
+
+    /// Whether a Binding Update waits for its acknowledgement, or to be sent.
+    pub fn is_registering(&self) -> bool {
+        let busy = |registration: &Registration| registration.is_due() || registration.is_outstanding();
+        let agent = match &self.place {
+            Place::Agent(site) => busy(&site.registration),
+            _ => false,
+        };
+        agent || busy(&self.home) || self.candidate.is_some() || !self.departing.is_empty()
+    }
+
+    /// The radio ports and what is heard there.
+    pub fn links(&self) -> impl Iterator<Item = (PortId, &Link)> {
+        self.links.iter()
+    }
+
+    /// Memberships, by port.
+    pub fn joined(&self) -> impl Iterator<Item = (PortId, Subscription)> {
+        self.attachment.joined()
+    }
+
+    /// How packets leave now.
+    pub const fn uplink(&self) -> Option<Uplink> {
+        self.uplinks.installed()
+    }
+
+    /// Correspondents that refuse the Home Address option, and until when that is remembered.
+    pub fn refusing_correspondents(&self) -> impl Iterator<Item = (Ipv6Addr, Instant)> {
+        self.uplinks.refusing()
+    }
+
+    /// Mobility agents that refused, or did not answer, and until when that is remembered.
+    pub fn refusing_agents(&self) -> impl Iterator<Item = (Ipv6Addr, Instant)> {
+        self.refusing.iter().map(|(&agent, &until)| (agent, until))
+    }
+
+    /// The counters.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn registration(&mut self, who: Who) -> Option<&mut Registration> {
+        match who {
+            Who::Candidate => self.candidate.as_mut().map(|(registration, _)| registration),
+            Who::Agent => match &mut self.place {
+                Place::Agent(site) => Some(&mut site.registration),
+                _ => None,
+            },
+            Who::Home => Some(&mut self.home),
+            Who::Departing(agent) => self.departing.get_mut(&agent),
+        }
+    }
+
+    fn refuse_agent(&mut self, now: Instant, agent: Ipv6Addr) {
+        if self.refusing.len() >= MAX_REFUSING_AGENTS && !self.refusing.contains_key(&agent) {
+            let first = self.refusing.iter().min_by_key(|&(_, until)| until).map(|(&address, _)| address);
+            first.map(|first| self.refusing.remove(&first));
+        }
+        self.refusing.insert(agent, now + self.config.timers.refusal_memory);
+    }
+
+    fn run_timer(&mut self, now: Instant, timer: Timer) {
+        match timer {
+            Timer::Retransmit(who) => self.retransmit(now, who),
+            Timer::Refresh(who) => self.refresh(now, who),
+            Timer::Expiry(who) => self.registration_expired(now, who),
+            Timer::Overlap => self.overlap_over(),
+            Timer::Leave => self.leave_old(now),
+            Timer::Look => {}
+        }
+    }
+
+    fn refresh(&mut self, now: Instant, who: Who) {
+        let lifetime = self.config.timers.lifetime;
+        if who == Who::Home
+            && let Place::Agent(site) = &mut self.place
+            && site.registration.granted().is_some_and(|granted| granted.refresh <= now + lifetime / 8)
+        {
+            // The home agent's binding is not to outlive the mobility agent's (RFC 5380 §6.1): that one first.
+            self.home_after_agent = true;
+            if !site.registration.is_outstanding() {
+                site.registration.ask_again();
+            }
+        } else if let Some(registration) = self.registration(who)
+            && !registration.is_outstanding()
+        {
+            registration.ask_again();
+        }
+    }
+
+    fn accept_command(&mut self, now: Instant, command: Command) -> bool {
+        match command {
+            Command::RouterAdvertised(advertisement) => self.links.advertised(now, &advertisement),
+            Command::RouterLost { port, router } => {
+                self.links.router_lost(port, router);
+                true
+            }
+            Command::AddressUsable { port, address } => self.links.address_usable(port, address),
+            Command::AddressRemoved { port, address } => {
+                self.links.address_removed(port, address);
+                true
+            }
+            Command::LinkUp(port) => self.links.set_up(now, port),
+            Command::LinkDown(port) => {
+                self.attachment.link_down(port, &mut self.outputs);
+                self.links.set_down(port)
+            }
+            Command::Signal { port, dbm } => self.links.signal(now, port, dbm, &self.config.router_choice.averaging),
+            Command::GroupData { port, group } => {
+                self.group_data(now, port, group);
+                true
+            }
+            Command::Clock(clock) => {
+                self.clock = Some(clock);
+                true
+            }
+        }
+    }
+}
+
+impl Machine for MobileTerminal {
+    type Command = Command;
+    type Event = Event;
+
+    fn handle_packet(&mut self, now: Instant, _meta: &RxMeta, packet: &[u8]) {
+        self.receive(now, packet);
+        self.pursue(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        let mut any = false;
+        while let Some(timer) = self.timers.pop_expired(now) {
+            self.run_timer(now, timer);
+            any = true;
+        }
+        if any {
+            self.pursue(now);
+        }
+    }
+
+    fn handle_command(&mut self, now: Instant, command: Command) {
+        if !self.accept_command(now, command) {
+            self.counters.drop_command += 1;
+        }
+        self.pursue(now);
+    }
+
+    fn poll_output(&mut self) -> Option<Output<Event>> {
+        self.outputs.poll()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next_deadline()
+    }
+}

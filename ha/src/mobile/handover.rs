@@ -1,0 +1,435 @@
+//! Moves: from where the terminal is to where it should be, one missing thing after the other.
+//!
+//! [`MobileTerminal::pursue`] runs after every input. Nothing in it waits for a particular message: it looks at what is
+//! there (a usable address, a grant, the first packet through the new link) and does what has become possible. A move
+//! that is overtaken by another one is thus no special case.
+
+use super::attachment::{Keep, Subscription};
+use super::event::{Event, HandoverKind, Stage};
+use super::movement::{self, Movement, Site};
+use super::registration::{Registration, Wish};
+use super::router_choice::RouterKey;
+use super::uplink::Way;
+use super::{AgentSite, MAX_DEPARTING, MobileTerminal, Place, Timer, Who};
+use core::net::Ipv6Addr;
+use stack::machine::PortId;
+use stack::tables::{MrouteKey, TunnelReception};
+use stack::time::{Duration, Instant};
+
+/// A move that is going on.
+#[derive(Clone, Debug)]
+pub(super) struct Handover {
+    kind: HandoverKind,
+    to: RouterKey,
+    /// The first packet came through the new link.
+    has_data: bool,
+    /// It was waited for long enough.
+    is_overlap_over: bool,
+}
+
+impl MobileTerminal {
+    /// Brings the terminal closer to where it should be.
+    pub(super) fn pursue(&mut self, now: Instant) {
+        self.look(now);
+        if let Some(target) = self.target {
+            let refused = |agent: Ipv6Addr| self.refusing.contains_key(&agent);
+            let (is_home, agents) = self.links.offers(now, target, refused);
+            let movement = movement::decide(self.site().site, is_home, &agents);
+            self.begin_handover_for(now, target, movement);
+            match movement {
+                Movement::Home => self.go_home(now, target),
+                Movement::IntraSite => self.go_on_in_site(now, target),
+                Movement::InterSite(agent) => self.enter_site(now, target, agent),
+                Movement::Plain => self.go_plain(now, target),
+            }
+            let reached = match movement {
+                Movement::Home => matches!(self.place, Place::Home),
+                Movement::IntraSite => true,
+                Movement::InterSite(_) => false,
+                Movement::Plain => matches!(self.place, Place::Plain(_)),
+            };
+            self.update_uplink();
+            self.flush(now);
+            if reached && self.current == Some(target) {
+                self.settle(now, target);
+            }
+        } else {
+            self.update_uplink();
+        }
+    }
+
+    /// Chooses the router anew.
+    fn look(&mut self, now: Instant) {
+        let next = self.links.advance(now, &self.config.router_choice.averaging);
+        self.refusing.retain(|_, until| *until > now);
+        let verdict = self.choice.choose(now, &self.config.router_choice, &self.links.candidates());
+        let wake = [next, verdict.again_at, self.refusing.values().min().copied(), self.uplinks.forget(now)];
+        match wake.into_iter().flatten().min() {
+            Some(at) => self.timers.set(Timer::Look, at),
+            None => {
+                self.timers.cancel(Timer::Look);
+            }
+        }
+        if verdict.chosen != self.target {
+            self.target = verdict.chosen;
+            self.end_handover(now, false);
+            self.timers.cancel(Timer::Leave);
+        }
+    }
+
+    fn begin_handover_for(&mut self, now: Instant, target: RouterKey, movement: Movement) {
+        let kind = match movement {
+            Movement::Home => HandoverKind::Home,
+            Movement::IntraSite => HandoverKind::IntraSite,
+            Movement::InterSite(_) | Movement::Plain => HandoverKind::InterSite,
+        };
+        let arrived = self.current == Some(target)
+            && match movement {
+                Movement::Home => matches!(self.place, Place::Home),
+                Movement::IntraSite => true,
+                Movement::InterSite(_) => false,
+                Movement::Plain => matches!(self.place, Place::Plain(_)),
+            };
+        if self.handover.is_some() || arrived {
+            return;
+        }
+        let make_before_break = self.current.is_some_and(|current| self.links.is_alive(current));
+        self.counters.handovers += 1;
+        self.handover = Some(Handover { kind, to: target, has_data: false, is_overlap_over: false });
+        let from = self.current;
+        self.outputs.event(Event::HandoverStarted { at: now, kind, from, to: target, make_before_break });
+        let heard = self.links.router(target).map(|router| router.heard);
+        let up_since = self.links.get(target.port).and_then(|link| link.up_since());
+        if let Some(at) = up_since.filter(|_| from.is_none_or(|from| from.port != target.port)) {
+            self.outputs.event(Event::HandoverStage { at, stage: Stage::Link });
+        }
+        if let Some(at) = heard {
+            self.outputs.event(Event::HandoverStage { at, stage: Stage::RouterAdvertisement });
+        }
+        if kind == HandoverKind::IntraSite {
+            if let Place::Agent(site) = &self.place {
+                // So that the first packet through the new link is told of, though the terminal may have been there before.
+                self.attachment.receive(site.subscription.group, site.reception, &mut self.outputs);
+            }
+            self.timers.set(Timer::Overlap, now + self.config.timers.overlap);
+        }
+    }
+
+    fn end_handover(&mut self, now: Instant, completed: bool) {
+        if let Some(handover) = self.handover.take() {
+            self.timers.cancel(Timer::Overlap);
+            self.counters.handovers_completed += u64::from(completed);
+            self.outputs.event(Event::HandoverEnded { at: now, kind: handover.kind, completed });
+        }
+    }
+
+    pub(super) fn stage(&mut self, now: Instant, stage: Stage) {
+        if self.handover.is_some() {
+            self.outputs.event(Event::HandoverStage { at: now, stage });
+        }
+    }
+
+    fn use_router(&mut self, now: Instant, target: RouterKey) {
+        if self.current != Some(target) {
+            self.current = Some(target);
+            self.stage(now, Stage::Uplink);
+        }
+    }
+
+    pub(super) fn group_data(&mut self, now: Instant, port: PortId, group: Ipv6Addr) {
+        let subscribed = matches!(&self.place, Place::Agent(site) if site.subscription.group == group);
+        if let Some(handover) = &mut self.handover
+            && subscribed
+            && handover.to.port == port
+            && !handover.has_data
+            && self.attachment.joined().any(|(joined, subscription)| joined == port && subscription.group == group)
+        {
+            handover.has_data = true;
+            self.stage(now, Stage::FirstData);
+        }
+    }
+
+    pub(super) fn overlap_over(&mut self) {
+        if let Some(handover) = &mut self.handover {
+            handover.is_overlap_over = true;
+        }
+    }
+
+    /// The patent's move: join on the new link, receive through both, send through the new one when it works.
+    fn go_on_in_site(&mut self, now: Instant, target: RouterKey) {
+        self.drop_candidate();
+        self.release_home();
+        let Place::Agent(site) = &self.place else { return };
+        let (subscription, care_of) = (site.subscription, site.care_of);
+        self.join(now, target.port, subscription);
+        self.ask_home(Wish::CareOf(care_of));
+        let Some(current) = self.current.filter(|&current| current != target) else {
+            return self.use_router_with_address(now, target);
+        };
+        let waits = self.handover.as_ref().is_some_and(|handover| !handover.has_data && !handover.is_overlap_over);
+        if !self.links.is_alive(current) || current.port == target.port || !waits {
+            self.use_router_with_address(now, target);
+        }
+    }
+
+    fn use_router_with_address(&mut self, now: Instant, target: RouterKey) {
+        if self.links.temporary_address(target).is_some() {
+            self.use_router(now, target);
+        }
+    }
+
+    fn join(&mut self, now: Instant, port: PortId, subscription: Subscription) {
+        // Reports from the unspecified address are ignored (RFC 3810 §5.2.13): a link-local one is needed.
+        if self.links.get(port).is_some_and(|link| link.has_link_local())
+            && self.attachment.join(port, subscription, &mut self.outputs)
+        {
+            self.stage(now, Stage::Report);
+        }
+    }
+
+    /// Asks the agent of the new site. All else follows when it has granted a care-of address.
+    fn enter_site(&mut self, _now: Instant, target: RouterKey, agent: Ipv6Addr) {
+        if self.candidate.as_ref().is_some_and(|(registration, _)| registration.peer != agent) {
+            self.drop_candidate();
+        }
+        self.departing.remove(&agent);
+        self.timers.cancel(Timer::Retransmit(Who::Departing(agent)));
+        let (registration, asked_from) =
+            self.candidate.get_or_insert_with(|| (Registration::new(agent, Wish::Group), None));
+        if let Some(address) = self.links.temporary_address(target)
+            && *asked_from != Some((target, address))
+        {
+            if asked_from.is_some() {
+                registration.ask_again();
+            }
+            *asked_from = Some((target, address));
+        }
+    }
+
+    /// The agent of the site to be entered is no longer wanted. Where it was asked it is told so.
+    fn drop_candidate(&mut self) {
+        if let Some((registration, _)) = self.candidate.take() {
+            self.timers.cancel(Timer::Retransmit(Who::Candidate));
+            let is_current = self.site().site == Site::Agent(registration.peer);
+            if registration.attempts() > 0 && !is_current {
+                self.depart(registration.peer);
+            }
+        }
+    }
+
+    /// The agent has granted what was asked: the terminal is in its site.
+    pub(super) fn entered_site(&mut self, now: Instant, site: AgentSite) {
+        let Some(target) = self.target else { return };
+        self.stage(now, Stage::Registered);
+        self.attachment.receive(site.subscription.group, site.reception, &mut self.outputs);
+        let agent = site.registration.peer;
+        self.leave_place(Place::Agent(Box::new(site)));
+        self.previous.retain(|&previous| previous != agent);
+        self.timers.set(Timer::Overlap, now + self.config.timers.overlap);
+        self.use_router(now, target);
+        // The rest is as for a move inside the site.
+        self.go_on_in_site(now, target);
+    }
+
+    /// Takes the new place; the agent of the old one is told when the home agent has acknowledged.
+    pub(super) fn leave_place(&mut self, new: Place) {
+        for timer in [Timer::Retransmit(Who::Agent), Timer::Refresh(Who::Agent), Timer::Expiry(Who::Agent)] {
+            self.timers.cancel(timer);
+        }
+        self.home_after_agent = false;
+        if let Place::Agent(site) = core::mem::replace(&mut self.place, new) {
+            let agent = site.registration.peer;
+            if !self.previous.contains(&agent) && self.previous.len() < MAX_DEPARTING {
+                self.previous.push(agent);
+            }
+        }
+        if let Place::Agent(site) = &self.place
+            && let Some(granted) = site.registration.granted()
+        {
+            self.timers.set(Timer::Refresh(Who::Agent), granted.refresh);
+            self.timers.set(Timer::Expiry(Who::Agent), granted.expires);
+        }
+    }
+
+    /// Plain Mobile IPv6: the address on the link is the care-of address.
+    fn go_plain(&mut self, now: Instant, target: RouterKey) {
+        self.drop_candidate();
+        let Some(care_of) = self.links.temporary_address(target) else { return };
+        if !matches!(self.place, Place::Plain(present) if present == care_of) {
+            let tunnel = self.plain_tunnel(care_of);
+            self.attachment.receive_tunnel(tunnel, &mut self.outputs);
+            self.leave_place(Place::Plain(care_of));
+        }
+        self.release_home();
+        self.use_router(now, target);
+        self.ask_home(Wish::CareOf(care_of));
+    }
+
+    fn plain_tunnel(&self, local: Ipv6Addr) -> TunnelReception {
+        TunnelReception { remote: self.config.home_agent, local, home_address: self.config.home_address }
+    }
+
+    /// RFC 6275 §11.5.5. With no binding to remove there is nothing to say to anybody.
+    fn go_home(&mut self, now: Instant, target: RouterKey) {
+        self.drop_candidate();
+        if matches!(self.place, Place::Home) {
+            return self.use_router(now, target);
+        }
+        if !self.links.get(target.port).is_some_and(|link| link.has_link_local()) {
+            return;
+        }
+        self.claim_home(target.port, !self.has_home_binding);
+        if self.has_home_binding {
+            self.ask_home(Wish::Removal);
+        } else {
+            self.arrived_home(now, target);
+        }
+    }
+
+    fn claim_home(&mut self, port: PortId, detect_duplicates: bool) {
+        if self.claimed != Some(port) {
+            self.release_home();
+            self.claimed = Some(port);
+            let address = self.config.home_address;
+            self.outputs.event(Event::HomeAddressClaim { port, address, detect_duplicates });
+        }
+    }
+
+    /// Before the home agent looks for duplicates of the home address, nobody else may answer for it.
+    fn release_home(&mut self) {
+        if let Some(port) = self.claimed.take() {
+            self.outputs.event(Event::HomeAddressRelease { port, address: self.config.home_address });
+        }
+    }
+
+    /// The home agent has removed the binding, or there was none.
+    pub(super) fn arrived_home(&mut self, now: Instant, target: RouterKey) {
+        self.leave_place(Place::Home);
+        self.use_router(now, target);
+    }
+
+    pub(super) fn announce_home(&mut self) {
+        if let Some(port) = self.claimed {
+            self.outputs.event(Event::HomeAddressAnnounce { port, address: self.config.home_address });
+        }
+    }
+
+    fn ask_home(&mut self, wish: Wish) {
+        if self.home.wish != Some(wish) {
+            self.home_refused = false;
+            self.home.ask(wish);
+        }
+    }
+
+    /// The lifetime of a binding is over without an acknowledgement of its refresh.
+    pub(super) fn registration_expired(&mut self, now: Instant, who: Who) {
+        self.counters.expired += 1;
+        match who {
+            Who::Home => {
+                self.home.expire();
+                self.has_home_binding = self.home.is_outstanding();
+            }
+            Who::Agent => {
+                if let Place::Agent(site) = &self.place {
+                    let agent = site.registration.peer;
+                    self.outputs.event(Event::RegistrationLost { peer: agent });
+                    self.lose_agent(now, agent);
+                }
+            }
+            Who::Candidate | Who::Departing(_) => {}
+        }
+    }
+
+    /// The agent of the present site no longer serves the terminal.
+    pub(super) fn lose_agent(&mut self, now: Instant, agent: Ipv6Addr) {
+        self.refuse_agent(now, agent);
+        self.leave_place(Place::Nowhere);
+        self.previous.retain(|&previous| previous != agent);
+    }
+
+    fn update_uplink(&mut self) {
+        let way = match (self.current.filter(|&current| self.links.is_alive(current)), &self.place) {
+            (None, _) | (_, Place::Nowhere) => Way::Down,
+            (Some(router), Place::Home) => Way::Native(router),
+            (Some(router), place) => {
+                let (source, peer) = match place {
+                    Place::Agent(site) => (self.links.temporary_address(router), site.registration.peer),
+                    _ => (self.links.temporary_address(router), self.config.home_agent),
+                };
+                source.map_or(Way::Down, |source| Way::Away { router, source, peer })
+            }
+        };
+        self.uplinks.update(way, &mut self.outputs);
+    }
+
+    /// Ends the move when everything goes through the new link, and gives up the old one shortly after.
+    fn settle(&mut self, now: Instant, target: RouterKey) {
+        let is_home_told = self.home_refused
+            || match &self.place {
+                Place::Nowhere => false,
+                Place::Home => true,
+                Place::Agent(site) => self.is_registered_home(site.care_of),
+                Place::Plain(care_of) => self.is_registered_home(*care_of),
+            };
+        let receives = match &self.place {
+            Place::Agent(site) => {
+                let waits = self.handover.as_ref().is_some_and(|h| !h.has_data && !h.is_overlap_over);
+                !waits && self.attachment.is_joined(target.port, site.subscription)
+            }
+            _ => true,
+        };
+        if !is_home_told || !receives || self.timers.is_running(Timer::Leave) {
+            return;
+        }
+        if self.attachment.has_more_than(&self.keep()) || !self.previous.is_empty() {
+            self.timers.set(Timer::Leave, now + self.config.timers.leave_delay);
+        } else {
+            self.end_handover(now, true);
+        }
+    }
+
+    fn is_registered_home(&self, care_of: Ipv6Addr) -> bool {
+        self.home.granted().is_some_and(|granted| granted.care_of == care_of)
+    }
+
+    fn keep(&self) -> Keep {
+        match &self.place {
+            Place::Agent(site) => Keep {
+                membership: self.target.map(|target| (target.port, site.subscription)),
+                reception: Some(MrouteKey { source: site.reception.source, group: site.subscription.group }),
+                tunnel: None,
+            },
+            Place::Plain(care_of) => Keep { tunnel: Some(self.plain_tunnel(*care_of)), ..Keep::default() },
+            Place::Home | Place::Nowhere => Keep::default(),
+        }
+    }
+
+    pub(super) fn leave_old(&mut self, now: Instant) {
+        let keep = self.keep();
+        if self.attachment.keep_only(&keep, &mut self.outputs) {
+            self.stage(now, Stage::LeftOld);
+        }
+        for agent in core::mem::take(&mut self.previous) {
+            self.depart(agent);
+        }
+        self.end_handover(now, true);
+    }
+
+    /// Tells an agent that its binding is no longer needed.
+    fn depart(&mut self, agent: Ipv6Addr) {
+        if self.departing.len() < MAX_DEPARTING {
+            self.departing.insert(agent, Registration::new(agent, Wish::Removal));
+        }
+    }
+
+    /// How long the home agent may be asked for: no longer than the mobility agent's binding (RFC 5380 §6.1).
+    pub(super) fn home_lifetime(&self, now: Instant) -> Duration {
+        let lifetime = self.config.timers.lifetime;
+        match &self.place {
+            Place::Agent(site) => {
+                site.registration.granted().map_or(lifetime, |granted| lifetime.min(granted.expires - now))
+            }
+            _ => lifetime,
+        }
+    }
+}

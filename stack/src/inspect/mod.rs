@@ -378,6 +378,7 @@ impl Ends {
     }
 
     fn verify(&self, upper: u8, message: &[u8], checksum_at: usize) -> Result<(), WireError> {
+        u16_at(message, checksum_at)?;
         if checksum::verify(self.source, self.destination, upper, message) {
             Ok(())
         } else {

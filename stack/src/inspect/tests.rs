@@ -136,6 +136,15 @@ fn icmpv6_messages() {
 }
 
 #[test]
+fn a_message_without_a_checksum_is_too_short() {
+    for length in 0..4 {
+        let packet = PacketBuilder::new(A, B).payload(protocol::ICMPV6, &vec![128; length]);
+        let error = WireError::new(WireErrorKind::Truncated, 40 + length);
+        assert_eq!(describe(&packet, Medium::Ip).kind, Kind::Malformed { protocol: Some(protocol::ICMPV6), error });
+    }
+}
+
+#[test]
 fn frames_that_are_no_ipv6() {
     let mut frame = framed(&[0; 46]);
     assert!(matches!(describe(&frame, Medium::Ethernet).kind, Kind::Malformed { protocol: None, .. }));

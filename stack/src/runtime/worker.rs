@@ -111,6 +111,11 @@ impl<N: Node> Worker<N> {
             .any(|(index, state)| !state.backlog.is_empty() || !dataplane.outgoing(PortId(index as u8)).is_empty())
     }
 
+    /// Frames that the worker holds: in the data plane, and waiting for a port.
+    pub fn held_frames(&self) -> usize {
+        self.dataplane.held_frames() + self.ports.iter().map(|state| state.backlog.len()).sum::<usize>()
+    }
+
     /// The next event of the node, in order.
     pub fn poll_event(&mut self) -> Option<N::Event> {
         self.events.pop_front()

@@ -1,6 +1,8 @@
 //! What the network asks of a node.
 
+use crate::node::Node;
 use crate::port::mem::MemEnd;
+use crate::runtime::Worker;
 use crate::time::Instant;
 use core::any::Any;
 
@@ -20,6 +22,22 @@ pub trait SimNode: Any {
     /// Frames of its pool that are neither free nor in a place where frames may wait. Zero unless it leaks.
     fn unaccounted_frames(&self) -> usize {
         0
+    }
+}
+
+impl<N: Node + 'static> SimNode for Worker<N> {
+    fn iterate(&mut self, now: Instant) -> bool {
+        !Worker::iterate(self, now).is_idle()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        Worker::poll_timeout(self)
+    }
+
+    /// For a worker whose ports hold no frames between turns, as those in memory do.
+    fn unaccounted_frames(&self) -> usize {
+        let pool = self.dataplane().pool();
+        pool.frames() as usize - pool.free_frames() - self.held_frames()
     }
 }
 

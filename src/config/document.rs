@@ -285,6 +285,10 @@ fn one_line(message: &str) -> String {
 
 /// What to do about an unknown key: the nearest known one where one is near, all of them otherwise.
 fn remedy_for_unknown<'k>(unknown: &str, known: impl Iterator<Item = &'k str> + Clone) -> String {
+    // The unit at the end of a key is easily forgotten.
+    if let Some(key) = known.clone().find(|key| unknown.len() > 2 && key.starts_with(unknown)) {
+        return format!("did you mean `{key}`?");
+    }
     match known.clone().map(|key| (distance(unknown, key), key)).min() {
         Some((distance, key)) if distance <= 2.max(unknown.len() / 3) => format!("did you mean `{key}`?"),
         Some(_) => format!("the keys here are {}", known.collect::<Vec<_>>().join(", ")),

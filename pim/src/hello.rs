@@ -30,6 +30,7 @@ impl Router {
         if interface.is_pim_enabled() {
             let (first, delay) = (interface.config.first_hello, interface.config.triggered_hello_delay);
             match first {
+                // DEVIATION RFC 7761 §4.3.1: no random delay where the configuration says so.
                 FirstHello::Fast => self.hello_timer_expires(now, port),
                 FirstHello::Random => {
                     let at = now + self.rng.duration(Duration::ZERO..delay);
@@ -128,6 +129,8 @@ impl Router {
             return;
         };
         let config = &interface.config;
+        // The primary address must not be listed (§4.3.4).
+        let secondary = config.addresses.iter().copied().filter(|&address| address != config.link_local);
         let seconds = |duration: Duration| {
             u16::try_from(duration.as_secs()).map_or(HOLDTIME_FOREVER - 1, |s| s.min(HOLDTIME_FOREVER - 1))
         };
@@ -144,7 +147,7 @@ impl Router {
             }),
             dr_priority: Some(config.dr_priority),
             generation_id: Some(interface.generation_id),
-            addresses: config.addresses.iter().copied().take(MAX_SECONDARY_ADDRESSES).collect(),
+            addresses: secondary.take(MAX_SECONDARY_ADDRESSES).collect(),
         };
         let packet = wire::packet(config.link_local, MessageType::Hello, |into| hello.emit(into));
         interface.greeting = Greeting::Done;

@@ -9,16 +9,15 @@
 
 use crate::config::{self, Config, LinkKind};
 use crate::counters::Counters;
-use crate::downstream::{DownstreamEvent, DownstreamState};
+use crate::downstream::DownstreamEvent;
 use crate::hello::Holdtime;
 use crate::interface::{Greeting, Interface};
 use crate::join_prune_builder::{self, JoinPruneBuilder, Request};
 use crate::join_timer::JoinTimers;
 use crate::mld::{Membership, Querier};
-use crate::neighbor::Neighbor;
-use crate::rpf::{LinkNeighbor, Rib, RpfInfo};
-use crate::tib::{SgEntry, Tib};
-use crate::upstream::{UpstreamEvent, UpstreamState};
+use crate::rpf::{LinkNeighbor, Rib};
+use crate::tib::Tib;
+use crate::upstream::UpstreamEvent;
 use crate::wire::{self, EncodedSource, GroupSet, JoinPrune, Message, MessageType};
 use core::net::Ipv6Addr;
 use stack::addr::{self, ALL_MLDV2_ROUTERS, ALL_PIM_ROUTERS, ALL_ROUTERS, Prefix};
@@ -172,72 +171,6 @@ pub struct Router {
     phase: Phase,
 }
 
-/// A PIM interface, to look at.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct InterfaceView {
-    /// Its port.
-    pub port: PortId,
-    /// Its primary address.
-    pub link_local: Ipv6Addr,
-    /// Whether its link is up.
-    pub is_up: bool,
-    /// Whether PIM messages pass.
-    pub is_pim_enabled: bool,
-    /// Primary address of the designated router.
-    pub designated_router: Ipv6Addr,
-    /// The generation identifier that it sends.
-    pub generation_id: u32,
-    /// How many neighbours it has.
-    pub neighbors: usize,
-    /// The MLD querier of the link, where MLD is spoken.
-    pub querier: Option<Ipv6Addr>,
-}
-
-/// A neighbour, to look at.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NeighborView<'a> {
-    /// On this link.
-    pub port: PortId,
-    /// What its Hellos said.
-    pub neighbor: &'a Neighbor,
-    /// When it is forgotten; `None` is never.
-    pub expires: Option<Instant>,
-    /// Whether it is the designated router.
-    pub is_designated_router: bool,
-}
-
-/// An (S,G), to look at.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct EntryView {
-    /// The source and the group.
-    pub key: MrouteKey,
-    /// Where the source is.
-    pub rpf: RpfInfo,
-    /// Upstream state.
-    pub upstream: UpstreamState,
-    /// When the join is refreshed.
-    pub join_timer: Option<Instant>,
-    /// Interfaces with joins of other routers.
-    pub downstream: Vec<DownstreamView>,
-    /// Interfaces with local members of which this router is the designated one.
-    pub include: PortSet,
-    /// Where packets go.
-    pub forward: PortSet,
-}
-
-/// Downstream state of an interface, to look at.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DownstreamView {
-    /// The interface's port.
-    pub port: PortId,
-    /// Its state.
-    pub state: DownstreamState,
-    /// When the join runs out.
-    pub expires: Option<Instant>,
-    /// When a prune that nobody overrides takes effect.
-    pub prune_pending: Option<Instant>,
-}
-
 impl Router {
     /// A router whose links are all down. Its first outputs are the link-layer groups that it listens to.
     pub fn new(config: Config) -> Self {
@@ -265,75 +198,6 @@ impl Router {
             outputs,
             counters: Counters::default(),
             phase: Phase::Running,
-        }
-    }
-
-    /// What was counted since the start.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    /// The interfaces, by port.
-    pub fn interfaces(&self) -> impl Iterator<Item = InterfaceView> {
-        self.interfaces.iter().map(|(&port, interface)| InterfaceView {
-            port,
-            link_local: interface.config.link_local,
-            is_up: interface.is_up(),
-            is_pim_enabled: interface.is_pim_enabled(),
-            designated_router: interface.designated_router,
-            generation_id: interface.generation_id,
-            neighbors: interface.neighbors.len(),
-            querier: interface.mld.as_ref().map(Querier::querier_address),
-        })
-    }
-
-    /// The PIM neighbours, by port and address.
-    pub fn neighbors(&self) -> impl Iterator<Item = NeighborView<'_>> {
-        self.interfaces.iter().flat_map(move |(&port, interface)| {
-            interface.neighbors.values().map(move |neighbor| NeighborView {
-                port,
-                neighbor,
-                expires: self.timers.deadline(TimerKey::Neighbor(port, neighbor.primary_address)),
-                is_designated_router: interface.designated_router == neighbor.primary_address,
-            })
-        })
-    }
-
-    /// The (S,G) entries, by source and group.
-    pub fn entries(&self) -> impl Iterator<Item = EntryView> {
-        self.tib.iter().map(|(key, entry)| self.view(key, entry))
-    }
-
-    /// One (S,G) entry.
-    pub fn entry(&self, key: MrouteKey) -> Option<EntryView> {
-        self.tib.get(key).map(|entry| self.view(key, entry))
-    }
-
-    /// How many (S,G) entries there are.
-    pub fn entry_count(&self) -> usize {
-        self.tib.len()
-    }
-
-    /// The MLD queriers, by port.
-    pub fn queriers(&self) -> impl Iterator<Item = (PortId, &Querier)> {
-        self.interfaces.iter().filter_map(|(&port, interface)| Some((port, interface.mld.as_ref()?)))
-    }
-
-    fn view(&self, key: MrouteKey, entry: &SgEntry) -> EntryView {
-        let downstream = entry.joins().iter().map(|port| DownstreamView {
-            port,
-            state: entry.downstream(port),
-            expires: self.timers.deadline(TimerKey::Expiry(key, port)),
-            prune_pending: self.timers.deadline(TimerKey::PrunePending(key, port)),
-        });
-        EntryView {
-            key,
-            rpf: entry.rpf,
-            upstream: entry.upstream,
-            join_timer: entry.join_timer,
-            downstream: downstream.collect(),
-            include: entry.include,
-            forward: entry.forward(entry.rpf.interface()),
         }
     }
 

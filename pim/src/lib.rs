@@ -23,6 +23,7 @@ mod olist;
 mod rpf;
 mod tib;
 mod upstream;
+mod view;
 pub mod wire;
 
 pub use config::{
@@ -31,7 +32,8 @@ pub use config::{
 };
 pub use counters::Counters;
 pub use downstream::DownstreamState;
-pub use instance::{Command, DownstreamView, EntryView, Event, InterfaceView, NeighborView, Router};
+pub use instance::{Command, Event, Router};
 pub use neighbor::Neighbor;
 pub use rpf::{LinkNeighbor, RpfInfo};
 pub use upstream::UpstreamState;
+pub use view::{DownstreamView, EntryView, InterfaceView, NeighborView};

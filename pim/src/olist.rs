@@ -18,7 +18,8 @@ impl SgEntry {
 
     /// immediate_olist(S,G) := joins(S,G) (+) pim_include(S,G)
     ///
-    /// lost_assert(S,G) is empty: there are no asserts.
+    /// lost_assert(S,G) is empty.
+    // DEVIATION RFC 7761 §4.8.2: there is no (S,G) Assert machine, so that two routers that forward onto one link both go on.
     pub(crate) fn immediate_olist(&self) -> PortSet {
         union(self.joins(), self.include)
     }

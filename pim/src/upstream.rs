@@ -157,6 +157,7 @@ impl Router {
                 self.lower_join_timer(now, key);
             }
             UpstreamAction::Refresh => {
+                // DEVIATION RFC 7761 §4.5.5: t_override is taken as zero where nobody else would answer too.
                 let alone = neighbor.and_then(|n| self.interfaces.get(&n.port)).is_some_and(|interface| {
                     interface.has_single_neighbor() || interface.config.first_hello == FirstHello::Fast
                 });

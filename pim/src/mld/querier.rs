@@ -4,7 +4,7 @@
 //! ends the membership without a query, and each group is asked for on its own, often, so that a terminal that vanished
 //! is not served for minutes. Records that would put a source-specific group in EXCLUDE mode are ignored (RFC 4604 §3.1).
 //!
-//! MLDv1 (§8) is left out.
+//! MLDv1 (§8) is left out: DEVIATION RFC 3810 §8.3.
 
 use super::group::{FilterMode, Group, GroupView, Queries, Tracking};
 use crate::config::{self, Border, Config, InterfaceConfig, Limits, MldConfig};
@@ -317,6 +317,7 @@ impl Querier {
         }
         let mut queries = group.apply(now, kind, b, mali);
         if timing.is_mobile {
+            // DEVIATION RFC 3810 §7.4.2: the last tracked listener is believed without a query (RFC 6636 §3).
             let ended = group.leave_at_once(now, &mut queries);
             counters.mld_immediate_leaves += (ended.sources.len() + usize::from(ended.group)) as u64;
             group.query_at = Some(now + self.mobility_query_interval());
@@ -521,5 +522,220 @@ impl GroupView {
     /// Whether all its listeners name their sources.
     pub fn is_include(&self) -> bool {
         self.mode == FilterMode::Include
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stack::machine::PortId;
+
+    /// What a host listens to (RFC 3810 §4.2).
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    enum Interest {
+        Include(BTreeSet<Ipv6Addr>),
+        Exclude(BTreeSet<Ipv6Addr>),
+    }
+    use Interest::{Exclude, Include};
+
+    impl Interest {
+        fn wants(&self, source: Ipv6Addr) -> bool {
+            match self {
+                Include(sources) => sources.contains(&source),
+                Exclude(sources) => !sources.contains(&source),
+            }
+        }
+
+        /// The records by which a host tells a change (RFC 3810 §6.1).
+        fn change_to(&self, new: &Interest) -> Vec<(RecordType, BTreeSet<Ipv6Addr>)> {
+            use RecordType::{AllowNewSources, BlockOldSources, ChangeToExclude, ChangeToInclude};
+            let records = match (self, new) {
+                (Include(a), Include(b)) => vec![(AllowNewSources, b - a), (BlockOldSources, a - b)],
+                (Exclude(a), Exclude(b)) => vec![(AllowNewSources, a - b), (BlockOldSources, b - a)],
+                (Include(_), Exclude(b)) => return vec![(ChangeToExclude, b.clone())],
+                (Exclude(_), Include(b)) => return vec![(ChangeToInclude, b.clone())],
+            };
+            records.into_iter().filter(|(_, sources)| !sources.is_empty()).collect()
+        }
+
+        /// The record that answers a query (RFC 3810 §6.3).
+        fn answer(&self, asked: &[Ipv6Addr]) -> Option<(RecordType, BTreeSet<Ipv6Addr>)> {
+            let asked: BTreeSet<Ipv6Addr> = asked.iter().copied().collect();
+            let (kind, sources) = match self {
+                Include(a) if asked.is_empty() => (RecordType::ModeIsInclude, a.clone()),
+                Exclude(a) if asked.is_empty() => return Some((RecordType::ModeIsExclude, a.clone())),
+                Include(a) => (RecordType::ModeIsInclude, a & &asked),
+                Exclude(a) => (RecordType::ModeIsInclude, &asked - a),
+            };
+            (!sources.is_empty()).then_some((kind, sources))
+        }
+    }
+
+    /// One querier and its hosts, all interested in one group or not.
+    struct Link {
+        now: Instant,
+        querier: Querier,
+        counters: Counters,
+        group: Ipv6Addr,
+        hosts: Vec<Interest>,
+    }
+
+    fn source(index: u64) -> Ipv6Addr {
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, index as u16)
+    }
+
+    fn host(index: usize) -> Ipv6Addr {
+        Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, index as u16)
+    }
+
+    impl Link {
+        fn new(group: &str, hosts: usize) -> Self {
+            let own = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+            let interface = InterfaceConfig::new(PortId(0), own, 1500);
+            let mobility_ranges = vec!["ff35::/64".parse().unwrap()];
+            let config = Config { mobility_ranges, ..Config::new(Vec::new(), 1) };
+            let mut querier = Querier::new(&config, &interface, &MldConfig::default(), Rng::new(7));
+            querier.start(Instant::ORIGIN);
+            Link {
+                now: Instant::ORIGIN,
+                querier,
+                counters: Counters::default(),
+                group: group.parse().unwrap(),
+                hosts: vec![Include(BTreeSet::new()); hosts],
+            }
+        }
+
+        fn report(&mut self, index: usize, records: Vec<(RecordType, BTreeSet<Ipv6Addr>)>) {
+            let group = self.group;
+            let records = records
+                .into_iter()
+                .map(|(kind, sources)| Record { kind, group, sources: sources.into_iter().collect() })
+                .collect();
+            let report = Report { records };
+            self.querier.handle_report(self.now, host(index), &report, LinkRouters::Alone, &mut self.counters);
+        }
+
+        fn set(&mut self, index: usize, interest: Interest) {
+            let records = self.hosts[index].change_to(&interest);
+            self.hosts[index] = interest;
+            self.report(index, records);
+        }
+
+        fn run_for(&mut self, duration: Duration) {
+            let end = self.now + duration;
+            loop {
+                while let Some(packet) = self.querier.poll_packet() {
+                    let opened = mld::open(&packet).unwrap();
+                    let Ok(mld::Message::Query(query)) = mld::Message::parse(opened.message) else { panic!() };
+                    self.now += Duration::from_millis(1);
+                    for index in 0..self.hosts.len() {
+                        let answer = self.hosts[index].answer(&query.sources);
+                        if query.is_general() || query.group == self.group {
+                            self.report(index, answer.into_iter().collect());
+                        }
+                    }
+                }
+                match self.querier.poll_timeout().filter(|&at| at <= end) {
+                    Some(at) => {
+                        self.now = self.now.max(at);
+                        self.querier.handle_timeout(self.now);
+                    }
+                    None => break,
+                }
+            }
+            self.now = self.now.max(end);
+        }
+
+        /// Whether packets of a source would be sent to the link (RFC 3810 §7.3).
+        fn forwards(&self, source: Ipv6Addr) -> bool {
+            self.querier.groups.get(&self.group).is_some_and(|group| match group.mode {
+                FilterMode::Include => group.is_requested(source),
+                FilterMode::Exclude => group.sources.get(&source).is_none_or(|record| record.expires.is_some()),
+            })
+        }
+
+        fn is_wanted(&self, source: Ipv6Addr) -> bool {
+            self.hosts.iter().any(|host| host.wants(source))
+        }
+    }
+
+    #[test]
+    fn what_is_forwarded_is_what_some_host_wants() {
+        for seed in 0..150 {
+            let mut rng = Rng::new(seed);
+            let (group, may_exclude) = match seed % 3 {
+                0 => ("ff35::1", false),
+                1 => ("ff35:0:1::1", false),
+                _ => ("ff15::1", true),
+            };
+            let mut link = Link::new(group, 1 + rng.below(5) as usize);
+            let mut members = BTreeSet::new();
+            for _ in 0..60 {
+                let index = rng.below(link.hosts.len() as u64) as usize;
+                let sources = (0..rng.below(4)).map(|_| source(rng.below(5))).collect();
+                let interest = if may_exclude && rng.below(3) == 0 { Exclude(sources) } else { Include(sources) };
+                link.set(index, interest);
+                let quiet = match rng.below(4) {
+                    0 => Duration::from_secs(700),
+                    1 => Duration::from_secs(5),
+                    _ => rng.duration(Duration::ZERO..Duration::from_secs(2)),
+                };
+                link.run_for(quiet);
+                // In EXCLUDE mode the RFC forwards too much until the listening interval is over, never too little.
+                let exact = quiet.as_secs() == 700 || (!may_exclude && quiet.as_secs() == 5);
+                for source in (0..5).map(source) {
+                    let (forwards, wanted) = (link.forwards(source), link.is_wanted(source));
+                    let what = format!("seed {seed} at {:?}: {source} of {:?}", link.now, link.hosts);
+                    assert!(forwards || !wanted, "{what} is not forwarded");
+                    assert!(!exact || forwards == wanted, "{what} is forwarded");
+                }
+                while let Some(change) = link.querier.poll_change() {
+                    let news = match change.membership {
+                        Membership::Joined => members.insert(change.source),
+                        Membership::Left => members.remove(&change.source),
+                    };
+                    assert!(news, "seed {seed}: {change:?} is no change");
+                }
+                assert_eq!(members, link.querier.memberships().map(|(_, source)| source).collect());
+                let pairs: usize = link.querier.groups.values().map(|group| group.hosts.len()).sum();
+                assert_eq!((link.querier.tracked, link.querier.hosts.values().sum::<usize>()), (pairs, pairs));
+            }
+        }
+    }
+
+    #[test]
+    fn the_startup_queries_follow_one_another_quickly() {
+        let mut link = Link::new("ff35::1", 0);
+        let times: Vec<u64> = (0..4)
+            .map(|_| {
+                while link.querier.poll_packet().is_some() {}
+                let at = link.querier.poll_timeout().unwrap();
+                link.querier.handle_timeout(at);
+                at.as_millis()
+            })
+            .collect();
+        assert_eq!(times, [31_250, 156_250, 281_250, 406_250]);
+    }
+
+    #[test]
+    fn the_lower_interface_identifier_asks() {
+        let mut link = Link::new("ff35::1", 0);
+        let query = |robustness| Query {
+            group: Ipv6Addr::UNSPECIFIED,
+            max_response_delay: Duration::from_secs(10),
+            suppress: false,
+            robustness,
+            query_interval: Duration::from_secs(20),
+            sources: Vec::new(),
+        };
+        let [lower, higher] = [[0xfe80, 0xffff, 0, 0, 0, 0, 0, 0], [0xfe80, 0, 0, 0, 0, 0, 0, 2]].map(Ipv6Addr::from);
+        link.querier.handle_query(link.now, higher, &query(2));
+        assert_eq!(link.querier.querier_address(), link.querier.link_local);
+        link.querier.handle_query(link.now, lower, &query(3));
+        assert_eq!(link.querier.querier_address(), lower);
+        // Its robustness times its interval and half the response interval.
+        assert_eq!(link.querier.poll_timeout(), Some(link.now + Duration::from_secs(65)));
+        link.run_for(Duration::from_secs(65));
+        assert!(matches!(link.querier.state(), QuerierState::Querier { .. }));
     }
 }

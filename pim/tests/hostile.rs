@@ -1,0 +1,245 @@
+//! Whatever arrives, a router neither panics nor holds more than its limits allow.
+
+mod net;
+
+use core::net::Ipv6Addr;
+use net::link_local;
+use pim::wire::{EncodedGroup, EncodedSource, GroupSet, Hello, JoinPrune, LanPruneDelay};
+use pim::{Command, Config, InterfaceConfig, Limits, LinkKind, MldConfig, Router};
+use stack::addr::{ALL_PIM_ROUTERS, Prefix};
+use stack::machine::{Machine, PortId, RxMeta};
+use stack::rng::Rng;
+use stack::tables::Route;
+use stack::time::{Duration, Instant};
+use stack::wire::build::PacketBuilder;
+use stack::wire::checksum;
+use stack::wire::ext::Chain;
+use stack::wire::mld::{Query, Record, RecordType, Report};
+
+const LIMITS: Limits = Limits {
+    entries: 16,
+    neighbors: 4,
+    groups_per_port: 20,
+    groups_per_host: 6,
+    sources_per_group: 5,
+    hosts_per_group: 4,
+    tracked_per_port: 30,
+};
+
+fn router() -> Router {
+    let interfaces = (0..3).map(|port| {
+        let port = PortId(port);
+        InterfaceConfig {
+            link: if port.0 == 0 { LinkKind::PointToPoint } else { LinkKind::Lan },
+            mld: Some(MldConfig::default()),
+            ..InterfaceConfig::new(port, link_local(0, port), 1500)
+        }
+    });
+    let mobility_ranges = vec!["ff35::/64".parse().unwrap()];
+    Router::new(Config { mobility_ranges, limits: LIMITS, ..Config::new(interfaces.collect(), 1) })
+}
+
+fn pick<const N: usize>(rng: &mut Rng, texts: [&str; N]) -> Ipv6Addr {
+    texts[rng.below(N as u64) as usize].parse().unwrap()
+}
+
+fn host(rng: &mut Rng) -> Ipv6Addr {
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 7, rng.below(9) as u16)
+}
+
+fn group(rng: &mut Rng) -> Ipv6Addr {
+    let first = pick(rng, ["ff35::", "ff35:0:1::", "ff15::", "ff02::", "ff3e::"]).segments();
+    Ipv6Addr::new(first[0], first[1], first[2], 0, 0, 0, 0, rng.below(9) as u16)
+}
+
+fn source(rng: &mut Rng) -> Ipv6Addr {
+    pick(rng, ["2001:db8::1", "2001:db8::2", "2001:db8:1::1", "fd00::1", "fe80::1", "::", "ff02::1", "2001:db8::9"])
+}
+
+fn list<T>(rng: &mut Rng, most: u64, mut item: impl FnMut(&mut Rng) -> T) -> Vec<T> {
+    (0..rng.below(most + 1)).map(|_| item(rng)).collect()
+}
+
+/// A packet that makes sense.
+fn sensible(rng: &mut Rng) -> Vec<u8> {
+    let from = host(rng);
+    let pim = |kind: u8, body: &dyn Fn(&mut Vec<u8>)| {
+        let mut message = vec![0x20 | kind, 0, 0, 0];
+        body(&mut message);
+        PacketBuilder::new(from, ALL_PIM_ROUTERS).hop_limit(1).checksummed(103, message, 2)
+    };
+    match rng.below(6) {
+        0 => {
+            let small = |rng: &mut Rng| rng.below(4) as u16;
+            let hello = Hello {
+                holdtime: [None, Some(0), Some(5), Some(105), Some(0xffff)][rng.below(5) as usize],
+                lan_prune_delay: (rng.below(2) == 0).then(|| LanPruneDelay {
+                    tracking_support: rng.below(2) == 0,
+                    propagation_delay_ms: small(rng) * 100,
+                    override_interval_ms: small(rng) * 500,
+                }),
+                dr_priority: (rng.below(2) == 0).then(|| u32::from(small(rng))),
+                generation_id: (rng.below(2) == 0).then(|| u32::from(small(rng))),
+                addresses: list(rng, 3, source),
+            };
+            pim(0, &|into| hello.emit(into))
+        }
+        1 | 2 => {
+            let sources = |rng: &mut Rng| {
+                list(rng, 3, |rng| EncodedSource {
+                    wildcard: rng.below(9) == 0,
+                    rpt: rng.below(9) == 0,
+                    ..EncodedSource::host(source(rng))
+                })
+            };
+            let message = JoinPrune {
+                upstream_neighbor: match rng.below(3) {
+                    0 => host(rng),
+                    port => link_local(0, PortId(port as u8)),
+                },
+                holdtime: [0, 1, 210, 0xffff][rng.below(4) as usize],
+                groups: list(rng, 4, |rng| GroupSet {
+                    group: EncodedGroup::host(group(rng)),
+                    joined: sources(rng),
+                    pruned: sources(rng),
+                }),
+            };
+            pim(3, &|into| message.emit(into))
+        }
+        3 => {
+            let group = if rng.below(3) == 0 { Ipv6Addr::UNSPECIFIED } else { group(rng) };
+            let query = Query {
+                group,
+                max_response_delay: Duration::from_secs(1),
+                suppress: rng.below(2) == 0,
+                robustness: rng.below(8) as u8,
+                query_interval: Duration::from_secs(rng.below(200)),
+                sources: if group.is_unspecified() { Vec::new() } else { list(rng, 3, source) },
+            };
+            query.packet(from)
+        }
+        _ => {
+            let records = list(rng, 4, |rng| Record {
+                kind: RecordType::new(1 + rng.below(6) as u8).unwrap(),
+                group: group(rng),
+                sources: list(rng, 4, source),
+            });
+            let report = Report { records: records.clone() };
+            report.packets(from, 1500).pop().unwrap_or_else(|| pim(5, &|into| into.extend_from_slice(&[0; 30])))
+        }
+    }
+}
+
+/// Spoils some octets, and mends the checksum so that the damage is seen.
+fn spoil(rng: &mut Rng, packet: &mut Vec<u8>) {
+    for _ in 0..1 + rng.below(4) {
+        let at = rng.below(packet.len() as u64) as usize;
+        packet[at] = match rng.below(3) {
+            0 => 0xff,
+            1 => 0,
+            _ => rng.next_u64() as u8,
+        };
+    }
+    if rng.below(4) == 0 {
+        let cut = rng.below(packet.len() as u64 + 1) as usize;
+        packet.truncate(cut);
+        if packet.len() >= 40 {
+            let length = (packet.len() - 40) as u16;
+            packet[4..6].copy_from_slice(&length.to_be_bytes());
+        }
+    }
+    let Ok(chain) = Chain::parse(packet) else { return };
+    let Some(message) = packet.get(chain.upper_offset..).filter(|message| message.len() >= 4) else { return };
+    let mut message = message.to_vec();
+    message[2..4].fill(0);
+    let address = |at: usize| Ipv6Addr::from(<[u8; 16]>::try_from(&packet[at..at + 16]).unwrap());
+    let sum = checksum::upper_layer(address(8), address(24), chain.upper, &message);
+    packet[chain.upper_offset + 2..chain.upper_offset + 4].copy_from_slice(&sum.to_be_bytes());
+}
+
+fn check(router: &Router, seed: u64) {
+    assert!(router.entry_count() <= LIMITS.entries, "seed {seed}");
+    for interface in router.interfaces() {
+        assert!(interface.neighbors <= LIMITS.neighbors, "seed {seed}");
+    }
+    for (_, querier) in router.queriers() {
+        let groups: Vec<_> = querier.groups().collect();
+        assert!(groups.len() <= LIMITS.groups_per_port, "seed {seed}");
+        assert!(groups.iter().map(|group| group.hosts.len()).sum::<usize>() <= LIMITS.tracked_per_port);
+        for group in groups {
+            assert!(group.sources.len() <= LIMITS.sources_per_group, "seed {seed}");
+            assert!(group.hosts.len() <= LIMITS.hosts_per_group, "seed {seed}");
+        }
+    }
+    for entry in router.entries() {
+        assert!(!entry.downstream.is_empty() || !entry.include.is_empty(), "seed {seed}: an entry nobody wants");
+        if let Some(port) = entry.rpf.interface() {
+            assert!(!entry.forward.contains(port), "seed {seed}");
+        }
+    }
+}
+
+fn simulate(seed: u64) -> usize {
+    let mut rng = Rng::new(seed);
+    let mut router = router();
+    let mut now = Instant::ORIGIN;
+    let mut most_entries = 0;
+    for port in 0..3 {
+        router.handle_command(now, Command::LinkUp(PortId(port)));
+    }
+    for _ in 0..400 {
+        let port = PortId(rng.below(4) as u8);
+        match rng.below(50) {
+            0 => router.handle_command(now, Command::LinkDown(port)),
+            1 => router.handle_command(now, Command::LinkUp(port)),
+            2 => {
+                let prefix = Prefix::new(source(&mut rng), [0, 32, 64, 128][rng.below(4) as usize]).unwrap();
+                let route = match rng.below(5) {
+                    0 => Route::Local,
+                    1 => Route::OnLink(port),
+                    2 => Route::Blackhole,
+                    _ => Route::Via { port, next_hop: host(&mut rng) },
+                };
+                router.handle_command(now, Command::RouteSet(prefix, route));
+            }
+            3 => router.handle_command(now, Command::RouteRemove(Prefix::host(source(&mut rng)))),
+            4 => {
+                let addresses = list(&mut rng, 2, source);
+                let link_local = if rng.below(2) == 0 { link_local(0, port) } else { host(&mut rng) };
+                router.handle_command(now, Command::AddressesChanged { port, link_local, addresses });
+            }
+            _ => {
+                let mut packet = sensible(&mut rng);
+                if rng.below(4) == 0 {
+                    spoil(&mut rng, &mut packet);
+                }
+                let meta = RxMeta { port, link_source: None, link_multicast: true, tunnel: None };
+                router.handle_packet(now, &meta, &packet);
+            }
+        }
+        while router.poll_output().is_some() {}
+        check(&router, seed);
+        most_entries = most_entries.max(router.entry_count());
+        now += rng.duration(Duration::ZERO..Duration::from_millis(500));
+        router.handle_timeout(now);
+        assert!(router.poll_timeout().is_none_or(|at| at > now), "seed {seed}: a timer stays due");
+    }
+    router.handle_command(now, Command::Stop);
+    assert_eq!((router.entry_count(), router.poll_timeout()), (0, None), "seed {seed}");
+    most_entries
+}
+
+#[test]
+fn random_packets_and_commands_keep_the_invariants() {
+    let mut most_entries = 0;
+    for seed in 0..400 {
+        match std::panic::catch_unwind(|| simulate(seed)) {
+            Ok(entries) => most_entries = most_entries.max(entries),
+            Err(panic) => {
+                eprintln!("seed {seed}");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+    assert_eq!(most_entries, LIMITS.entries, "the packets were too spoiled to reach the limit");
+}

@@ -344,6 +344,8 @@ impl MobileTerminal {
     pub(super) fn lose_agent(&mut self, now: Instant, agent: Ipv6Addr) {
         self.refuse_agent(now, agent);
         self.leave_place(Place::Nowhere);
+        // Nothing comes through its group any more.
+        self.attachment.keep_only(&Keep::default(), &mut self.outputs);
         self.previous.retain(|&previous| previous != agent);
     }
 

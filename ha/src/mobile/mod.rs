@@ -399,3 +399,6 @@ impl Machine for MobileTerminal {
         self.timers.next_deadline()
     }
 }
+
+#[cfg(test)]
+mod tests;

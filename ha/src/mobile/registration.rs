@@ -170,6 +170,13 @@ impl Registration {
         self.timeout
     }
 
+    /// Nothing is asked for, nothing is granted.
+    pub(super) fn forget(&mut self) {
+        self.rest();
+        self.wish = None;
+        self.granted = None;
+    }
+
     /// Updates sent since the back-off began.
     pub(super) const fn attempts(&self) -> u32 {
         self.attempts

@@ -72,7 +72,8 @@ impl MobileTerminal {
         match (who, &self.place) {
             (Who::Candidate, _) => away(self.target?),
             (Who::Home, _) if self.home.wish == Some(Wish::Removal) => {
-                Some(Path { router: self.target?, source: home_address })
+                let router = self.target.filter(|target| self.claimed == Some(target.port))?;
+                Some(Path { router, source: home_address })
             }
             (Who::Departing(_), Place::Home) => {
                 let router = self.current.filter(|&current| self.links.is_alive(current))?;
@@ -360,14 +361,14 @@ impl MobileTerminal {
 
     /// The home agent has no binding any more: the terminal is home.
     fn home_removed(&mut self, now: Instant) {
-        self.home.rest();
-        self.home.expire();
+        self.home.forget();
         self.has_home_binding = false;
         for timer in [Timer::Retransmit(Who::Home), Timer::Refresh(Who::Home), Timer::Expiry(Who::Home)] {
             self.timers.cancel(timer);
         }
-        self.stage(now, Stage::HomeRegistered);
-        if let Some(target) = self.target {
+        // Where the terminal has gone on in the meantime, the next wish tells the home agent.
+        if let Some(target) = self.target.filter(|target| self.claimed == Some(target.port)) {
+            self.stage(now, Stage::HomeRegistered);
             self.announce_home();
             self.arrived_home(now, target);
         }

@@ -1,0 +1,4 @@
+//! The terminal against mobility agents and a home agent.
+
+mod moves;
+mod world;

@@ -9,6 +9,7 @@ mod netlink;
 mod packet_socket;
 pub mod pcap;
 mod tun;
+pub mod wait;
 mod watch;
 
 pub use af_packet::PacketPort;

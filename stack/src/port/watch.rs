@@ -5,7 +5,8 @@
 //! that a worker that sleeps wakes for link events too.
 
 use super::netlink::{Link, Message, Socket};
-use crate::time::Duration;
+use super::wait::monotonic_coarse;
+use crate::time::{Duration, Instant};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -33,7 +34,7 @@ pub(super) struct LinkWatch {
     timer: OwnedFd,
     epoll: OwnedFd,
     armed: bool,
-    next_look: u64,
+    next_look: Instant,
 }
 
 impl LinkWatch {
@@ -45,7 +46,15 @@ impl LinkWatch {
             unsafe { owned(libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC)) }?;
         // SAFETY: as above.
         let epoll = unsafe { owned(libc::epoll_create1(libc::EPOLL_CLOEXEC)) }?;
-        let watch = LinkWatch { name: name.to_owned(), index: None, events, timer, epoll, armed: false, next_look: 0 };
+        let watch = LinkWatch {
+            name: name.to_owned(),
+            index: None,
+            events,
+            timer,
+            epoll,
+            armed: false,
+            next_look: Instant::ORIGIN,
+        };
         watch.add(watch.events.fd())?;
         watch.add(watch.timer.as_raw_fd())?;
         Ok(watch)
@@ -80,11 +89,11 @@ impl LinkWatch {
 
     /// Looks whether anything has happened, where it is time to look.
     pub(super) fn look(&mut self) -> Option<Change> {
-        let now = coarse_nanos();
+        let now = monotonic_coarse();
         if now < self.next_look {
             return None;
         }
-        self.next_look = now + INTERVAL.as_nanos() as u64;
+        self.next_look = now + INTERVAL;
         let mut change = Change { retry: self.expired(), ..Change::default() };
         loop {
             match self.events.receive() {
@@ -144,12 +153,4 @@ pub(super) unsafe fn owned(fd: i32) -> io::Result<OwnedFd> {
     }
     // SAFETY: new, says the caller, so that nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// The monotonic clock at the resolution of the kernel's tick, read without a system call.
-fn coarse_nanos() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is one timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

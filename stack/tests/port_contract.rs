@@ -1,9 +1,12 @@
 //! The contract of [`Port`], on every kind of port: order, sizes, full batches, what does not fit stays, frames balance,
 //! a link that is down drops and counts, and comes back.
 
-mod ports;
+#[path = "ports/namespace.rs"]
+mod namespace;
+#[path = "ports/wire.rs"]
+mod wire;
 
-use ports::{Wire, in_namespace, output, run, veth, wait};
+use namespace::{in_namespace, output, run};
 use stack::addr::{MacAddress, Prefix};
 use stack::packet::{BATCH_SIZE, Batch, Pool};
 use stack::port::netdevice::{self, HostRoute};
@@ -16,6 +19,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
+use wire::{Wire, veth, wait};
 
 const FRAMES: u32 = 1024;
 const NEAR: [u8; 6] = [2, 0, 0, 0, 0, 1];

@@ -1,49 +1,8 @@
-//! What the tests of ports share: network namespaces, veths in them, and the far end of a port.
+//! A veth, and its far end as a program sees it that shares no code with the ports.
 
-use std::io::{self, Write};
+use crate::namespace::run;
+use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::process::Command;
-use std::sync::Once;
-
-/// Runs `test` in a thread with a network namespace of its own, which is gone with the thread, however that ends. Where
-/// that is not permitted the test is left out, and one line for all of them says so; it fails with `DROVER_REQUIRE_NETNS=1`.
-pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
-    let result = std::thread::spawn(move || {
-        // SAFETY: no pointer is passed; only this thread moves to the new namespace.
-        if unsafe { libc::unshare(libc::CLONE_NEWNET) } < 0 {
-            let error = io::Error::last_os_error();
-            assert!(
-                std::env::var_os("DROVER_REQUIRE_NETNS").is_none_or(|value| value != "1"),
-                "network namespaces are required (DROVER_REQUIRE_NETNS=1) and not to be had: {error}"
-            );
-            static SAID: Once = Once::new();
-            SAID.call_once(|| {
-                let line =
-                    "left out, as they need root: the tests of ports in network namespaces (af_xdp, af_packet, tun)\n";
-                let _ = io::stderr().write_all(line.as_bytes());
-            });
-            return;
-        }
-        run("ip", &["link", "set", "lo", "up"]);
-        test();
-    })
-    .join();
-    if let Err(panic) = result {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-/// Runs a program in this thread's namespace; it must succeed.
-pub(crate) fn run(program: &str, arguments: &[&str]) {
-    output(program, arguments);
-}
-
-/// What a program prints in this thread's namespace; it must succeed.
-pub(crate) fn output(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 /// Makes a veth from `near` to `far`, both up and without addresses, so that the kernel says nothing on it.
 pub(crate) fn veth(near: &str, far: &str, more: &[&str]) {
@@ -58,7 +17,7 @@ pub(crate) fn veth(near: &str, far: &str, more: &[&str]) {
     }
 }
 
-/// A packet socket on an interface: the far end of a veth, seen by a program that shares no code with the ports.
+/// A packet socket on an interface.
 pub(crate) struct Wire(OwnedFd);
 
 impl Wire {

@@ -45,7 +45,7 @@ impl Rng {
     /// A number below `n`; zero where `n` is zero.
     pub fn below(&mut self, n: u64) -> u64 {
         // The high half of a 128-bit product: its bias is below 2^-64 times n, which no timer notices.
-        (u128::from(self.next_u64()) * u128::from(n) >> 64) as u64
+        ((u128::from(self.next_u64()) * u128::from(n)) >> 64) as u64
     }
 
     /// A time in `range`; its start where the range is empty.

@@ -2,10 +2,13 @@
 
 pub mod advertiser;
 mod cache;
+pub mod discovery;
 pub mod host;
 pub mod neighbor;
 pub mod nud;
 
 pub use advertiser::RouterAdvertiser;
 pub use cache::Entry;
+pub use discovery::Discovery;
+pub use host::HostAutoconfiguration;
 pub use neighbor::NeighborDiscovery;

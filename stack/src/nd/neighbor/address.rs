@@ -67,6 +67,11 @@ impl NeighborDiscovery {
         })
     }
 
+    /// The link-local address of a port that is through with detection.
+    pub fn link_local(&self, port: PortId) -> Option<Ipv6Addr> {
+        self.ports.get(&port)?.assigned_address().filter(|&address| addr::is_link_local(address))
+    }
+
     /// Proxied addresses, by port and address.
     pub fn proxies(&self) -> impl Iterator<Item = (PortId, Ipv6Addr)> {
         self.ports.iter().flat_map(|(&port, state)| state.proxies.keys().map(move |&address| (port, address)))

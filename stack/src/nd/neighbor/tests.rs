@@ -196,7 +196,7 @@ fn resolves_and_keeps_watch() {
     assert_eq!((bed.said(), bed.state(PEER)), (vec![], Some(State::Delay)));
     bed.pass(DELAY_FIRST_PROBE_TIME);
     let probe = Said::Solicits { source: OWN, destination: PEER, target: PEER, via: Via::LinkAddress(PORT, PEER_MAC) };
-    assert_eq!(bed.said(), [probe.clone()]);
+    assert_eq!(bed.said(), std::slice::from_ref(&probe));
     bed.advertised(PEER, true, false, None);
     // The data plane's entry is as it was.
     assert_eq!((bed.said(), bed.state(PEER)), (vec![], Some(State::Reachable)));

@@ -19,7 +19,8 @@ pub struct Config {
     pub join_prune_period: Duration,
     /// Limits on the state that others can make this router hold.
     pub limits: Limits,
-    /// Seed of the generation identifiers and of the timers that the RFC randomises.
+    /// Seed of the generation identifiers and of the timers that the RFC randomises. Another one at each start of the
+    /// process: neighbours know a restart by another generation identifier (RFC 7761 §4.3.1).
     pub seed: u64,
 }
 
@@ -238,7 +239,7 @@ impl Default for MobilityMld {
 /// Limits on state. What goes beyond is refused and counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// (S,G) entries; each costs about 700 octets with its timers.
+    /// (S,G) entries; each costs about 700 octets with its timers and one downstream interface.
     pub entries: usize,
     /// PIM neighbours of one interface.
     pub neighbors: usize,

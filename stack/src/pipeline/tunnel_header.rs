@@ -100,7 +100,7 @@ pub(crate) const fn ecn_after_exit(inner: u8, outer: u8) -> Option<u8> {
 /// Why a packet cannot leave a tunnel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ExitError {
-    /// It is no whole IPv6 packet.
+    /// It is no whole IPv6 packet, or none that may be on any link by its addresses.
     Inner,
     /// Its ECN codepoints contradict each other.
     Ecn,
@@ -116,6 +116,13 @@ pub(super) fn open(packet: &mut Packet, at: usize) -> Result<(), ExitError> {
     };
     let length = header::total_length(inner);
     if inner.len() < length {
+        return Err(ExitError::Inner);
+    }
+    // What `ip6_input` asks of a packet that comes by itself (RFC 4291 §2.5.2, §2.5.3, §2.7).
+    let (source, destination) = (header::source(inner), header::destination(inner));
+    if source.is_multicast()
+        || [source, destination].into_iter().any(|address| address.is_unspecified() || address.is_loopback())
+    {
         return Err(ExitError::Inner);
     }
     let (inner_ecn, outer_ecn) = (inner[1] >> 4 & 3, bytes[1] >> 4 & 3);

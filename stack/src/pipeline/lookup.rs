@@ -2,7 +2,7 @@
 
 use super::counters::Counter;
 use super::vector::{Found, Lane, Origin, Places, Vector};
-use super::{Dataplane, Forwarding, header};
+use super::{Dataplane, Forwarding, header, tunnel};
 use crate::addr;
 use crate::icmpv6::Cause;
 use crate::packet::BATCH_SIZE;
@@ -99,8 +99,15 @@ fn one(plane: &mut Dataplane, vector: &mut Vector, place: u8, destination: Ipv6A
         job.meta.found = Found::Entry(slot);
         return Next::HomeAgent;
     }
-    if !plane.uplinks.is_empty() && plane.uplinks.get(source, destination).is_some() {
-        return Next::Uplink;
+    if !plane.uplinks.is_empty() {
+        // The home agent's answer to a terminal on its home link: its Mobility Header is for the node, whichever port
+        // the home address stands on.
+        if plane.uplinks.is_home_address(destination) && tunnel::upper_is_mobility(job.packet.bytes()) {
+            return Next::Local;
+        }
+        if plane.uplinks.get(source, destination).is_some() {
+            return Next::Uplink;
+        }
     }
     let (egress, found) = match target {
         Some(Target::Via(index)) => (plane.neighbors.resolution(index).0, Found::Adjacency(index)),

@@ -254,6 +254,12 @@ impl Uplinks {
         self.by_source.is_empty()
     }
 
+    /// Whether the address is a terminal's home address on this node.
+    #[inline(always)]
+    pub(crate) fn is_home_address(&self, address: Ipv6Addr) -> bool {
+        self.by_source.contains_key(&address)
+    }
+
     /// The uplink of packets from `source` to `destination`.
     #[inline]
     pub(crate) fn get(&self, source: Ipv6Addr, destination: Ipv6Addr) -> Option<Uplink> {

@@ -217,3 +217,92 @@ fn halves(address: Ipv6Addr) -> [u64; 2] {
 fn address(high: u64, low: u64) -> Ipv6Addr {
     Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn any_address() -> impl Strategy<Value = Ipv6Addr> {
+        any::<u128>().prop_map(Ipv6Addr::from_bits)
+    }
+
+    fn any_binding() -> impl Strategy<Value = MmaBinding> {
+        let state = prop_oneof![
+            Just(BindingState::Active),
+            (any_address(), any::<bool>())
+                .prop_map(|(to, from_home_agent)| BindingState::Forward { to, from_home_agent }),
+        ];
+        (any::<[u128; 4]>(), any::<Option<u32>>(), any::<u64>(), state).prop_map(|(a, gre_key, id, state)| {
+            let [care_of, group, source, home_agent] = a.map(Ipv6Addr::from_bits);
+            MmaBinding { care_of, group, source, home_agent, gre_key, access_identifier: id, state }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn agent_bindings_match_a_plain_map(
+            operations in prop::collection::vec((any::<bool>(), 1u16..20, any_binding()), 0..100),
+        ) {
+            let mut table = MmaBindings::new(32, 1);
+            let mut map = BTreeMap::new();
+            for (set, home, binding) in operations {
+                let home = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, home);
+                if set {
+                    table.insert(home, &binding).unwrap();
+                    map.insert(home, binding);
+                } else {
+                    prop_assert_eq!(table.remove(home), map.remove(&home).is_some());
+                }
+                prop_assert_eq!(table.get(home), map.get(&home).copied());
+            }
+            prop_assert_eq!(table.iter().collect::<Vec<_>>(), map.into_iter().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn home_bindings_match_a_plain_map(
+            operations in prop::collection::vec((any::<bool>(), 1u16..20, any::<[u128; 2]>(), any::<u8>()), 0..100),
+        ) {
+            let mut table = HomeBindings::new(32, 1);
+            let mut map = BTreeMap::new();
+            for (set, home, addresses, port) in operations {
+                let home = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, home);
+                let [care_of, agent] = addresses.map(Ipv6Addr::from_bits);
+                let binding = HomeBinding { care_of, agent, home_port: PortId(port) };
+                if set {
+                    table.insert(home, &binding).unwrap();
+                    map.insert(home, binding);
+                } else {
+                    prop_assert_eq!(table.remove(home), map.remove(&home).is_some());
+                }
+                prop_assert_eq!(table.get(home), map.get(&home).copied());
+            }
+            prop_assert_eq!(table.iter().collect::<Vec<_>>(), map.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn the_sequence_goes_on_while_the_binding_is_refreshed() {
+        let home = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+        let binding = MmaBinding {
+            care_of: home,
+            group: home,
+            source: home,
+            home_agent: home,
+            gre_key: Some(1),
+            access_identifier: 0,
+            state: BindingState::Active,
+        };
+        let mut table = MmaBindings::new(4, 1);
+        table.insert(home, &binding).unwrap();
+        let slot = table.find(home).unwrap();
+        table.set_route_hint(slot, Slot(9));
+        assert_eq!([table.next_sequence(slot), table.next_sequence(slot)], [0, 1]);
+        table.insert(home, &binding).unwrap();
+        assert_eq!((table.next_sequence(slot), table.route_hint(slot)), (2, Slot(9)));
+        table.remove(home);
+        table.insert(home, &binding).unwrap();
+        assert_eq!(table.next_sequence(table.find(home).unwrap()), 0);
+    }
+}

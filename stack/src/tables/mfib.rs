@@ -118,3 +118,36 @@ fn key(source: Ipv6Addr, group: Ipv6Addr) -> [u64; 4] {
 fn address(high: u64, low: u64) -> Ipv6Addr {
     Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn matches_a_plain_map(operations in prop::collection::vec((0u8..3, 0u16..6, 1u16..6, any::<[u64; 4]>()), 0..120)) {
+            let mut mfib = Mfib::new(64, 1);
+            let mut map = BTreeMap::new();
+            for (operation, source, group, words) in operations {
+                let name = MrouteKey {
+                    source: Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, source),
+                    group: Ipv6Addr::new(0xff35, 0, 0, 0, 0, 0, 0, group),
+                };
+                let accept = if operation == 0 { Accept::Local } else { Accept::Port(PortId(source as u8)) };
+                let mroute = Mroute { accept, forward: PortSet::from_words(words) };
+                if operation == 2 {
+                    prop_assert_eq!(mfib.remove(name), map.remove(&name).is_some());
+                } else {
+                    mfib.insert(name, mroute).unwrap();
+                    map.insert(name, mroute);
+                }
+                let found = mfib.find_exact(&Mfib::key(name.source, name.group));
+                prop_assert_eq!(found.map(|slot| mfib.take(slot)), map.get(&name).copied());
+            }
+            let all: Vec<_> = mfib.iter().map(|(name, mroute, _)| (name, mroute)).collect();
+            prop_assert_eq!(all, map.into_iter().collect::<Vec<_>>());
+        }
+    }
+}

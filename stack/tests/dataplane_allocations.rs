@@ -1,0 +1,181 @@
+//! The fast paths allocate nothing a packet. An allocator that counts stands in for the system's, which is why this test
+//! has a binary of its own.
+
+mod bench;
+
+use bench::*;
+use core::net::Ipv6Addr;
+use stack::machine::PortId;
+use stack::packet::Batch;
+use stack::pipeline::{DataplaneConfig, Forwarding};
+use stack::port::Medium;
+use stack::tables::{
+    Accept, BindingState, GroupReception, HomeBinding, MmaBinding, MmaService, Mroute, MrouteKey, PortSet, Route,
+    TableUpdate, Uplink,
+};
+use stack::wire::build::PacketBuilder;
+use stack::wire::ipv6::protocol;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is handed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promise, handed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise, handed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promise, handed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const FAR: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 9);
+const HOME: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 0x10);
+const HOME_AGENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 1);
+const CARE_OF: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 0, 0, 0, 0, 0x77);
+const AGENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x201, 0, 0, 0, 0, 1);
+const SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x202, 0, 0, 0, 0, 1);
+const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x0200, 0x5eff, 0xfe10, 1);
+const ACCESS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x300, 0xa, 0x0200, 0x5eff, 0xfe10, 1);
+const TUN: PortId = PortId(3);
+
+fn tunnel(source: Ipv6Addr, destination: Ipv6Addr, inner: &[u8]) -> Vec<u8> {
+    PacketBuilder::new(source, destination).payload(protocol::IPV6, inner)
+}
+
+fn in_gre(sequence: u32, inner: &[u8]) -> Vec<u8> {
+    let mut payload = vec![0x30, 0, 0x86, 0xdd, 0, 0, 0, 5];
+    payload.extend_from_slice(&sequence.to_be_bytes());
+    payload.extend_from_slice(inner);
+    PacketBuilder::new(SOURCE, GROUP).payload(protocol::GRE, &payload)
+}
+
+fn plane(forwarding: Forwarding) -> Bench {
+    let config = DataplaneConfig { forwarding, host_ports: PortSet::single(TUN), ..DataplaneConfig::default() };
+    let mut ports: Vec<_> = (0..3).map(|index| port(index, Medium::Ethernet, 1500)).collect();
+    ports.push(port(TUN.0, Medium::Ip, 1500));
+    let mut bench = Bench::with(config, ports);
+    bench.set_route("::/0", Route::Via { port: P1, next_hop: ROUTER });
+    bench.set_neighbor(P1, ROUTER);
+    bench
+}
+
+fn mroute(accept: Accept) -> TableUpdate {
+    let forward = [P1, P2].into_iter().collect();
+    TableUpdate::MrouteSet(MrouteKey { source: SOURCE, group: GROUP }, Mroute { accept, forward })
+}
+
+/// Sends `packets` through twice: once to warm up what grows to its size once, once counted.
+fn assert_free(name: &str, mut bench: Bench, port: PortId, packets: impl Fn(u32) -> Vec<u8>, ends: &str) {
+    for round in 0..2 {
+        let frames: Vec<Vec<u8>> = (0..64)
+            .map(|n| {
+                let packet = packets(round * 64 + n);
+                if port == TUN { packet } else { frame_to(port, &packet) }
+            })
+            .collect();
+        let mut batch: Batch = frames.iter().map(|frame| bench.pool.copy_of(frame).unwrap()).collect();
+        let mut out = Batch::new();
+        let before = ALLOCATIONS.get();
+        bench.plane.process(bench.now, port, &mut batch);
+        for port in [P0, P1, P2, TUN] {
+            while bench.plane.outgoing(port).fill(&mut out) > 0 {
+                out.clear();
+            }
+        }
+        let allocations = ALLOCATIONS.get() - before;
+        if round == 1 {
+            assert_eq!(allocations, 0, "{name}");
+        }
+        bench.notices();
+    }
+    bench.check();
+    let ended = bench.plane.counters().iter().find(|&(counter, _)| counter == ends).map(|(_, value)| value);
+    assert!(ended >= Some(128), "{name}: the packets took another path: {:?}", bench.plane.counters());
+}
+
+fn frame_to(port: PortId, packet: &[u8]) -> Vec<u8> {
+    let destination: [u8; 16] = packet[24..40].try_into().unwrap();
+    let to = match Ipv6Addr::from(destination) {
+        group if group.is_multicast() => stack::addr::MacAddress::of_multicast(group),
+        _ => stack::addr::MacAddress([2, 0, 0, 0, 0, port.0]),
+    };
+    frame(to, PEER, packet)
+}
+
+#[test]
+fn the_fast_paths_allocate_nothing() {
+    let to_far = |n: u32| udp(CN, FAR, 64, &n.to_be_bytes());
+    assert_free("forward", plane(Forwarding::Router), P0, to_far, "output");
+
+    let mut bench = plane(Forwarding::Router);
+    bench.apply(mroute(Accept::Port(P0)));
+    assert_free("multicast", bench, P0, |n| udp(SOURCE, GROUP, 64, &n.to_be_bytes()), "copied");
+
+    let agent = |gre_key| {
+        let mut bench = plane(Forwarding::Router);
+        bench.set_route("2001:db8:200::/64", Route::CareOf);
+        bench.set_route(&format!("{AGENT}/128"), Route::Local);
+        bench.apply(mroute(Accept::Local));
+        let service = MmaService { address: AGENT, access_prefixes: vec!["2001:db8:300::/48".parse().unwrap()] };
+        bench.apply(TableUpdate::MmaServiceSet(service));
+        bench.apply(TableUpdate::MmaBindingSet(
+            HOME,
+            MmaBinding {
+                care_of: CARE_OF,
+                group: GROUP,
+                source: SOURCE,
+                home_agent: HOME_AGENT,
+                gre_key,
+                access_identifier: 0x0200_5eff_fe10_0001,
+                state: BindingState::Active,
+            },
+        ));
+        bench
+    };
+    let from_home_agent = |n: u32| tunnel(HOME_AGENT, CARE_OF, &udp(CN, HOME, 64, &n.to_be_bytes()));
+    assert_free("rewrite to the group", agent(None), P0, from_home_agent, "binding-to-group");
+    assert_free("rewrite to GRE", agent(Some(5)), P0, from_home_agent, "binding-to-group");
+    let routed = |n: u32| PacketBuilder::new(CN, CARE_OF).type2_routing(HOME).payload(protocol::NONE, &n.to_be_bytes());
+    assert_free("encapsulate", agent(None), P0, routed, "binding-to-group");
+    let reverse = |n: u32| tunnel(ACCESS, AGENT, &udp(HOME, CN, 64, &n.to_be_bytes()));
+    assert_free("reverse tunnel", agent(None), P2, reverse, "tunnel-to-home-agent");
+
+    let mut bench = plane(Forwarding::Router);
+    let home = HomeBinding { care_of: CARE_OF, agent: HOME_AGENT, home_port: P2 };
+    bench.apply(TableUpdate::HomeBindingSet(HOME, home));
+    assert_free("home agent", bench, P0, |n| udp(CN, HOME, 64, &n.to_be_bytes()), "home-intercepted");
+
+    let terminal = |gre_key| {
+        let mut bench = plane(Forwarding::Host);
+        bench.set_route(&format!("{HOME}/128"), Route::OnLink(TUN));
+        let reception = GroupReception { source: SOURCE, gre_key, care_of: CARE_OF, home_address: HOME };
+        bench.apply(TableUpdate::GroupReceptionSet(GROUP, reception));
+        let uplink = Uplink::Tunnel { port: P1, router: ROUTER, source: ACCESS, peer: AGENT };
+        bench.apply(TableUpdate::UplinkSet(HOME, uplink));
+        bench
+    };
+    let plain = |n: u32| tunnel(SOURCE, GROUP, &udp(CN, HOME, 64, &n.to_be_bytes()));
+    assert_free("terminal", terminal(None), P0, plain, "terminal-received");
+    let keyed = |n: u32| in_gre(n, &udp(CN, HOME, 64, &n.to_be_bytes()));
+    assert_free("terminal with GRE", terminal(Some(5)), P0, keyed, "terminal-received");
+    assert_free("uplink", terminal(None), TUN, |n| udp(HOME, CN, 64, &n.to_be_bytes()), "uplink-sent");
+}

@@ -66,10 +66,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
     let ports = ports::ports(root, &raw.port, &advertised, context.place);
     // Roles refer to ports: without them every reference would be reported as wrong.
     let (Some(ports), true) = (ports, correspondent.is_none()) else { return None };
-    let (node_name, worker, seed, frames, loopback) = match general {
-        Some(general) => general,
-        None => return None,
-    };
+    let (node_name, worker, seed, frames, loopback) = general?;
     ports::addresses_are_unique(root, raw, &ports, &loopback)?;
 
     let routes = ports::routes(root, &raw.route, &ports);

@@ -754,3 +754,78 @@ fn a_port_whose_peer_is_down_opens_down_and_comes_up_with_it() {
         assert_passes(&mut rig, &frames);
     });
 }
+
+#[test]
+fn an_interface_that_is_taken_down_by_hand_drops_and_comes_back() {
+    in_namespace(|| {
+        let mut far = Veth::new(&[]);
+        let pool = Pool::new(FRAMES).unwrap();
+        let umem = Umem::new(&pool);
+        for kind in ["af_xdp", "af_packet"] {
+            let port: Box<dyn Port> = match kind {
+                "af_xdp" => Box::new(XdpPort::open(&umem, "near0", XdpOptions::default()).unwrap()),
+                _ => Box::new(PacketPort::open("near0", false).unwrap()),
+            };
+            let mut rig = Rig { pool: pool.clone(), port, far: &mut far };
+            let frames: Vec<_> = (0..5).map(|n| rig.frame(n, 100)).collect();
+            assert_passes(&mut rig, &frames);
+            run("ip", &["link", "set", "near0", "down"]);
+            rig.until_link(LinkState::Down);
+            // A slower port would have frames of before: none waits.
+            assert_down_drops(&mut rig, &frames);
+            run("ip", &["link", "set", "near0", "up"]);
+            rig.until_link(LinkState::Up);
+            assert_passes(&mut rig, &frames);
+            assert_eq!(rig.port.counters().reopened, 0, "{kind}");
+        }
+        assert_eq!(pool.free_frames(), FRAMES as usize);
+    });
+}
+
+/// Takes from this thread alone the right to lock more memory than the limit, and to raise the limit.
+fn without_memory_rights() {
+    const VERSION_3: u32 = 0x2008_0522;
+    const CAP_IPC_LOCK: u32 = 14;
+    const CAP_SYS_RESOURCE: u32 = 24;
+    let header = [VERSION_3, 0];
+    // Effective, permitted and inheritable capabilities, the low halves first.
+    let mut sets = [0u32; 6];
+    // SAFETY: capget and capset with a header and two triples, as version 3 wants them.
+    unsafe {
+        assert_eq!(libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()), 0);
+        for set in &mut sets[..2] {
+            *set &= !(1 << CAP_IPC_LOCK | 1 << CAP_SYS_RESOURCE);
+        }
+        assert_eq!(libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()), 0);
+    }
+}
+
+#[test]
+fn frames_that_cannot_be_locked_in_memory_get_one_line_with_a_remedy() {
+    in_namespace(|| {
+        let _far = Veth::new(&[]);
+        let limit = libc::rlimit { rlim_cur: 1 << 20, rlim_max: 1 << 20 };
+        // SAFETY: one rlimit. The other tests are allowed to lock memory whatever the limit is.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) }, 0);
+        without_memory_rights();
+        let pool = Pool::new(FRAMES).unwrap();
+        let error = XdpPort::open(&Umem::new(&pool), "near0", XdpOptions::default()).unwrap_err();
+        assert!(matches!(error, PortError::LockedMemory { octets: 4_194_304 }), "{error}");
+        assert!(
+            error.to_string().starts_with("4 MiB of frames cannot be locked in memory: raise the limit"),
+            "{error}"
+        );
+        assert_eq!(pool.free_frames(), FRAMES as usize);
+    });
+}
+
+#[test]
+fn the_kernel_can_be_told_to_compute_checksums() {
+    in_namespace(|| {
+        let _far = Veth::new(&[]);
+        netdevice::no_transmit_checksum_offload("far0").unwrap();
+        let features = output("ethtool", &["-k", "far0"]);
+        assert!(features.contains("tx-checksumming: off"), "{features}");
+        netdevice::no_transmit_checksum_offload("lo").unwrap();
+    });
+}

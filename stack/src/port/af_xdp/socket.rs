@@ -373,3 +373,140 @@ fn get_option<T>(fd: RawFd, option: c_int, value: &mut T) -> usize {
         unsafe { libc::getsockopt(fd, libc::SOL_XDP, option, (&raw mut *value).cast::<c_void>(), &mut length) };
     if result < 0 { 0 } else { length as usize }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ring::tests::Memory;
+    use super::*;
+    use crate::packet::Pool;
+    use proptest::prelude::*;
+
+    const FRAMES: u32 = 64;
+    const RECEIVE: u32 = 16;
+
+    /// The rings of a socket of which a test is the kernel; the socket itself is closed.
+    struct Kernel {
+        fill: Consumer<u64>,
+        rx: Producer<libc::xdp_desc>,
+        tx: Consumer<libc::xdp_desc>,
+        completion: Producer<u64>,
+        /// Kept as long as the rings.
+        _memory: Vec<Memory>,
+    }
+
+    fn socket() -> (Socket, Kernel) {
+        let umem = Umem::new(&Pool::new(FRAMES).unwrap());
+        let mut memory: Vec<Memory> =
+            [8, 8, 16, 16].iter().map(|&entry: &u32| Memory::new::<u8>(RING_SIZE * entry)).collect();
+        let (receive, send) = umem.new_socket();
+        let mut socket = Socket {
+            fd: None,
+            umem,
+            receive,
+            send,
+            fill: memory[0].producer(RING_SIZE),
+            completion: memory[1].consumer(RING_SIZE),
+            rx: memory[2].consumer(RING_SIZE),
+            tx: memory[3].producer(RING_SIZE),
+            to_receive: 0,
+            receive_frames: RECEIVE,
+            to_send: 0,
+            zero_copy: false,
+            need_wakeup: false,
+        };
+        socket.refill();
+        let kernel = Kernel {
+            fill: memory[0].consumer(RING_SIZE),
+            completion: memory[1].producer(RING_SIZE),
+            rx: memory[2].producer(RING_SIZE),
+            tx: memory[3].consumer(RING_SIZE),
+            _memory: memory,
+        };
+        (socket, kernel)
+    }
+
+    impl Kernel {
+        fn deliver(&mut self, addr: u64, len: u32) {
+            if self.rx.free(1) > 0 {
+                self.rx.write(libc::xdp_desc { addr, len, options: 0 });
+                self.rx.publish();
+            }
+        }
+
+        fn complete(&mut self, address: u64) {
+            if self.completion.free(1) > 0 {
+                self.completion.write(address);
+                self.completion.publish();
+            }
+        }
+    }
+
+    #[test]
+    fn frames_go_round() {
+        let (mut socket, mut kernel) = socket();
+        let pool = socket.umem.pool().clone();
+        let mut batch = Batch::new();
+        for round in 0..1000u32 {
+            while kernel.fill.available() > 0 {
+                let address = kernel.fill.read();
+                kernel.deliver(address + HEADROOM as u64, 60 + round % 100);
+            }
+            kernel.fill.release();
+            assert!(socket.receive(&mut batch).invalid == 0);
+            let count = batch.len();
+            assert!(count > 0 && batch.iter().all(|packet| packet.len() == 60 + round as usize % 100));
+            assert!(socket.room(count) >= count);
+            socket.send(&mut batch, count);
+            while kernel.tx.available() > 0 {
+                let descriptor = kernel.tx.read();
+                kernel.complete(descriptor.addr);
+            }
+            kernel.tx.release();
+            socket.reap();
+            assert_eq!(socket.to_send, 0);
+            assert_eq!(pool.free_frames() as u32 + socket.to_receive, FRAMES);
+        }
+        drop(socket);
+        assert_eq!(pool.free_frames() as u32, FRAMES);
+    }
+
+    proptest! {
+        /// A kernel that says anything: wild addresses, frames that it was not given, the same ones twice.
+        #[test]
+        fn whatever_the_kernel_says_no_frame_is_lost_or_had_twice(
+            said in proptest::collection::vec((0u8..6, any::<u64>(), 0u64..u64::from(FRAMES) * 4096 + 9000, 0u32..5000), 1..200)
+        ) {
+            let (mut socket, mut kernel) = socket();
+            let pool = socket.umem.pool().clone();
+            let (mut batch, mut held) = (Batch::new(), Vec::new());
+            for (what, wild, near, length) in said {
+                match what {
+                    0 => kernel.deliver(near, length),
+                    1 => kernel.deliver(wild, length),
+                    2 if kernel.fill.available() > 0 => {
+                        let address = kernel.fill.read();
+                        kernel.deliver(address + near % 4096, length);
+                    }
+                    3 => kernel.complete(near),
+                    4 if kernel.tx.available() > 0 => {
+                        let address = kernel.tx.read().addr;
+                        kernel.complete(address);
+                        kernel.complete(address);
+                    }
+                    _ => {
+                        socket.receive(&mut batch);
+                        let count = socket.room(batch.len()).min(batch.len()) / 2;
+                        socket.send(&mut batch, count);
+                        held.extend(batch.drain(..));
+                        socket.reap();
+                    }
+                }
+                let lent = socket.umem.lent_frames();
+                prop_assert_eq!(pool.free_frames() + lent + held.len() + batch.len(), FRAMES as usize);
+                prop_assert_eq!(lent as u32, socket.to_receive + socket.to_send);
+            }
+            drop((socket, held, batch));
+            prop_assert_eq!(pool.free_frames(), FRAMES as usize);
+        }
+    }
+}

@@ -12,7 +12,8 @@ use stack::wire::ext::Chain;
 use stack::wire::ipv6::protocol;
 use stack::wire::mobility::option::{AddressPrefix, Authentication, GreKey, MobileNodeIdentifier, Subscription};
 use stack::wire::mobility::{self, BindingUpdateFlags, Lifetime, MobilityMessage, MobilityOptions, Status};
-use stack::wire::{WireError, ethernet, ipv6, mld, nd};
+use stack::wire::option::hop_by_hop;
+use stack::wire::{WireError, ethernet, gre, ipv6, mld, nd};
 
 /// A parser's property and inputs that it should take.
 pub(crate) struct Target {
@@ -28,6 +29,7 @@ pub(crate) struct Target {
 pub(crate) const TARGETS: &[Target] = &[
     Target { name: "ethernet", property: ethernet_frame, samples: frames },
     Target { name: "ipv6_chain", property: ipv6_chain, samples: packets },
+    Target { name: "gre", property: gre_header, samples: gre_headers },
     Target { name: "nd", property: nd_message, samples: || messages(nd_packets) },
     Target { name: "nd_packet", property: nd_packet, samples: nd_packets },
     Target { name: "mld", property: mld_message, samples: || messages(mld_packets) },
@@ -67,6 +69,7 @@ pub(crate) fn ipv6_chain(input: &[u8]) {
     inside(&parsed, input);
     // The walk takes care of itself even where nobody has checked the header.
     inside(&Chain::parse(input), input);
+    inside(&hop_by_hop(input), input);
     let Ok(header) = parsed else { return };
     let mut emitted = [0; ipv6::HEADER_LEN];
     header.emit(&mut emitted);
@@ -82,6 +85,20 @@ pub(crate) fn ipv6_chain(input: &[u8]) {
             chain.encapsulation_limit.map(|(offset, _)| offset + 1),
         ];
         assert!(offsets.into_iter().flatten().all(|end| end <= chain.upper_offset));
+    }
+}
+
+/// GRE headers.
+pub(crate) fn gre_header(input: &[u8]) {
+    let parsed = gre::Header::parse(input);
+    inside(&parsed, input);
+    let Ok(header) = parsed else { return };
+    assert!(header.length <= input.len());
+    if let (Some(key), Some(sequence), gre::PROTOCOL_IPV6) = (header.key, header.sequence, header.protocol) {
+        let mut emitted = [0; gre::KEY_SEQUENCE_LEN];
+        gre::emit_key_sequence(&mut emitted, key, sequence);
+        let again = gre::Header { length: gre::KEY_SEQUENCE_LEN, ..header };
+        assert_eq!(gre::Header::parse(&emitted), Ok(again));
     }
 }
 
@@ -184,6 +201,11 @@ fn pcap_files() -> Vec<Vec<u8>> {
         octets
     };
     vec![file(Medium::Ethernet, &frames()[..4]), file(Medium::Ip, &packets()[..2]), file(Medium::Ip, &[])]
+}
+
+fn gre_headers() -> Vec<Vec<u8>> {
+    let with = |flags: u8, length: usize| [&[flags, 0, 0x86, 0xdd][..], &vec![7; length]].concat();
+    vec![with(0, 0), with(0x30, 8), with(0xb0, 12), with(0x20, 40)]
 }
 
 /// The upper layers of packets.

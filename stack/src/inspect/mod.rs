@@ -1,8 +1,8 @@
 //! What a captured frame is: its headers from the outside in, and the kind of its message.
 //!
 //! [`describe`] serves reports and checks, in the simulator and on captures of real interfaces alike. It takes nothing
-//! on trust: lengths and checksums are verified, and what does not hold is [`Kind::Malformed`]. Nothing of the product's
-//! own path runs through here, so a description is also a second opinion on what a node has sent.
+//! on trust: lengths and checksums are verified, and what does not hold is [`Kind::Malformed`]. It knows the wire formats
+//! and no state of any node, so a description is also a second opinion on what a node has sent.
 //!
 //! PIM (RFC 7761 §4.9) is read as far as its type, and Join/Prune as far as who is asked for what ([`pim`]). What it
 //! leaves out: the contents of ND messages beside the target, of ICMPv6 errors beside their type, of IPv4 and of what a
@@ -12,11 +12,11 @@ pub mod pim;
 
 use crate::addr::Scope;
 use crate::port::Medium;
-use crate::wire::error::{WireError, WireErrorKind, address_at, octet, u16_at, u32_at};
+use crate::wire::error::{WireError, WireErrorKind, address_at, octet, u16_at};
 use crate::wire::ext::Chain;
 use crate::wire::ipv6::{self, protocol};
 use crate::wire::mobility::{self, MobilityMessage};
-use crate::wire::{checksum, ethernet, mld, nd};
+use crate::wire::{checksum, ethernet, gre, mld, nd};
 use core::fmt;
 use core::net::Ipv6Addr;
 
@@ -44,18 +44,7 @@ pub struct Layer {
     /// Its extension headers.
     pub chain: Chain,
     /// The GRE header behind it.
-    pub gre: Option<Gre>,
-}
-
-/// A GRE header (RFC 2784, RFC 2890).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Gre {
-    /// EtherType of what it carries.
-    pub protocol: u16,
-    /// Its key.
-    pub key: Option<u32>,
-    /// Its sequence number.
-    pub sequence: Option<u32>,
+    pub gre: Option<gre::Header>,
 }
 
 /// Kinds of messages.
@@ -282,11 +271,11 @@ impl Description {
             let upper = &packet[chain.upper_offset.min(packet.len())..];
             let next = match chain.upper {
                 protocol::IPV6 => Ok(0),
-                protocol::GRE => Gre::parse(upper).map(|(gre, length)| {
+                protocol::GRE => gre::Header::parse(upper).map(|gre| {
                     if let Some(layer) = self.layers.last_mut() {
                         layer.gre = Some(gre);
                     }
-                    length
+                    gre.length
                 }),
                 _ => {
                     let ends = Ends::of(&header, &chain);
@@ -298,39 +287,12 @@ impl Description {
                 Err(error) => return malformed(Some(chain.upper), error, offset + chain.upper_offset),
                 Ok(length) => offset += chain.upper_offset + length,
             }
-            let carries_ipv6 = self
-                .layers
-                .last()
-                .is_some_and(|layer| layer.gre.is_none_or(|gre| gre.protocol == ethernet::ETHERTYPE_IPV6));
+            let carries_ipv6 =
+                self.layers.last().is_some_and(|layer| layer.gre.is_none_or(|gre| gre.protocol == gre::PROTOCOL_IPV6));
             if !carries_ipv6 || self.layers.len() == MAX_LAYERS {
                 return Kind::Other { protocol: chain.upper };
             }
         }
-    }
-}
-
-impl Gre {
-    /// The GRE header at the start of `bytes`, and its length.
-    fn parse(bytes: &[u8]) -> Result<(Self, usize), WireError> {
-        const CHECKSUM: u16 = 0x8000;
-        const KEY: u16 = 0x2000;
-        const SEQUENCE: u16 = 0x1000;
-        const VERSION: u16 = 7;
-        let (flags, protocol) = (u16_at(bytes, 0)?, u16_at(bytes, 2)?);
-        if flags & VERSION != 0 {
-            return Err(WireError::new(WireErrorKind::Version, 1));
-        }
-        let mut length = 4;
-        let mut word = |flag: u16| {
-            if flags & flag == 0 {
-                return Ok(None);
-            }
-            length += 4;
-            u32_at(bytes, length - 4).map(Some)
-        };
-        word(CHECKSUM)?;
-        let (key, sequence) = (word(KEY)?, word(SEQUENCE)?);
-        Ok((Gre { protocol, key, sequence }, length))
     }
 }
 
@@ -423,7 +385,7 @@ impl fmt::Display for Description {
                 write!(f, "(to home {}) ", routing.home_address)?;
             }
             match layer.gre {
-                Some(Gre { key, sequence, .. }) => {
+                Some(gre::Header { key, sequence, .. }) => {
                     write!(f, "gre")?;
                     key.map_or(Ok(()), |key| write!(f, " key {key}"))?;
                     sequence.map_or(Ok(()), |sequence| write!(f, " sequence {sequence}"))?;

@@ -48,7 +48,7 @@ fn sees_through_tunnels() {
     assert_eq!(description.outer().unwrap().header.destination, GROUP);
     assert_eq!(description.inner().unwrap().header.destination, HOME);
     assert_eq!(description.inner_packet(&frame), inner);
-    let gre = Gre { protocol: 0x86dd, key: Some(9), sequence: Some(77) };
+    let gre = gre::Header { protocol: 0x86dd, key: Some(9), sequence: Some(77), length: 12 };
     assert_eq!((description.outer().unwrap().gre, description.gre_sequence()), (Some(gre), Some(77)));
     assert_eq!(description.groups_of_scope(Scope::SITE_LOCAL).collect::<Vec<_>>(), [GROUP]);
     assert!(description.is_tunnelled() && description.class() == Class::Data);

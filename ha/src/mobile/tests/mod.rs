@@ -1,4 +1,5 @@
 //! The terminal against mobility agents and a home agent.
 
+mod errors;
 mod moves;
 mod world;

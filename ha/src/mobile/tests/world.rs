@@ -106,12 +106,13 @@ pub(super) fn terminal_config() -> Config {
     }
 }
 
-fn agent_config(site: usize) -> mma::Config {
+fn agent_config(site: usize, replay: ReplayPolicy) -> mma::Config {
     let care_of = addr::with_interface_identifier(AGENTS[site], 0);
     let prefix = Prefix::new(Ipv6Addr::from_bits(care_of.to_bits() | 0xc0a << 64), 64).unwrap();
     let layout = GroupLayout::Ssm { scope: Scope::SITE_LOCAL };
     let mut config = mma::Config::new(AGENTS[site], CareOfMode::Assigned { prefix }, layout);
     config.access_prefixes = SPOTS.iter().filter(|s| s.site == Some(site)).map(Spot::prefix).collect();
+    config.replay = replay;
     config.home_agents = vec![mma::HomeAgent { prefix: H.prefix(), agent: HOME_AGENT }];
     let home_address = Some(HOME_ADDRESS);
     config
@@ -121,7 +122,7 @@ fn agent_config(site: usize) -> mma::Config {
     config
 }
 
-pub(super) fn home_config(dad: HomeDad) -> home_agent::Config {
+fn home_config(dad: HomeDad, replay: ReplayPolicy) -> home_agent::Config {
     let mut associations = AssociationTable::new();
     let home_address = Some(HOME_ADDRESS);
     associations.insert(Peer { identifier: None, home_address, terminal: None, association: association(1) }).unwrap();
@@ -132,7 +133,7 @@ pub(super) fn home_config(dad: HomeDad) -> home_agent::Config {
         max_bindings: 10,
         refresh_advice_percent: None,
         associations,
-        replay: ReplayPolicy::Sequence,
+        replay,
     }
 }
 
@@ -170,6 +171,7 @@ pub(super) struct SentUpdate {
 #[derive(Default)]
 pub(super) struct Tables {
     pub(super) uplink: Option<Uplink>,
+    pub(super) exceptions: BTreeMap<Ipv6Addr, Uplink>,
     pub(super) receptions: BTreeMap<MrouteKey, GroupReception>,
     pub(super) tunnels: Vec<TunnelReception>,
     pub(super) home: Option<HomeBinding>,
@@ -198,7 +200,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64, dad: HomeDad, config: Config) -> Self {
-        let agent = |site| MobilityManagementAgent::new(agent_config(site), seed + site as u64);
+        Self::with_replay(seed, dad, config, ReplayPolicy::Sequence)
+    }
+
+    pub(super) fn with_replay(seed: u64, dad: HomeDad, config: Config, replay: ReplayPolicy) -> Self {
+        let agent = |site| MobilityManagementAgent::new(agent_config(site, replay), seed + site as u64);
         let mut world = World {
             now: Instant::from_secs(1),
             weather: FAIR,
@@ -207,7 +213,7 @@ impl World {
             serial: 0,
             terminal: MobileTerminal::new(config),
             agents: [agent(0), agent(1)],
-            home: HomeAgent::new(home_config(dad)),
+            home: HomeAgent::new(home_config(dad, replay)),
             tables: Tables::default(),
             links_up: BTreeMap::new(),
             joined: BTreeMap::new(),
@@ -436,6 +442,12 @@ impl World {
             TableUpdate::UplinkSet(home_address, uplink) => {
                 assert_eq!(home_address, HOME_ADDRESS);
                 self.tables.uplink = Some(uplink);
+            }
+            TableUpdate::UplinkExceptionSet { correspondent, uplink, .. } => {
+                self.tables.exceptions.insert(correspondent, uplink);
+            }
+            TableUpdate::UplinkExceptionRemove { correspondent, .. } => {
+                assert!(self.tables.exceptions.remove(&correspondent).is_some());
             }
             TableUpdate::RouteSet(..) | TableUpdate::RouteRemove(_) => {}
             other => panic!("{other:?}"),

@@ -180,8 +180,11 @@ pub(crate) fn pcap_file(input: &[u8]) {
     }
 }
 
+/// Times and frames.
+type Records = Vec<(Instant, Vec<u8>)>;
+
 /// The records before the end, or before the first that does not hold.
-fn pcap_records(input: &[u8]) -> Option<(Medium, Vec<(Instant, Vec<u8>)>)> {
+fn pcap_records(input: &[u8]) -> Option<(Medium, Records)> {
     let mut reader = PcapReader::new(input).ok()?;
     let (mut records, mut frame) = (Vec::new(), Vec::new());
     while let Ok(Some(at)) = reader.read(&mut frame) {

@@ -5,6 +5,10 @@
 //!   left ──lan── r1 ──── r2 ──lan── right
 //! ```
 
+#[path = "../../fuzz/properties/mutate.rs"]
+#[allow(dead_code, reason = "shared with tests that use other parts of it")]
+mod mutate;
+
 use core::net::Ipv6Addr;
 use stack::addr::{MacAddress, Prefix, Scope, is_link_local};
 use stack::host::{Flow, HostConfig, PingConfig, Role, SimHost, StreamConfig, StreamKey, TransferState, port_info};
@@ -15,10 +19,11 @@ use stack::nd::neighbor::{self, Command, Dad, Delivery};
 use stack::node::Node;
 use stack::packet::Pool;
 use stack::pipeline::{Dataplane, DataplaneConfig};
-use stack::port::mem::MemPort;
+use stack::port::mem::{MemEnd, MemPort};
 use stack::port::{Medium, Port};
+use stack::rng::Rng;
 use stack::runtime::Worker;
-use stack::sim::{Built, LinkConfig, LinkId, Network, NodeId, check};
+use stack::sim::{Built, LinkConfig, LinkId, Network, NodeId, SimNode, check};
 use stack::tables::{Route, TableUpdate};
 use stack::time::{Duration, Instant};
 
@@ -291,4 +296,83 @@ fn the_same_seed_is_the_same_run_with_routers() {
     let first = run(1);
     assert!(first == run(1), "two runs of a seed differ");
     assert!(first != run(2), "the seed changes nothing");
+}
+
+/// Sends mutants of what it hears, and of what it was given to begin with.
+struct Attacker {
+    port: MemPort,
+    pool: Pool,
+    heard: Vec<Vec<u8>>,
+    rng: Rng,
+    next: Instant,
+    until: Instant,
+}
+
+impl Attacker {
+    const HEARD: usize = 256;
+    const INTERVAL: Duration = Duration::from_micros(500);
+
+    fn new(seed: u64, until: Instant) -> (Self, MemEnd) {
+        let (port, end) = MemPort::new(port_info("eth0", Medium::Ethernet, mac(9, 0), 1500));
+        let pool = Pool::new(FRAMES).unwrap();
+        let (heard, rng) = (vec![vec![0xff; 60]], Rng::new(seed));
+        (Attacker { port, pool, heard, rng, next: Instant::from_millis(1000), until }, end)
+    }
+}
+
+impl SimNode for Attacker {
+    fn iterate(&mut self, now: Instant) -> bool {
+        let mut batch = stack::packet::Batch::new();
+        let received = self.port.rx_batch(&self.pool, &mut batch);
+        for packet in batch.drain(..) {
+            let slot = self.rng.below(Self::HEARD as u64) as usize;
+            if self.heard.len() < Self::HEARD {
+                self.heard.push(packet.bytes().to_vec());
+            } else {
+                self.heard[slot] = packet.bytes().to_vec();
+            }
+        }
+        if now < self.next || now >= self.until {
+            return received > 0;
+        }
+        self.next = now + Self::INTERVAL;
+        let heard = &self.heard[self.rng.below(self.heard.len() as u64) as usize];
+        let frame = mutate::mutate(&mut self.rng, heard);
+        batch.extend(self.pool.copy_of(&frame[..frame.len().min(1514)]));
+        self.port.tx_batch(&mut batch);
+        true
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        (self.next < self.until).then_some(self.next)
+    }
+}
+
+#[test]
+fn routers_outlive_a_hostile_neighbor() {
+    for seed in 0..10 {
+        let mut site = site(seed, LinkConfig::point_to_point(MS));
+        // A hub, so that the attacker hears everything.
+        site.network.link_config_mut(site.links[0]).kind = stack::sim::LinkKind::Hub;
+        let attacker = site.network.add_node("attacker", |boot| {
+            let (attacker, end) = Attacker::new(boot.seed, Instant::from_secs(5));
+            Built::new(attacker, vec![end])
+        });
+        site.network.attach(attacker, P0, site.links[0]).unwrap();
+        let ping = |start| PingConfig { destination: RIGHT, start, interval: 20 * MS, count: 300, payload: 100 };
+        site.network.node_mut::<SimHost>(site.left).unwrap().ping(ping(Instant::ORIGIN));
+        site.network.run_until(Instant::from_secs(10)).unwrap();
+        assert_eq!(site.network.unaccounted_frames(), []);
+        // What it has made them believe of their neighbours is gone in two minutes.
+        let later = Instant::from_secs(130);
+        let id = site.network.node_mut::<SimHost>(site.left).unwrap().ping(ping(later));
+        site.network.run_until(Instant::from_secs(145)).unwrap();
+        let summary = site.network.node::<SimHost>(site.left).unwrap().ping_flow(id).summary();
+        assert!(summary.received >= 299 && summary.duplicated == 0, "seed {seed}: {summary:?}");
+        assert_eq!(site.network.unaccounted_frames(), []);
+        for router in site.routers {
+            let worker = site.network.node::<Worker<StaticRouter>>(router).unwrap();
+            assert!(worker.dataplane().counters().is_balanced());
+        }
+    }
 }

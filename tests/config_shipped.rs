@@ -39,3 +39,25 @@ fn role_files_are_accepted() {
         load(&file).unwrap_or_else(|error| panic!("{error}"));
     }
 }
+
+/// The keys of the raw tables in a source file.
+fn keys(source: &str) -> impl Iterator<Item = &str> {
+    source.lines().filter_map(|line| {
+        let field = line.strip_prefix("    pub ").or_else(|| line.strip_prefix("    pub(super) "))?;
+        field.split_once(':').map(|(key, _)| key)
+    })
+}
+
+#[test]
+fn every_key_is_documented() {
+    let manual = include_str!("../docs/configuration.md");
+    let mut count = 0;
+    for key in keys(include_str!("../src/config/raw.rs")).chain(keys(include_str!("../src/config/lab/raw.rs"))) {
+        let said = ["`", ".", "[", "…ra."]
+            .iter()
+            .any(|before| ["`", "]", ".", " ="].iter().any(|after| manual.contains(&format!("{before}{key}{after}"))));
+        assert!(said, "docs/configuration.md does not say what `{key}` is");
+        count += 1;
+    }
+    assert!(count > 100, "{count} keys");
+}

@@ -203,17 +203,6 @@ fn group_layout(section: &Section<'_, '_>, field: &Field<RawGroup>) -> Option<Gr
         let what = "groups with a rendezvous point are not in this version";
         return section.fault("layout", span_of(section, &raw.layout), Fault::new(what, "give \"ssm\""));
     }
-    let unused = [
-        ("prefix", raw.prefix.as_ref().map(Spanned::span)),
-        ("rp_interface_id", raw.rp_interface_id.as_ref().map(Spanned::span)),
-        ("site_id", raw.site_id.as_ref().map(Spanned::span)),
-    ];
-    for (key, span) in unused {
-        if let Some(span) = span {
-            let fault = Fault::new("the layout \"ssm\" does not use this key", "remove it");
-            section.fault::<()>(key, span, fault);
-        }
-    }
     let scope = section.or("scope", &raw.scope, Scope::SITE_LOCAL, |&scope| {
         let value = in_range::<u8>(scope, 4..=8)?;
         Scope::new(value).ok_or_else(|| Fault::new("this is no scope", "give 5"))

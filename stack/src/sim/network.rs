@@ -485,11 +485,13 @@ impl Network {
     fn arrive(&mut self, id: LinkId, to: Place, sent: u64, frame: &[u8]) {
         let link = &mut self.links[id.0];
         let there = link.up && link.members.get(&to).is_some_and(|member| member.since < sent);
-        let Some(built) = self.nodes[to.0.0].running.as_ref().filter(|_| there) else {
+        // A node that was built anew may have fewer ports.
+        let built = self.nodes[to.0.0].running.as_ref().filter(|_| there);
+        let Some(end) = built.and_then(|built| built.ports.get(usize::from(to.1.0))) else {
             link.counters.missed += 1;
             return;
         };
-        if built.ports[usize::from(to.1.0)].push(frame) {
+        if end.push(frame) {
             link.counters.delivered += 1;
         } else {
             link.counters.refused_port += 1;
@@ -521,8 +523,9 @@ impl Network {
 
     /// Shows the state of its link to a port.
     fn show(&mut self, (node, port): Place, state: LinkState) {
-        if let Some(built) = &self.nodes[node.0].running {
-            built.ports[usize::from(port.0)].set_link(state);
+        let built = self.nodes[node.0].running.as_ref();
+        if let Some(end) = built.and_then(|built| built.ports.get(usize::from(port.0))) {
+            end.set_link(state);
             self.ready.insert(node);
         }
     }

@@ -92,7 +92,7 @@ fn a_neighbor_that_does_not_answer_is_reported() {
     bench.set_route("2001:db8:c::/64", Route::Via { port: P0, next_hop: ROUTER });
     bench.set_neighbor(P0, ROUTER);
     let packet = udp(CN, FAR, 64, b"x");
-    bench.receive(P0, &[packet.clone()]);
+    bench.receive(P0, std::slice::from_ref(&packet));
     assert_eq!(bench.notices(), [Notice::NeighborMissing { port: P1, address: FAR }]);
     bench.apply(TableUpdate::NeighborFailed(P1, FAR));
     bench.expect_counters(&[
@@ -159,7 +159,7 @@ fn hop_limit_ends_with_an_error() {
     bench.set_route("2001:db8:c::/64", Route::OnLink(P0));
     bench.set_neighbor(P0, CN);
     let packet = udp(CN, FAR, 1, b"x");
-    bench.receive(P0, &[packet.clone()]);
+    bench.receive(P0, std::slice::from_ref(&packet));
     let mut body = vec![0; 4];
     body.extend_from_slice(&packet);
     assert_eq!(bench.sent(P0), [frame(mac_of(CN), MAC0, &PacketBuilder::new(SELF, CN).icmpv6(3, 0, &body))]);
@@ -287,7 +287,7 @@ fn a_host_forwards_nothing_but_its_own() {
     bench.set_neighbor(P1, ROUTER);
     let (through, inward, outward) = (udp(CN, FAR, 64, b"no"), udp(CN, HOME, 1, b"in"), udp(HOME, CN, 64, b"out"));
     bench.receive(P0, &[through, inward.clone()]);
-    bench.receive_frames(P2, &[outward.clone()]);
+    bench.receive_frames(P2, std::slice::from_ref(&outward));
     assert_eq!(bench.sent(P2), [inward]);
     assert_eq!(bench.sent(P1), [frame(mac_of(ROUTER), MAC1, &outward)]);
     bench.expect_counters(&[("rx", 3), ("output", 2), ("drop-lookup-not-forwarded", 1)]);
@@ -299,14 +299,14 @@ fn hop_by_hop_options_are_read_by_routers() {
     bench.set_route("2001:db8:c::/64", Route::OnLink(P0));
     bench.set_neighbor(P0, CN);
     let mut packet = PacketBuilder::new(CN, FAR).router_alert(5).payload(protocol::NONE, &[]);
-    bench.receive(P0, &[packet.clone()]);
+    bench.receive(P0, std::slice::from_ref(&packet));
     bench.expect_counters(&[("rx", 1), ("output", 1)]);
     bench.sent(P1);
     packet[42] = 0x5e;
-    bench.receive(P0, &[packet.clone()]);
+    bench.receive(P0, std::slice::from_ref(&packet));
     bench.expect_counters(&[("rx", 1), ("drop-ip6-input-option", 1)]);
     packet[42] = 0x9e;
-    bench.receive(P0, &[packet.clone()]);
+    bench.receive(P0, std::slice::from_ref(&packet));
     bench.expect_counters(&[("rx", 1), ("icmp-error-option", 1), ("generated", 1), ("output", 1)]);
     let mut body = 42u32.to_be_bytes().to_vec();
     body.extend_from_slice(&packet);
@@ -321,7 +321,7 @@ fn echo_is_answered_and_the_rest_goes_to_the_node_or_back() {
     bench.set_route("2001:db8:c::/64", Route::OnLink(P0));
     bench.set_neighbor(P0, CN);
     let request = PacketBuilder::new(CN, SELF).icmpv6(128, 0, b"\0\x01\0\x02payload!");
-    bench.receive(P0, &[request.clone()]);
+    bench.receive(P0, std::slice::from_ref(&request));
     let reply = PacketBuilder::new(SELF, CN).icmpv6(129, 0, b"\0\x01\0\x02payload!");
     assert_eq!(bench.sent(P0), [frame(mac_of(CN), MAC0, &reply)]);
     bench.expect_counters(&[("rx", 1), ("echo-replies", 1), ("output", 1)]);
@@ -333,7 +333,7 @@ fn echo_is_answered_and_the_rest_goes_to_the_node_or_back() {
     bench.receive(P0, &[broken, signalling.clone(), pim.clone()]);
     bench.expect_counters(&[("rx", 3), ("drop-local-checksum", 1), ("local", 1), ("drop-multicast-not-heard", 1)]);
     bench.apply(TableUpdate::LinkGroupJoin(P0, stack::addr::ALL_PIM_ROUTERS));
-    bench.receive(P0, &[pim.clone()]);
+    bench.receive(P0, std::slice::from_ref(&pim));
     let local = bench.local();
     assert_eq!(local.iter().map(|(_, packet)| packet.clone()).collect::<Vec<_>>(), [signalling, pim]);
     assert!(local[1].0.link_multicast && local[1].0.link_source == Some(PEER) && local[1].0.port == P0);
@@ -359,7 +359,7 @@ fn echo_is_answered_and_the_rest_goes_to_the_node_or_back() {
 fn mld_about_any_group_reaches_the_node() {
     let mut bench = Bench::router(1);
     let query = PacketBuilder::new(ROUTER, GROUP).hop_limit(1).router_alert(0).icmpv6(130, 0, &[0; 24]);
-    bench.receive(P0, &[query.clone()]);
+    bench.receive(P0, std::slice::from_ref(&query));
     assert_eq!(bench.local().len(), 1);
     let not_mld = PacketBuilder::new(ROUTER, GROUP).hop_limit(1).router_alert(0).icmpv6(128, 0, &[0; 24]);
     bench.receive(P0, &[not_mld]);
@@ -455,7 +455,7 @@ fn a_node_that_listens_gets_its_copy() {
     bench.apply(tree(Accept::Port(P0), &[P1]));
     bench.apply(TableUpdate::LinkGroupJoin(P0, GROUP));
     let packet = PacketBuilder::new(SOURCE, GROUP).checksummed(protocol::MOBILITY, vec![59, 0, 0, 0, 0, 0, 0, 0], 4);
-    bench.receive(P0, &[packet.clone()]);
+    bench.receive(P0, std::slice::from_ref(&packet));
     assert_eq!(bench.local()[0].1, packet);
     assert_eq!(bench.sent(P1), [to_group(1, &hopped(&packet))]);
     bench.expect_counters(&[("rx", 1), ("copied", 1), ("local", 1), ("output", 1)]);
@@ -528,7 +528,7 @@ fn with_a_key_the_groups_tunnel_is_gre_with_sequence_numbers() {
 fn a_correspondents_packet_is_encapsulated_intact() {
     let mut bench = agent();
     let routed = PacketBuilder::new(CN, CARE_OF).type2_routing(HOME).payload(protocol::NONE, b"routed");
-    bench.receive(P0, &[routed.clone()]);
+    bench.receive(P0, std::slice::from_ref(&routed));
     assert_tunnelled(&bench.sent(P1), &[to_group(1, &tunnel(SOURCE, GROUP, &hopped(&routed)))]);
     bench.expect_counters(&[("rx", 1), ("binding-to-group", 1), ("output", 1)]);
 }
@@ -571,7 +571,7 @@ fn what_does_not_match_its_binding_goes_nowhere() {
         ("drop-binding-no-home-address", 1),
     ]);
     let unbound = tunnel(HOME_AGENT, CARE_OF, &udp(CN, FAR, 60, b"x"));
-    bench.receive(P0, &[unbound.clone()]);
+    bench.receive(P0, std::slice::from_ref(&unbound));
     bench.expect_counters(&[("rx", 1), ("icmp-error-address-unreachable", 1), ("generated", 1), ("output", 1)]);
     let sent = bench.sent(P0);
     assert_eq!(&sent[0][14 + 24..14 + 40], &HOME_AGENT.octets());
@@ -742,12 +742,12 @@ fn home_agent() -> Bench {
 fn the_home_agent_intercepts_and_tunnels() {
     let mut bench = home_agent();
     let packet = udp(CN, HOME, 64, b"x");
-    bench.receive(P0, &[packet.clone()]);
+    bench.receive(P0, std::slice::from_ref(&packet));
     assert_tunnelled(&bench.sent(P0), &[frame(mac_of(ROUTER), MAC0, &tunnel(HOME_AGENT, CARE_OF, &hopped(&packet)))]);
     bench.expect_counters(&[("rx", 1), ("home-intercepted", 1), ("output", 1)]);
     bench.apply(TableUpdate::HomeBindingRemove(HOME));
     bench.set_neighbor(P1, HOME);
-    bench.receive(P0, &[packet.clone()]);
+    bench.receive(P0, std::slice::from_ref(&packet));
     assert_eq!(bench.sent(P1), [frame(mac_of(HOME), MAC1, &hopped(&packet))]);
 }
 
@@ -806,7 +806,7 @@ fn agent_and_home_agent_share_a_node() {
     let home = HomeBinding { care_of: CARE_OF, agent: HOME_AGENT, home_port: P1 };
     bench.apply(TableUpdate::HomeBindingSet(HOME, home));
     let packet = udp(CN, HOME, 60, b"down");
-    bench.receive(P0, &[packet.clone()]);
+    bench.receive(P0, std::slice::from_ref(&packet));
     assert_tunnelled(&bench.sent(P1), &[to_group(1, &tunnel(SOURCE, GROUP, &hopped(&hopped(&packet))))]);
     let reply = udp(HOME, CN, 60, b"up");
     bench.receive(P1, &[tunnel(ACCESS, AGENT, &reply)]);
@@ -947,7 +947,7 @@ fn uplinks_send_as_they_are_set() {
     let mut bench = terminal();
     let packet = udp(HOME, CN, 1, b"up");
     let send = |bench: &mut Bench| {
-        bench.receive_frames(P2, &[packet.clone()]);
+        bench.receive_frames(P2, std::slice::from_ref(&packet));
         (bench.sent(P0), bench.sent(P1))
     };
     bench.apply(TableUpdate::UplinkSet(HOME, Uplink::Down));

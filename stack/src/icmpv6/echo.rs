@@ -13,7 +13,11 @@ pub(crate) fn answer(plane: &mut Dataplane, job: &mut Job, upper_offset: usize) 
     let (asker, asked) = (header::source(bytes), header::destination(bytes));
     let traffic_class = header::traffic_class(bytes) & !3;
     // A request to a group is answered by the address that the asker can speak to.
-    let source = if asked.is_multicast() { plane.source_for(asker).ok_or(Counter::DropIcmpNoSource)? } else { asked };
+    let source = if asked.is_multicast() {
+        plane.source_for(asker, job.meta.port).ok_or(Counter::DropIcmpNoSource)?
+    } else {
+        asked
+    };
     if !crate::addr::is_unicast(asker) {
         return Err(Counter::DropIcmpForbidden);
     }

@@ -102,7 +102,7 @@ fn icmpv6(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
     }
     match message[0] {
         kind if kind < FIRST_INFORMATIONAL => {
-            if relay::relay(plane, &message[..]) {
+            if relay::relay(plane, message) {
                 Next::Relayed
             } else {
                 Next::Node

@@ -42,7 +42,7 @@ pub use output::OutputQueue;
 
 pub(crate) use vector::{Job, Meta};
 
-use crate::addr::{MacAddress, Prefix};
+use crate::addr::{MacAddress, Prefix, is_link_local, with_interface_identifier};
 use crate::icmpv6::{self, Cause, TokenBucket};
 use crate::machine::{Notice, PortId, RxMeta, Transmit, Via};
 use crate::packet::{Batch, Packet, Pool};
@@ -58,6 +58,8 @@ use reassembly::Reassemblies;
 use std::collections::VecDeque;
 use vector::{Lane, Vector};
 
+/// What link-local addresses begin with (RFC 4291 §2.5.6).
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 /// Notices that wait for the node at the most.
 const MAX_NOTICES: usize = 4096;
 
@@ -169,9 +171,11 @@ impl Dataplane {
 
     /// A port has changed: its MTU, its link-layer address.
     pub fn update_port(&mut self, port: PortId, info: &PortInfo) {
-        if let Some(link) = self.links.get_mut(usize::from(port.0)) {
-            link.update(info);
+        let Some(link) = self.links.get_mut(usize::from(port.0)) else { return };
+        if link.link_address != info.link_address {
+            self.neighbors.set_source(port, info.link_address);
         }
+        link.update(info);
     }
 
     /// The next packet for the node.
@@ -344,7 +348,7 @@ impl Dataplane {
     /// an address of this node (RFC 4443 §2.2).
     pub(crate) fn send_error(&mut self, cause: Cause, quoted: &[u8], port: Option<PortId>) -> Result<(), Counter> {
         let (to, about) = (header::source(quoted), header::destination(quoted));
-        let from = if self.routes.is_local(about) { Some(about) } else { self.source_for(to) };
+        let from = if self.routes.is_local(about) { Some(about) } else { self.source_for(to, port) };
         let from = from.ok_or(Counter::DropIcmpNoSource)?;
         if !self.error_limit.take(self.now) {
             return Err(Counter::DropIcmpRateLimit);
@@ -355,7 +359,16 @@ impl Dataplane {
         Ok(())
     }
 
-    pub(crate) fn source_for(&self, destination: Ipv6Addr) -> Option<Ipv6Addr> {
+    /// An address of this node to speak from to `destination`; on a link, the one that is made of the port's own.
+    pub(crate) fn source_for(&self, destination: Ipv6Addr, port: Option<PortId>) -> Option<Ipv6Addr> {
+        if is_link_local(destination)
+            && let Some(link) = port.and_then(|port| self.links.get(usize::from(port.0)))
+        {
+            let own = with_interface_identifier(LINK_LOCAL, link.link_address.interface_identifier());
+            if self.routes.is_local(own) {
+                return Some(own);
+            }
+        }
         self.routes.source_for(destination)
     }
 

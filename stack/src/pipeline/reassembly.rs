@@ -65,7 +65,7 @@ pub(super) fn take(plane: &mut Dataplane, job: Job) {
     let data_at = at + fragment::HEADER_LEN;
     let length = bytes.len() - data_at;
     let (start, end) = (usize::from(header.offset), usize::from(header.offset) + length);
-    if header.more && (length % 8 != 0 || length == 0) {
+    if header.more && (!length.is_multiple_of(8) || length == 0) {
         return plane.icmp_error(job, Cause::HeaderField(4));
     }
     if end > usize::from(u16::MAX) {

@@ -6,7 +6,7 @@ use super::{Dataplane, output};
 use crate::icmpv6::Cause;
 use crate::machine::PortId;
 use crate::port::Medium;
-use crate::tables::{TableFull, TableUpdate};
+use crate::tables::{Route, TableFull, TableUpdate, Uplink};
 use std::collections::VecDeque;
 
 pub(super) fn apply(plane: &mut Dataplane, update: TableUpdate) {
@@ -21,7 +21,6 @@ pub(super) fn apply(plane: &mut Dataplane, update: TableUpdate) {
 }
 
 fn named_port(update: &TableUpdate) -> Option<PortId> {
-    use crate::tables::{Route, Uplink};
     match update {
         TableUpdate::RouteSet(_, Route::Via { port, .. } | Route::OnLink(port))
         | TableUpdate::NeighborSet(port, ..)
@@ -73,7 +72,11 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
             plane.groups.joined(group, port);
         }
         TableUpdate::LinkGroupLeave(port, group) => plane.links[usize::from(port.0)].leave(group),
-        TableUpdate::MrouteSet(key, mroute) => plane.mfib.insert(key, mroute)?,
+        TableUpdate::MrouteSet(key, mroute) => {
+            // Another branch has another path MTU.
+            plane.path_mtus.forget(key.group);
+            plane.mfib.insert(key, mroute)?;
+        }
         TableUpdate::MrouteRemove(key) => {
             plane.mfib.remove(key);
         }
@@ -90,7 +93,12 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
         TableUpdate::GroupReceptionRemove(key) => plane.groups.remove(key),
         TableUpdate::TunnelReceptionSet(tunnel) => plane.tunnels.set(tunnel)?,
         TableUpdate::TunnelReceptionRemove(tunnel) => plane.tunnels.remove(tunnel),
-        TableUpdate::UplinkSet(source, uplink) => plane.uplinks.set(source, uplink)?,
+        TableUpdate::UplinkSet(source, uplink) => {
+            if let Uplink::Tunnel { peer, .. } = uplink {
+                plane.path_mtus.forget(peer);
+            }
+            plane.uplinks.set(source, uplink)?;
+        }
         TableUpdate::UplinkExceptionSet { home_address, correspondent, uplink } => {
             plane.uplinks.set_exception(home_address, correspondent, uplink)?;
         }

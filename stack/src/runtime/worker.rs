@@ -207,3 +207,107 @@ impl<N: Node> Worker<N> {
         sent
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addr::MacAddress;
+    use crate::machine::{Outputs, RxMeta, Via};
+    use crate::packet::Pool;
+    use crate::pipeline::DataplaneConfig;
+    use crate::port::{Medium, MemEnd, MemPort, PortInfo};
+    use crate::tables::{Accept, Mroute, MrouteKey, PortSet, Route, TableUpdate};
+    use crate::time::Duration;
+    use crate::wire::build::PacketBuilder;
+    use crate::wire::ipv6::protocol;
+    use core::net::Ipv6Addr;
+
+    const SELF: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    const PEER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+    const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0, 0, 0, 1);
+
+    /// Builds a tree when it is signalled to, and answers with a packet to the group: that leaves only by the tree.
+    #[derive(Default)]
+    struct Joiner {
+        outputs: Outputs<&'static str>,
+        timer: Option<Instant>,
+        notices: Vec<Notice>,
+    }
+
+    impl Node for Joiner {
+        type Event = &'static str;
+
+        fn handle_packet(&mut self, now: Instant, meta: &RxMeta, _: &[u8]) {
+            let mroute = Mroute { accept: Accept::Local, forward: PortSet::single(meta.port) };
+            self.outputs.table(TableUpdate::MrouteSet(MrouteKey { source: SELF, group: GROUP }, mroute));
+            self.outputs.transmit(PacketBuilder::new(SELF, GROUP).payload(protocol::NONE, b"tree"), Via::Route);
+            self.outputs.event("joined");
+            self.timer = Some(now + Duration::from_secs(1));
+        }
+
+        fn handle_notice(&mut self, _: Instant, notice: Notice) {
+            self.notices.push(notice);
+        }
+
+        fn handle_timeout(&mut self, _: Instant) {
+            self.timer = None;
+            self.outputs.transmit(PacketBuilder::new(SELF, GROUP).payload(protocol::NONE, b"timer"), Via::Route);
+        }
+
+        fn poll_output(&mut self) -> Option<Output<&'static str>> {
+            self.outputs.poll()
+        }
+
+        fn poll_timeout(&self) -> Option<Instant> {
+            self.timer
+        }
+    }
+
+    fn worker() -> (Worker<Joiner>, MemEnd) {
+        let info = PortInfo {
+            name: "m".into(),
+            kind: "mem",
+            mode: String::new(),
+            medium: Medium::Ip,
+            link_address: MacAddress::default(),
+            mtu: 1500,
+            link: LinkState::Up,
+        };
+        let pool = Pool::new(16).unwrap();
+        let mut dataplane = Dataplane::new(DataplaneConfig::default(), pool, core::slice::from_ref(&info));
+        dataplane.apply(Instant::ORIGIN, TableUpdate::RouteSet(crate::addr::Prefix::host(SELF), Route::Local));
+        let (port, end) = MemPort::new(info);
+        (Worker::new(dataplane, Joiner::default(), vec![Box::new(port)]), end)
+    }
+
+    #[test]
+    fn a_packet_that_changes_state_is_answered_in_the_same_turn() {
+        let (mut worker, end) = worker();
+        let now = Instant::from_secs(1);
+        let signal = PacketBuilder::new(PEER, SELF).payload(protocol::MOBILITY, &[0; 8]);
+        assert!(end.push(signal));
+        assert_eq!(worker.iterate(now), Progress { received: 1, sent: 1 });
+        assert_eq!(worker.node().notices, [Notice::LinkUp(PortId(0))]);
+        assert_eq!(worker.poll_event(), Some("joined"));
+        let answer = end.pop().unwrap();
+        assert_eq!((&answer[24..40], &answer[40..]), (&GROUP.octets()[..], &b"tree"[..]));
+        assert_eq!(worker.poll_timeout(), Some(Instant::from_secs(2)));
+        assert!(worker.iterate(now).is_idle());
+        assert_eq!(worker.iterate(Instant::from_secs(2)).sent, 1);
+        assert!(worker.iterate(Instant::from_secs(3)).is_idle());
+        assert!(worker.dataplane().counters().is_balanced());
+        assert_eq!(worker.dataplane().pool().free_frames(), 16);
+    }
+
+    #[test]
+    fn links_are_told_of() {
+        let (mut worker, end) = worker();
+        worker.iterate(Instant::from_secs(1));
+        end.set_link(LinkState::Down);
+        worker.iterate(Instant::from_secs(2));
+        end.set_link(LinkState::Up);
+        worker.iterate(Instant::from_secs(3));
+        let up = Notice::LinkUp(PortId(0));
+        assert_eq!(worker.node().notices, [up, Notice::LinkDown(PortId(0)), up]);
+    }
+}

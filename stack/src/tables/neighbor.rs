@@ -174,6 +174,15 @@ impl<W> Neighbors<W> {
         waiting
     }
 
+    /// The port's own address has changed: Ethernet headers name the new one.
+    pub(crate) fn set_source(&mut self, port: PortId, source: MacAddress) {
+        for adjacency in self.adjacencies.iter_mut().flatten().filter(|adjacency| adjacency.port == port) {
+            if let Resolution::Complete { rewrite, .. } = &mut adjacency.resolution {
+                rewrite[6..12].copy_from_slice(&source.0);
+            }
+        }
+    }
+
     /// Packets that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting

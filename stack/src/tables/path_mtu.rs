@@ -35,6 +35,11 @@ impl PathMtus {
         true
     }
 
+    /// The path has changed: larger packets are tried again.
+    pub(crate) fn forget(&mut self, destination: Ipv6Addr) {
+        self.by_destination.remove(&destination);
+    }
+
     /// The path MTU towards `destination`, no more than `link`.
     #[inline(always)]
     pub(crate) fn towards(&self, now: Instant, destination: Ipv6Addr, link: usize) -> usize {
@@ -45,5 +50,26 @@ impl PathMtus {
             Some(&(mtu, until)) if until > now => link.min(usize::from(mtu)),
             _ => link,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_holds_until_it_ages_or_the_path_changes() {
+        let (start, to) = (Instant::from_secs(1), Ipv6Addr::LOCALHOST);
+        let mut paths = PathMtus::new(1);
+        assert!(paths.learn(start, to, 1400));
+        assert!(paths.learn(start, to, 1300));
+        assert!(paths.learn(start + AGE / 2, to, 1350));
+        assert!(!paths.learn(start, Ipv6Addr::UNSPECIFIED, 1300), "there is room for one");
+        assert_eq!(paths.towards(start, to, 1500), 1300);
+        assert_eq!(paths.towards(start, to, 1280), 1280);
+        assert_eq!(paths.towards(start + AGE, to, 1500), 1500);
+        assert!(paths.learn(start + AGE, Ipv6Addr::UNSPECIFIED, 1300), "what has aged makes room");
+        paths.forget(Ipv6Addr::UNSPECIFIED);
+        assert_eq!(paths.towards(start + AGE, Ipv6Addr::UNSPECIFIED, 1500), 1500);
     }
 }

@@ -1,7 +1,7 @@
 //! Transfers: bulk data over one TCP connection, one side sending, the other checking every octet.
 
 use super::MAX_SAMPLES;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use core::net::Ipv6Addr;
 use smoltcp::iface::{Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
@@ -11,12 +11,21 @@ use smoltcp::wire::{IpAddress, IpEndpoint};
 const BUFFER: usize = 128 * 1024;
 /// The octets sent are these numbers over and over; a prime, so that lost segments show.
 const PERIOD: u64 = 251;
+/// How often a sender with a rate hands over what is due.
+const PACE: Duration = Duration::from_millis(5);
 
 /// Which side of a transfer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
     /// Sends this many octets and closes. `u64::MAX` sends as long as the connection lives.
     Send(u64),
+    /// Sends at this rate, or as fast as the connection takes it, and closes at `until`.
+    Stream {
+        /// Octets a second; `None` is no limit.
+        octets_per_sec: Option<u64>,
+        /// When it closes.
+        until: Instant,
+    },
     /// Receives until the other side closes.
     Receive,
 }
@@ -72,6 +81,8 @@ pub(super) struct Transfer {
     socket: SocketHandle,
     /// A connection that is still to be opened.
     dial: Option<(Instant, IpEndpoint, u16)>,
+    /// When a stream has to be looked at again.
+    due: Option<Instant>,
     pub(super) report: TransferReport,
 }
 
@@ -80,7 +91,7 @@ impl Transfer {
         let mut socket = socket();
         // Port zero is refused, and then the connection never comes, as everywhere.
         let _ = socket.listen(port);
-        Transfer { role, socket: sockets.add(socket), dial: None, report: waiting() }
+        Transfer { role, socket: sockets.add(socket), dial: None, due: None, report: waiting() }
     }
 
     pub(super) fn start(
@@ -92,7 +103,7 @@ impl Transfer {
         sockets: &mut SocketSet<'static>,
     ) -> Self {
         let dial = Some((start, IpEndpoint::new(IpAddress::Ipv6(destination), port), local));
-        Transfer { role, socket: sockets.add(socket()), dial, report: waiting() }
+        Transfer { role, socket: sockets.add(socket()), dial, due: None, report: waiting() }
     }
 
     pub(super) fn run(&mut self, now: Instant, interface: &mut Interface, sockets: &mut SocketSet<'static>) -> bool {
@@ -103,6 +114,12 @@ impl Transfer {
             }
             return true;
         }
+        self.due = match self.role {
+            Role::Stream { octets_per_sec, until } if now < until => {
+                Some(octets_per_sec.map_or(until, |_| (now + PACE).min(until)))
+            }
+            _ => None,
+        };
         match self.report.state {
             TransferState::Waiting if socket.may_send() || socket.may_recv() => {
                 self.report.state = TransferState::Open;
@@ -126,7 +143,8 @@ impl Transfer {
         let socket = sockets.get_mut::<tcp::Socket>(self.socket);
         let before = self.report.octets;
         match self.role {
-            Role::Send(total) => {
+            Role::Send(_) | Role::Stream { .. } => {
+                let (total, last) = self.allowance(now);
                 while self.report.octets < total && socket.can_send() {
                     let first = self.report.octets;
                     let sent = socket.send(|room| {
@@ -138,7 +156,7 @@ impl Transfer {
                     });
                     self.report.octets += sent.unwrap_or(0) as u64;
                 }
-                if self.report.octets == total && socket.may_send() {
+                if last && self.report.octets >= total && socket.may_send() {
                     socket.close();
                 }
             }
@@ -163,7 +181,8 @@ impl Transfer {
             self.report.progress.push(Progress { at: now, octets: self.report.octets });
         }
         if self.report.state == TransferState::Open {
-            let all_sent = self.role == Role::Send(self.report.octets);
+            let (total, last) = self.allowance(now);
+            let all_sent = last && self.report.octets >= total;
             match socket.state() {
                 tcp::State::FinWait2 | tcp::State::TimeWait if all_sent => self.end(now, TransferState::Finished),
                 tcp::State::Closed => self.end(now, TransferState::Broken),
@@ -173,13 +192,27 @@ impl Transfer {
         self.report.octets != before || self.report.state != TransferState::Open
     }
 
+    /// How many octets may have been sent by `now`, and whether there will be no more. A receiver sends none.
+    fn allowance(&self, now: Instant) -> (u64, bool) {
+        match self.role {
+            Role::Send(total) => (total, true),
+            Role::Stream { until, .. } if now >= until => (self.report.octets, true),
+            Role::Stream { octets_per_sec: None, .. } => (u64::MAX, false),
+            Role::Stream { octets_per_sec: Some(rate), .. } => {
+                let open = self.report.opened.map_or(Duration::ZERO, |opened| now.since(opened));
+                ((open.as_secs_f64() * rate as f64) as u64, false)
+            }
+            Role::Receive => (0, false),
+        }
+    }
+
     fn end(&mut self, now: Instant, state: TransferState) {
         self.report.state = state;
         self.report.ended = Some(now);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.dial.map(|(at, ..)| at)
+        self.dial.map(|(at, ..)| at).or(self.due)
     }
 }
 

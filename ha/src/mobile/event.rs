@@ -235,6 +235,23 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Every stage.
+    const ALL: [Stage; 8] = [
+        Stage::Link,
+        Stage::RouterAdvertisement,
+        Stage::Report,
+        Stage::FirstData,
+        Stage::Uplink,
+        Stage::Registered,
+        Stage::HomeRegistered,
+        Stage::LeftOld,
+    ];
+
+    /// The stage that reports call so.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.name() == name)
+    }
+
     /// The stage in reports.
     pub const fn name(self) -> &'static str {
         match self {

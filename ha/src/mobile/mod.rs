@@ -212,6 +212,11 @@ impl MobileTerminal {
         self.target
     }
 
+    /// The home address.
+    pub const fn home_address(&self) -> Ipv6Addr {
+        self.config.home_address
+    }
+
     /// Where the terminal is registered.
     pub fn site(&self) -> SiteInfo {
         let (site, care_of) = match &self.place {

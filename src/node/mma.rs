@@ -1,0 +1,32 @@
+//! The mobility agent's part of the configuration.
+
+use super::{NodeError, association};
+use crate::config::resolved::{CareOfMode, MmaConfig};
+use ::mma::auth::WallClock;
+use ::mma::{Config, GrePolicy, HomeAgent};
+use stack::addr::Prefix;
+
+pub(super) fn config(mma: &MmaConfig, clock: WallClock) -> Result<Config, NodeError> {
+    let (associations, replay) = association::table("mma", &mma.terminals, clock)?;
+    let care_of = match mma.care_of {
+        CareOfMode::Assigned(prefix) => ::mma::CareOfMode::Assigned { prefix },
+        CareOfMode::Stateless(prefix) => ::mma::CareOfMode::Stateless { prefix },
+        CareOfMode::Shared(address) => ::mma::CareOfMode::Shared { address },
+    };
+    let config = Config {
+        access_prefixes: mma.access_prefixes.clone(),
+        // A home agent stands on the home link of those that it serves (RFC 6275 §10.1).
+        home_agents: mma.home_agents.iter().map(|&agent| HomeAgent { prefix: Prefix::of_link(agent), agent }).collect(),
+        associations,
+        replay,
+        gre: if mma.gre { GrePolicy::Offered } else { GrePolicy::Off },
+        max_lifetime: mma.max_lifetime,
+        max_bindings: mma.max_bindings,
+        max_replay_floors: mma.max_bindings.saturating_mul(4),
+        quarantine: mma.quarantine,
+        max_quarantined: mma.max_bindings,
+        ..Config::new(mma.address, care_of, mma.group_layout)
+    };
+    config.validate()?;
+    Ok(config)
+}

@@ -1,0 +1,514 @@
+//! A node: the machines of its roles, each from the part of the configuration that is its own, and the one function that
+//! routes what one machine says to the machines that it concerns.
+//!
+//! ```text
+//!   packet  ─┐                      ┌─► discovery ──────────────► terminal ──► MLD listener
+//!   notice  ─┼─► handle_* ─► machine ┤     ▲  ▲                       │ └─────► (uplink, reception: table updates)
+//!   timeout ─┤                      │     │  └── home agent          │
+//!   command ─┘                      │     └────── home address ──────┘
+//!                                   └─► PIM router with MLD querier, mobility agent
+//! ```
+//! Table updates and packets of all machines leave in the order in which they were made.
+
+mod access_router;
+mod association;
+mod home_agent;
+mod mma;
+mod mobile_terminal;
+mod neighbors;
+mod router;
+mod run;
+mod show;
+
+pub use run::run;
+pub use show::{show, stable_bindings, strip_remaining};
+
+use crate::config::resolved::{NodeConfig, RouteTarget};
+use ::ha::home_agent::{self as ha_machine, HomeAgent};
+use ::ha::mobile::{self, MobileTerminal};
+use ::mma::MobilityManagementAgent;
+use ::mma::auth::{NtpTime, WallClock};
+use core::net::Ipv6Addr;
+use stack::addr::{self, MacAddress, Prefix};
+use stack::machine::{Machine, Notice, Output, Outputs, PortId, RxMeta, Transmit};
+use stack::mld_listener::{self, MldListener};
+use stack::nd::neighbor::{self, DadOutcome};
+use stack::nd::{Discovery, advertiser, discovery, host};
+use stack::node::Node;
+use stack::pipeline::{DataplaneConfig, Forwarding};
+use stack::port::{Medium, PortInfo};
+use stack::tables::{PortSet, Route, TableUpdate};
+use stack::time::{Duration, Instant};
+use stack::wire::error::octet;
+use stack::wire::ext::Chain;
+use stack::wire::ipv6::protocol;
+
+/// Weaker than any signal that a router is used with.
+const NO_SIGNAL_DBM: i16 = -150;
+
+/// What a node tells those who look at it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NodeEvent {
+    /// The mobile terminal.
+    Terminal(mobile::Event),
+    /// The PIM router.
+    Pim(pim::Event),
+    /// The mobility agent.
+    Mma(::mma::Event),
+    /// The home agent.
+    HomeAgent(ha_machine::Event),
+}
+
+/// A port as the machines know it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodePort {
+    /// Its number.
+    pub id: PortId,
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its link-layer address; zero where there is none.
+    pub link_address: MacAddress,
+    /// The node's link-local address there.
+    pub link_local: Ipv6Addr,
+    /// What frames look like.
+    pub medium: Medium,
+    /// The largest IPv6 packet, in octets.
+    pub mtu: usize,
+}
+
+/// A node that cannot be assembled.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The ports given are not those of the configuration.
+    #[error("the configuration has {configured} ports, {opened} were opened")]
+    Ports {
+        /// In the configuration.
+        configured: usize,
+        /// Opened.
+        opened: usize,
+    },
+    /// A key or index that authentication refuses.
+    #[error("{role}: {error}")]
+    Association {
+        /// Whose table.
+        role: &'static str,
+        /// Why.
+        error: String,
+    },
+    /// The mobility agent refuses its configuration.
+    #[error("mma: {0}")]
+    Mma(#[from] ::mma::ConfigError),
+}
+
+/// The machines of one node.
+pub struct DroverNode {
+    name: String,
+    roles: Vec<&'static str>,
+    ports: Vec<NodePort>,
+    discovery: Discovery,
+    listener: Option<MldListener>,
+    pim: Option<pim::Router>,
+    mma: Option<MobilityManagementAgent>,
+    mma_address: Option<Ipv6Addr>,
+    home_agent: Option<HomeAgent>,
+    terminal: Option<MobileTerminal>,
+    /// Messages for a protocol that no machine of this node speaks.
+    unclaimed: u64,
+    outputs: Outputs<NodeEvent>,
+}
+
+impl DroverNode {
+    /// The node of a configuration, whose ports are open and look like `ports`. All its randomness comes from `seed`;
+    /// `clock` is the time of day, for timestamps.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub fn new(config: &NodeConfig, ports: &[PortInfo], seed: u64, clock: WallClock) -> Result<Self, NodeError> {
+        if ports.len() != config.ports.len() {
+            return Err(NodeError::Ports { configured: config.ports.len(), opened: ports.len() });
+        }
+        let ports: Vec<NodePort> = config
+            .ports
+            .iter()
+            .zip(ports)
+            .map(|(port, info)| NodePort {
+                id: port.id,
+                name: port.name.clone(),
+                link_address: info.link_address,
+                link_local: port.link_local.unwrap_or_else(|| link_local(info.link_address)),
+                medium: info.medium,
+                mtu: port.mtu.map_or(info.mtu, usize::from).min(info.mtu),
+            })
+            .collect();
+        let mut seeds = stack::rng::Rng::new(seed);
+        let terminal = config.mobile_terminal.as_ref();
+        let mut node = DroverNode {
+            name: config.name.clone(),
+            roles: config.roles(),
+            discovery: Discovery::new(discovery::Config {
+                neighbor: neighbors::config(config, &ports, seeds.next_u64()),
+                advertiser: access_router::advertiser(config, &ports, seeds.next_u64()),
+                host: mobile_terminal::host(terminal, &ports, seeds.next_u64()),
+            }),
+            listener: terminal.map(|t| MldListener::new(mobile_terminal::listener(t, &ports, seeds.next_u64()))),
+            pim: router::config(config, &ports, seeds.next_u64()).map(pim::Router::new),
+            mma: match &config.mma {
+                Some(mma) => Some(MobilityManagementAgent::new(mma::config(mma, clock)?, seeds.next_u64())),
+                None => None,
+            },
+            mma_address: config.mma.as_ref().map(|mma| mma.address),
+            home_agent: match &config.home_agent {
+                Some(agent) => Some(HomeAgent::new(home_agent::config(agent, clock)?)),
+                None => None,
+            },
+            terminal: match terminal {
+                Some(terminal) => Some(MobileTerminal::new(mobile_terminal::config(terminal, clock)?)),
+                None => None,
+            },
+            unclaimed: 0,
+            outputs: Outputs::new(),
+            ports,
+        };
+        node.install_static(config);
+        // Address configuration and the machines' first outputs happen at the origin of the clock: nothing in them
+        // depends on the time.
+        neighbors::install(config, &node.ports, &mut node.discovery);
+        node.settle(Instant::ORIGIN);
+        Ok(node)
+    }
+
+    /// What the data plane of this node is told at its start.
+    pub fn dataplane_config(config: &NodeConfig, seed: u64) -> DataplaneConfig {
+        let border = config.ports.iter().filter(|port| port.site_border).map(|port| port.id);
+        let tun = config.mobile_terminal.as_ref().and_then(|terminal| terminal.tun);
+        DataplaneConfig {
+            forwarding: if config.forwards() { Forwarding::Router } else { Forwarding::Host },
+            host_ports: tun.map_or(PortSet::EMPTY, PortSet::single),
+            site_border: border.collect(),
+            seed,
+            ..DataplaneConfig::default()
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its roles.
+    pub fn roles(&self) -> &[&'static str] {
+        &self.roles
+    }
+
+    /// Its ports.
+    pub fn ports(&self) -> &[NodePort] {
+        &self.ports
+    }
+
+    /// The port with this name.
+    pub fn port_named(&self, name: &str) -> Option<PortId> {
+        self.ports.iter().find(|port| port.name == name).map(|port| port.id)
+    }
+
+    /// The mobile terminal, where the node is one.
+    pub fn terminal(&self) -> Option<&MobileTerminal> {
+        self.terminal.as_ref()
+    }
+
+    /// The mobility agent, where the node is one.
+    pub fn mma(&self) -> Option<&MobilityManagementAgent> {
+        self.mma.as_ref()
+    }
+
+    /// The home agent, where the node is one.
+    pub fn home_agent(&self) -> Option<&HomeAgent> {
+        self.home_agent.as_ref()
+    }
+
+    /// The PIM router, where the node is one.
+    pub fn pim(&self) -> Option<&pim::Router> {
+        self.pim.as_ref()
+    }
+
+    /// The MLD listener, where the node is a terminal.
+    pub fn listener(&self) -> Option<&MldListener> {
+        self.listener.as_ref()
+    }
+
+    /// A terminal's signal on a port, in dBm; `None` where there is none. Returns whether the node is a terminal.
+    pub fn set_signal(&mut self, now: Instant, port: PortId, dbm: Option<i16>) -> bool {
+        let Some(terminal) = &mut self.terminal else { return false };
+        terminal.handle_command(now, mobile::Command::Signal { port, dbm: dbm.unwrap_or(NO_SIGNAL_DBM) });
+        self.settle(now);
+        true
+    }
+
+    /// Leaves in order: trees are pruned, routers and agents say that they go.
+    pub fn stop(&mut self, now: Instant) {
+        if let Some(pim) = &mut self.pim {
+            pim.handle_command(now, pim::Command::Stop);
+        }
+        let shutdown = discovery::Command::Advertiser(advertiser::Command::Shutdown);
+        self.discovery.handle_command(now, shutdown);
+        if let Some(mma) = &mut self.mma {
+            mma.handle_command(now, ::mma::Command::Drain);
+        }
+        self.settle(now);
+    }
+
+    fn install_static(&mut self, config: &NodeConfig) {
+        for port in &config.ports {
+            for address in &port.addresses {
+                self.set_route(address.prefix, Route::OnLink(port.id));
+            }
+            self.outputs.table(TableUpdate::IngressFilterSet(port.id, port.ingress_filter.clone()));
+        }
+        for &address in &config.loopback {
+            self.set_route(Prefix::host(address), Route::Local);
+        }
+        for route in &config.routes {
+            let action = match route.target {
+                RouteTarget::Via { port, next_hop } => Route::Via { port, next_hop },
+                RouteTarget::OnLink(port) => Route::OnLink(port),
+                RouteTarget::Blackhole => Route::Blackhole,
+                RouteTarget::Unreachable => Route::Unreachable,
+            };
+            self.set_route(route.prefix, action);
+        }
+    }
+
+    fn set_route(&mut self, prefix: Prefix, route: Route) {
+        self.table(Instant::ORIGIN, TableUpdate::RouteSet(prefix, route));
+    }
+
+    /// Routes every machine's answers until none has any left.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            let mut quiet = true;
+            macro_rules! drain {
+                ($machine:ident, $handler:ident) => {
+                    while let Some(output) = self.$machine.as_mut().and_then(|machine| machine.poll_output()) {
+                        quiet = false;
+                        match output {
+                            Output::Transmit(Transmit { packet, via }) => self.outputs.transmit(packet, via),
+                            Output::Table(update) => self.table(now, update),
+                            Output::Event(event) => self.$handler(now, event),
+                        }
+                    }
+                };
+            }
+            while let Some(output) = self.discovery.poll_output() {
+                quiet = false;
+                match output {
+                    Output::Transmit(Transmit { packet, via }) => self.outputs.transmit(packet, via),
+                    Output::Table(update) => self.table(now, update),
+                    Output::Event(discovery::Event::Neighbor(event)) => self.from_neighbors(now, event),
+                    Output::Event(discovery::Event::Host(event)) => self.from_host(now, event),
+                }
+            }
+            drain!(terminal, from_terminal);
+            drain!(listener, from_listener);
+            drain!(pim, from_pim);
+            drain!(mma, from_mma);
+            drain!(home_agent, from_home_agent);
+            if quiet {
+                return;
+            }
+        }
+    }
+
+    /// A table update leaves; the multicast side looks its sources up by the same routes.
+    fn table(&mut self, now: Instant, update: TableUpdate) {
+        if let Some(pim) = &mut self.pim {
+            match update {
+                TableUpdate::RouteSet(prefix, route) => {
+                    pim.handle_command(now, pim::Command::RouteSet(prefix, route));
+                }
+                TableUpdate::RouteRemove(prefix) => pim.handle_command(now, pim::Command::RouteRemove(prefix)),
+                _ => {}
+            }
+        }
+        self.outputs.table(update);
+    }
+
+    fn from_neighbors(&mut self, now: Instant, event: neighbor::Event) {
+        match event {
+            neighbor::Event::DadDone { port, address, outcome, .. } => {
+                if let Some(agent) = &mut self.home_agent {
+                    // What could not be tried must not count as unique.
+                    let unique = outcome == DadOutcome::Unique;
+                    agent.handle_command(now, ha_machine::Command::DadResult { port, address, unique });
+                }
+            }
+            neighbor::Event::ProxyContested { port, address, .. } => {
+                if let Some(agent) = &mut self.home_agent {
+                    agent.handle_command(now, ha_machine::Command::AddressConflict { port, address });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn from_host(&mut self, now: Instant, event: host::Event) {
+        if let (host::Event::AddressUsable { port, address, .. }, Some(listener)) = (&event, &mut self.listener)
+            && addr::is_link_local(*address)
+        {
+            listener.handle_command(now, mld_listener::Command::SetSource { port: *port, address: *address });
+        }
+        if let (Some(terminal), Some(command)) = (&mut self.terminal, mobile_terminal::command(event)) {
+            terminal.handle_command(now, command);
+        }
+    }
+
+    fn from_terminal(&mut self, now: Instant, event: mobile::Event) {
+        if let (Some(listener), Some(command)) = (&mut self.listener, mobile_terminal::listener_command(&event)) {
+            listener.handle_command(now, command);
+        }
+        if let Some(command) = mobile_terminal::neighbor_command(&event) {
+            self.discovery.handle_command(now, discovery::Command::Neighbor(command));
+        }
+        self.outputs.event(NodeEvent::Terminal(event));
+    }
+
+    fn from_listener(&mut self, _now: Instant, event: mld_listener::Event) {
+        match event {}
+    }
+
+    fn from_pim(&mut self, _now: Instant, event: pim::Event) {
+        self.outputs.event(NodeEvent::Pim(event));
+    }
+
+    fn from_mma(&mut self, _now: Instant, event: ::mma::Event) {
+        self.outputs.event(NodeEvent::Mma(event));
+    }
+
+    fn from_home_agent(&mut self, now: Instant, event: ha_machine::Event) {
+        if let Some(command) = home_agent::neighbor_command(&event) {
+            self.discovery.handle_command(now, discovery::Command::Neighbor(command));
+        }
+        self.outputs.event(NodeEvent::HomeAgent(event));
+    }
+
+    fn claim(&mut self, now: Instant, meta: &RxMeta, packet: &[u8]) -> bool {
+        let Ok(chain) = Chain::parse(packet) else { return false };
+        let Ok(destination) = stack::wire::error::address_at(packet, 24) else { return false };
+        let mut claimed = false;
+        macro_rules! give {
+            ($machine:ident) => {
+                if let Some(machine) = &mut self.$machine {
+                    machine.handle_packet(now, meta, packet);
+                    claimed = true;
+                }
+            };
+        }
+        match chain.upper {
+            protocol::PIM => give!(pim),
+            protocol::MOBILITY if self.mma_address == Some(destination) => give!(mma),
+            protocol::MOBILITY if self.home_agent.is_some() => give!(home_agent),
+            protocol::MOBILITY => give!(terminal),
+            protocol::ICMPV6 => match octet(packet, chain.upper_offset) {
+                Ok(0..=127) => {
+                    give!(terminal);
+                    // Nothing here has sent what a router's errors are about but the terminal.
+                    claimed = true;
+                }
+                Ok(130..=132 | 143) => {
+                    give!(pim);
+                    give!(listener);
+                }
+                Ok(133..=137) => {
+                    self.discovery.handle_packet(now, meta, packet);
+                    claimed = true;
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+        claimed
+    }
+}
+
+impl Node for DroverNode {
+    type Event = NodeEvent;
+
+    fn handle_packet(&mut self, now: Instant, meta: &RxMeta, packet: &[u8]) {
+        if !self.claim(now, meta, packet) {
+            self.unclaimed += 1;
+        }
+        self.settle(now);
+    }
+
+    fn handle_notice(&mut self, now: Instant, notice: Notice) {
+        self.discovery.handle_command(now, discovery::Command::Notice(notice));
+        match notice {
+            Notice::LinkUp(port) => {
+                if let Some(pim) = &mut self.pim {
+                    pim.handle_command(now, pim::Command::LinkUp(port));
+                }
+                if let Some(terminal) = &mut self.terminal {
+                    terminal.handle_command(now, mobile::Command::LinkUp(port));
+                }
+            }
+            Notice::LinkDown(port) => {
+                if let Some(pim) = &mut self.pim {
+                    pim.handle_command(now, pim::Command::LinkDown(port));
+                }
+                if let Some(listener) = &mut self.listener {
+                    listener.handle_command(now, mld_listener::Command::ClearSource(port));
+                }
+                if let Some(terminal) = &mut self.terminal {
+                    terminal.handle_command(now, mobile::Command::LinkDown(port));
+                }
+            }
+            Notice::GroupData { port, group } => {
+                if let Some(listener) = &mut self.listener {
+                    listener.handle_command(now, mld_listener::Command::Confirm { port, group });
+                }
+                if let Some(terminal) = &mut self.terminal {
+                    terminal.handle_command(now, mobile::Command::GroupData { port, group });
+                }
+            }
+            Notice::NeighborMissing { .. } | Notice::NeighborUsed { .. } | Notice::MulticastMiss { .. } => {}
+        }
+        self.settle(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.discovery.handle_timeout(now);
+        macro_rules! tick {
+            ($($machine:ident),*) => {
+                $(if let Some(machine) = &mut self.$machine { machine.handle_timeout(now); })*
+            };
+        }
+        tick!(terminal, listener, pim, mma, home_agent);
+        self.settle(now);
+    }
+
+    fn poll_output(&mut self) -> Option<Output<NodeEvent>> {
+        self.outputs.poll()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let of = |timeout: Option<Option<Instant>>| timeout.flatten();
+        [
+            self.discovery.poll_timeout(),
+            of(self.terminal.as_ref().map(Machine::poll_timeout)),
+            of(self.listener.as_ref().map(Machine::poll_timeout)),
+            of(self.pim.as_ref().map(Machine::poll_timeout)),
+            of(self.mma.as_ref().map(Machine::poll_timeout)),
+            of(self.home_agent.as_ref().map(Machine::poll_timeout)),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+/// A time of day for runs that have none: the same in every one of them.
+pub fn fixed_clock() -> WallClock {
+    WallClock { at: Instant::ORIGIN, reads: NtpTime::from_unix(Duration::from_secs(1 << 30)) }
+}
+
+fn link_local(link_address: MacAddress) -> Ipv6Addr {
+    addr::with_interface_identifier(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), link_address.interface_identifier())
+}

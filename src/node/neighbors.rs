@@ -1,0 +1,32 @@
+//! Neighbour discovery's part of the configuration: every Ethernet port, and the node's own addresses.
+
+use super::NodePort;
+use crate::config::resolved::NodeConfig;
+use stack::machine::Machine;
+use stack::nd::neighbor::{Command, Config, Dad, Delivery, PortConfig, Role};
+use stack::nd::{Discovery, discovery};
+use stack::port::Medium;
+use stack::time::Instant;
+
+pub(super) fn config(config: &NodeConfig, ports: &[NodePort], seed: u64) -> Config {
+    let role = if config.forwards() { Role::Router } else { Role::Host };
+    let ethernet = ports.iter().filter(|port| port.medium == Medium::Ethernet);
+    Config { seed, ports: ethernet.map(|port| PortConfig::new(port.id, port.link_address, role)).collect() }
+}
+
+/// Takes the configured addresses of a router into use. A terminal's are formed by autoconfiguration.
+pub(super) fn install(config: &NodeConfig, ports: &[NodePort], discovery: &mut Discovery) {
+    for (port, configured) in ports.iter().zip(&config.ports) {
+        let radio = config.mobile_terminal.as_ref().is_some_and(|t| t.radios.iter().any(|r| r.port == port.id));
+        if radio {
+            continue;
+        }
+        let own = configured.addresses.iter().map(|address| address.address);
+        for address in core::iter::once(port.link_local).chain(own) {
+            // The operator has given the addresses: a router that waits for nobody to object would be late for its
+            // neighbours, and one that objects is heard of by `drover show counters`.
+            let command = Command::AddAddress { port: port.id, address, dad: Dad::Off, delivery: Delivery::Local };
+            discovery.handle_command(Instant::ORIGIN, discovery::Command::Neighbor(command));
+        }
+    }
+}

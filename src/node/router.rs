@@ -1,0 +1,68 @@
+//! The PIM router's part of the configuration, the MLD queriers of access links with it.
+
+use super::NodePort;
+use crate::config::resolved::{AccessPort, NodeConfig};
+use pim::{Border, Config, FirstHello, InterfaceConfig, Limits, LinkKind, MldConfig, MobilityMld, Participation};
+
+/// `None` where the node has neither multicast neighbours nor access links.
+pub(super) fn config(config: &NodeConfig, ports: &[NodePort], seed: u64) -> Option<Config> {
+    let access: &[AccessPort] = config.access_router.as_ref().map_or(&[], |access| &access.ports);
+    let router = config.router.as_ref()?;
+    let mut interfaces = Vec::new();
+    for port in ports {
+        let configured = config.port(port.id);
+        let mld = access.iter().find(|access| access.port == port.id).map(mld);
+        let spoken = router.ports.iter().find(|pim| pim.port == port.id);
+        if spoken.is_none() && mld.is_none() {
+            continue;
+        }
+        let mut interface = InterfaceConfig {
+            addresses: configured.addresses.iter().map(|address| address.address).collect(),
+            link: if configured.point_to_point { LinkKind::PointToPoint } else { LinkKind::Lan },
+            // A link of hosts alone: members, no neighbours.
+            participation: Participation::Passive,
+            border: if configured.site_border { Border::SiteBorder } else { Border::Inside },
+            mld,
+            ..InterfaceConfig::new(port.id, port.link_local, port.mtu)
+        };
+        if let Some(spoken) = spoken {
+            interface.participation = if spoken.passive { Participation::Passive } else { Participation::Active };
+            interface.dr_priority = spoken.dr_priority;
+            interface.hello_period = spoken.hello_period;
+            interface.hello_holdtime = spoken.hello_period * 7 / 2;
+            interface.propagation_delay = spoken.propagation_delay;
+            interface.override_interval = spoken.override_interval;
+            interface.first_hello = if spoken.hello_at_once { FirstHello::Fast } else { FirstHello::Random };
+        }
+        interfaces.push(interface);
+    }
+    let limits = Limits {
+        entries: router.max_entries,
+        groups_per_port: access.iter().map(|access| access.mld.max_groups).max().unwrap_or(0),
+        sources_per_group: access.iter().map(|access| access.mld.max_sources).max().unwrap_or(0),
+        ..Limits::default()
+    };
+    let immediate = access.iter().flat_map(|access| &access.mld.immediate_leave).copied();
+    let mut mobility_ranges: Vec<_> = core::iter::once(router.mobility_range).chain(immediate).collect();
+    mobility_ranges.sort();
+    mobility_ranges.dedup();
+    Some(Config {
+        ssm_ranges: router.ssm_ranges.clone(),
+        mobility_ranges,
+        join_prune_period: router.join_prune_period,
+        limits,
+        ..Config::new(interfaces, seed)
+    })
+}
+
+fn mld(access: &AccessPort) -> MldConfig {
+    let mld = &access.mld;
+    MldConfig {
+        robustness: mld.robustness,
+        query_interval: mld.query_interval,
+        query_response_interval: mld.query_response_interval,
+        last_listener_query_interval: mld.last_listener_query_interval,
+        last_listener_query_count: mld.last_listener_query_count,
+        mobility: MobilityMld::default(),
+    }
+}

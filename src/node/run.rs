@@ -1,0 +1,148 @@
+//! A node as a process: its ports opened, its worker in a thread, the admin API beside it.
+
+use super::{DroverNode, NodeEvent, show};
+use crate::admin::{Command, Housekeeping, HousekeepingConfig};
+use crate::config::resolved::{Attachment, NodeConfig, PollMode, PortConfig};
+use ::ha::mobile;
+use ::mma::auth::{NtpTime, WallClock};
+use anyhow::{Context, Result};
+use stack::addr::Prefix;
+use stack::packet::Pool;
+use stack::pipeline::Dataplane;
+use stack::port::netdevice::HostRoute;
+use stack::port::{PacketPort, Port, PortError, PortInfo, TunOptions, TunPort, Umem, XdpOptions, XdpPort};
+use stack::runtime::{self, Clock, Load, Worker, WorkerSpec};
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Commands that wait for the worker at the most.
+const COMMAND_QUEUE: usize = 64;
+/// What programs behind a terminal's TUN device may send, so that two tunnels around it still fit an Ethernet.
+const TUN_MTU: usize = 1400;
+
+/// Runs a node until it is told to stop. Says `ready` on standard output when its ports are open, and the stages of a
+/// terminal's handovers as they are reached: `handover-stage`, nanoseconds since 1970, the stage.
+///
+/// With `until_stdin_ends` it stops in order when standard input ends: who started it has gone.
+///
+/// # Errors
+/// What keeps it from starting, with a remedy; that its worker broke off.
+pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> {
+    let (commands, inbox) = crossbeam_channel::bounded::<Command>(COMMAND_QUEUE);
+    let spec = WorkerSpec {
+        name: config.name.clone(),
+        cpu: config.worker.cpu,
+        poll: match config.worker.poll {
+            PollMode::Busy => runtime::PollMode::Busy,
+            PollMode::Adaptive => runtime::PollMode::Adaptive,
+        },
+        load: Arc::new(Load::default()),
+    };
+    let housekeeping = HousekeepingConfig {
+        socket: config.admin_socket.clone(),
+        radios: radios(&config),
+        signal_files: signal_files(&config),
+        termination: true,
+    };
+    let origin = Clock.origin();
+    let worker = runtime::spawn(
+        spec,
+        move || assemble(&config, seed),
+        inbox,
+        |worker: &mut Worker<DroverNode>, now, command| match command {
+            Command::Show { topic, reply } => {
+                // Who asked may have gone.
+                let _ = reply.try_send(show::show(worker, now, topic));
+                ControlFlow::Continue(())
+            }
+            Command::Signal { port, dbm } => {
+                worker.node_mut().set_signal(now, port, dbm);
+                ControlFlow::Continue(())
+            }
+            Command::Stop => {
+                worker.node_mut().stop(now);
+                ControlFlow::Break(())
+            }
+        },
+        move |_, event| {
+            if let NodeEvent::Terminal(mobile::Event::HandoverStage { at, stage }) = event {
+                let wall = origin + Duration::from_nanos(at.as_nanos());
+                say(&format!("handover-stage {} {}", wall.as_nanos(), stage.name()));
+            }
+        },
+    )?;
+    let waker = worker.waker();
+    let wake = Arc::new(move || waker.wake());
+    if until_stdin_ends {
+        let (commands, wake) = (commands.clone(), wake.clone());
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            if commands.send(Command::Stop).is_ok() {
+                wake();
+            }
+        });
+    }
+    let _housekeeping = Housekeeping::start(housekeeping, commands, wake)?;
+    say("ready");
+    worker.join().map_err(|_| anyhow::anyhow!("the worker broke off"))
+}
+
+/// A line on standard output; that nobody reads it is no error.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+fn radios(config: &NodeConfig) -> std::collections::BTreeMap<String, stack::machine::PortId> {
+    let radios = config.mobile_terminal.iter().flat_map(|terminal| &terminal.radios);
+    radios.map(|radio| (config.port(radio.port).name.clone(), radio.port)).collect()
+}
+
+fn signal_files(config: &NodeConfig) -> Vec<(stack::machine::PortId, std::path::PathBuf)> {
+    let radios = config.mobile_terminal.iter().flat_map(|terminal| &terminal.radios);
+    radios.filter_map(|radio| Some((radio.port, radio.signal_file.clone()?))).collect()
+}
+
+/// Opens the ports and makes the worker, in the thread where both will stay.
+fn assemble(config: &NodeConfig, seed: u64) -> Result<Worker<DroverNode>> {
+    let pool = Pool::new(config.frames).context("cannot map the frames of the pool")?;
+    let umem = Umem::new(&pool);
+    let mut ports: Vec<Box<dyn Port>> = Vec::new();
+    for port in &config.ports {
+        let opened = open(config, port, &umem);
+        ports.push(opened.with_context(|| format!("port {}", port.name))?);
+    }
+    let infos: Vec<PortInfo> = ports.iter().map(|port| port.info().clone()).collect();
+    let node = DroverNode::new(config, &infos, seed, system_clock())?;
+    let dataplane = Dataplane::new(DroverNode::dataplane_config(config, seed), pool, &infos);
+    Ok(Worker::new(dataplane, node, ports))
+}
+
+fn open(config: &NodeConfig, port: &PortConfig, umem: &Umem) -> Result<Box<dyn Port>, PortError> {
+    Ok(match &port.attachment {
+        Attachment::AfXdp { interface } => Box::new(XdpPort::open(umem, interface, XdpOptions::default())?),
+        Attachment::AfPacket { interface } => Box::new(PacketPort::open(interface, false)?),
+        Attachment::Tun { interface } => {
+            let mtu = port.mtu.map_or(TUN_MTU, usize::from);
+            let home = config.mobile_terminal.as_ref().filter(|terminal| terminal.tun == Some(port.id));
+            let addresses = port.addresses.iter().map(|address| (address.address, address.prefix.length()));
+            let home_address = home.map(|terminal| (terminal.home_address, 128));
+            // What programs of this host send goes through the terminal.
+            let routes = home.map(|_| HostRoute::to(Prefix::DEFAULT));
+            Box::new(TunPort::open(TunOptions {
+                name: interface.clone(),
+                mtu,
+                addresses: addresses.chain(home_address).collect(),
+                routes: routes.into_iter().collect(),
+            })?)
+        }
+        Attachment::Link { link } => return Err(PortError::NoSuchInterface(link.clone())),
+    })
+}
+
+/// The time of day, as timestamps of Mobile IP need it.
+fn system_clock() -> WallClock {
+    WallClock { at: stack::time::Instant::ORIGIN, reads: NtpTime::from_unix(Clock.origin()) }
+}

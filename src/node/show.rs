@@ -1,0 +1,283 @@
+//! What `drover show` gets to see, as JSON: an array of flat objects a table, an object of objects for counters.
+
+use super::DroverNode;
+use crate::admin::Topic;
+use ::ha::mobile::movement::Site;
+use core::net::Ipv6Addr;
+use serde_json::{Map, Value, json};
+use stack::machine::PortId;
+use stack::runtime::Worker;
+use stack::tables::{Accept, PortSet, Route};
+use stack::time::Instant;
+
+/// Shows a topic of a worker's node at this time.
+pub fn show(worker: &Worker<DroverNode>, now: Instant, topic: Topic) -> Value {
+    let view = View { worker, node: worker.node(), now };
+    match topic {
+        Topic::Neighbors => view.neighbors(),
+        Topic::Routes => view.routes(),
+        Topic::Bindings => view.bindings(),
+        Topic::Groups => view.groups(),
+        Topic::Mroutes => view.mroutes(),
+        Topic::Terminals => view.terminals(),
+        Topic::Counters => view.counters(),
+        Topic::Ports => view.ports(),
+    }
+}
+
+/// The bindings without what changes by itself: two of these are equal, to the octet, where no agent's table has changed.
+pub fn stable_bindings(worker: &Worker<DroverNode>) -> Value {
+    strip_remaining(show(worker, Instant::ORIGIN, Topic::Bindings))
+}
+
+/// Takes the remaining lifetimes out of what [`Topic::Bindings`] shows.
+pub fn strip_remaining(mut bindings: Value) -> Value {
+    for binding in bindings.as_array_mut().into_iter().flatten() {
+        if let Some(binding) = binding.as_object_mut() {
+            binding.remove("remaining_secs");
+        }
+    }
+    bindings
+}
+
+struct View<'a> {
+    worker: &'a Worker<DroverNode>,
+    node: &'a DroverNode,
+    now: Instant,
+}
+
+impl View<'_> {
+    fn port(&self, port: PortId) -> &str {
+        self.node.ports.get(usize::from(port.0)).map_or("?", |port| &port.name)
+    }
+
+    fn port_names(&self, ports: PortSet) -> String {
+        ports.iter().map(|port| self.port(port)).collect::<Vec<_>>().join(" ")
+    }
+
+    fn neighbors(&self) -> Value {
+        let pim = |port: PortId, address: Ipv6Addr| {
+            let mut neighbors = self.node.pim.iter().flat_map(pim::Router::neighbors);
+            neighbors.find(|view| view.port == port && view.neighbor.primary_address == address)
+        };
+        let mut rows: Vec<Value> = Vec::new();
+        for neighbor in self.node.discovery.neighbor().neighbors() {
+            let multicast = pim(neighbor.port, neighbor.address);
+            rows.push(json!({
+                "port": self.port(neighbor.port),
+                "address": neighbor.address,
+                "link_address": neighbor.entry.link_address.map(|mac| mac.to_string()),
+                "state": format!("{:?}", neighbor.entry.state).to_lowercase(),
+                "router": neighbor.entry.is_router,
+                "pim": multicast.is_some(),
+                "designated_router": multicast.is_some_and(|view| view.is_designated_router),
+            }));
+        }
+        for view in self.node.pim.iter().flat_map(pim::Router::neighbors) {
+            let address = view.neighbor.primary_address;
+            if self.node.discovery.neighbor().neighbor(view.port, address).is_none() {
+                rows.push(json!({
+                    "port": self.port(view.port),
+                    "address": address,
+                    "link_address": null,
+                    "state": null,
+                    "router": true,
+                    "pim": true,
+                    "designated_router": view.is_designated_router,
+                }));
+            }
+        }
+        rows.into()
+    }
+
+    fn routes(&self) -> Value {
+        let row = |(prefix, route): (stack::addr::Prefix, Route)| {
+            let (action, port, next_hop) = match route {
+                Route::Via { port, next_hop } => ("via", Some(port), Some(next_hop)),
+                Route::OnLink(port) => ("on-link", Some(port), None),
+                Route::Local => ("local", None, None),
+                Route::CareOf => ("care-of", None, None),
+                Route::Unreachable => ("unreachable", None, None),
+                Route::Blackhole => ("blackhole", None, None),
+            };
+            json!({
+                "prefix": prefix.to_string(),
+                "action": action,
+                "port": port.map(|port| self.port(port)),
+                "next_hop": next_hop,
+            })
+        };
+        self.worker.dataplane().routes().map(row).collect()
+    }
+
+    fn bindings(&self) -> Value {
+        let mut rows: Vec<Value> = Vec::new();
+        for binding in self.node.mma.iter().flat_map(|mma| mma.bindings()) {
+            rows.push(json!({
+                "agent": "mma",
+                "home_address": binding.home_address,
+                "care_of": binding.care_of,
+                "group": binding.group,
+                "home_agent": binding.home_agent,
+                "gre_key": binding.gre_key,
+                "registered_from": binding.access_address,
+                "sequence": binding.sequence,
+                "status": "active",
+                "remaining_secs": binding.remaining(self.now).as_secs(),
+            }));
+        }
+        let agent = self.node.home_agent.as_ref();
+        for binding in agent.iter().flat_map(|agent| agent.bindings().iter()) {
+            let remaining = agent.and_then(|agent| agent.remaining(self.now, binding.home_address));
+            rows.push(json!({
+                "agent": "home-agent",
+                "home_address": binding.home_address,
+                "care_of": binding.care_of,
+                "group": null,
+                "home_agent": binding.agent,
+                "gre_key": null,
+                "registered_from": null,
+                "sequence": binding.sequence,
+                "status": format!("{:?}", binding.status).to_lowercase(),
+                "remaining_secs": remaining.map(|remaining| remaining.as_secs()),
+            }));
+        }
+        rows.into()
+    }
+
+    fn groups(&self) -> Value {
+        let mut rows: Vec<Value> = Vec::new();
+        for (port, querier) in self.node.pim.iter().flat_map(pim::Router::queriers) {
+            for group in querier.groups() {
+                let hosts = words(group.hosts.iter().map(|host| host.address));
+                let sources = words(group.sources.iter().map(|source| source.address));
+                rows.push(json!({
+                    "port": self.port(port),
+                    "group": group.group,
+                    "mode": if group.is_include() { "include" } else { "exclude" },
+                    "sources": sources,
+                    "hosts": hosts,
+                    "packets": null,
+                }));
+            }
+        }
+        for (group, reception, packets) in self.worker.dataplane().groups() {
+            rows.push(json!({
+                "port": null,
+                "group": group,
+                "mode": "received",
+                "sources": reception.source.to_string(),
+                "hosts": null,
+                "packets": packets,
+            }));
+        }
+        rows.into()
+    }
+
+    fn mroutes(&self) -> Value {
+        let routes = self.worker.dataplane().mroutes().map(|(key, route, packets)| {
+            let state = self.node.pim.as_ref().and_then(|pim| pim.entry(key));
+            json!({
+                "source": key.source,
+                "group": key.group,
+                "in": match route.accept {
+                    Accept::Port(port) => self.port(port),
+                    Accept::Local => "local",
+                },
+                "out": self.port_names(route.forward),
+                "upstream": state.as_ref().map(|state| format!("{:?}", state.upstream).to_lowercase()),
+                "joined": state.as_ref().map(|state| {
+                    state.downstream.iter().map(|view| self.port(view.port)).collect::<Vec<_>>().join(" ")
+                }),
+                "members": state.as_ref().map(|state| self.port_names(state.include)),
+                "packets": packets,
+            })
+        });
+        routes.collect()
+    }
+
+    fn terminals(&self) -> Value {
+        let Some(terminal) = &self.node.terminal else { return Value::Array(Vec::new()) };
+        let site = terminal.site();
+        let (place, agent) = match site.site {
+            Site::Nowhere => ("nowhere", None),
+            Site::Home => ("home", None),
+            Site::Agent(agent) => ("site of an agent", Some(agent)),
+            Site::Plain => ("plain mobile ip", None),
+        };
+        let rows = terminal.links().map(|(port, link)| {
+            json!({
+                "home_address": terminal.home_address(),
+                "place": place,
+                "mma": agent,
+                "care_of": site.care_of,
+                "group": site.subscription.map(|subscription| subscription.group),
+                "port": self.port(port),
+                "signal_dbm": link.signal_dbm(),
+                "routers": words(link.routers().map(|(router, _)| router)),
+                "addresses": words(link.addresses()),
+                "joined": terminal.joined().any(|(on, _)| on == port),
+                "sends_here": terminal.current_router().is_some_and(|current| current.port == port),
+            })
+        });
+        rows.collect()
+    }
+
+    fn counters(&self) -> Value {
+        let mut all = Map::new();
+        let mut add = |name: &str, counters: Vec<(&'static str, u64)>| {
+            let counted: Map<String, Value> =
+                counters.into_iter().filter(|&(_, value)| value > 0).map(|(n, v)| (n.to_owned(), v.into())).collect();
+            all.insert(name.to_owned(), counted.into());
+        };
+        let node = self.node;
+        add("dataplane", self.worker.dataplane().counters().iter().collect());
+        add("tables", self.worker.dataplane().table_sizes().map(|(name, size)| (name, size as u64)).collect());
+        add("node", vec![("unclaimed", node.unclaimed), ("lost-events", self.worker.lost_events())]);
+        add("discovery", node.discovery.counters().collect());
+        if let Some(machine) = &node.listener {
+            add("mld-listener", machine.counters().iter().collect());
+        }
+        if let Some(machine) = &node.pim {
+            add("pim", machine.counters().iter().collect());
+        }
+        if let Some(machine) = &node.mma {
+            add("mma", machine.counters().iter().collect());
+        }
+        if let Some(machine) = &node.home_agent {
+            add("home-agent", machine.counters().iter().collect());
+        }
+        if let Some(machine) = &node.terminal {
+            add("mobile-terminal", machine.counters().iter().collect());
+        }
+        all.into()
+    }
+
+    fn ports(&self) -> Value {
+        let rows = self.worker.ports().zip(&self.node.ports).map(|(port, known)| {
+            let (info, counters) = (port.info(), port.counters());
+            json!({
+                "name": known.name,
+                "interface": info.name,
+                "kind": info.kind,
+                "mode": info.mode,
+                "link": format!("{:?}", info.link).to_lowercase(),
+                "link_address": info.link_address.to_string(),
+                "link_local": known.link_local,
+                "mtu": info.mtu,
+                "rx_frames": counters.rx_frames,
+                "rx_octets": counters.rx_octets,
+                "rx_dropped": counters.rx_dropped,
+                "tx_frames": counters.tx_frames,
+                "tx_octets": counters.tx_octets,
+                "tx_dropped": counters.tx_dropped,
+                "reopened": counters.reopened,
+            })
+        });
+        rows.collect()
+    }
+}
+
+fn words(addresses: impl Iterator<Item = Ipv6Addr>) -> String {
+    addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(" ")
+}

@@ -4,3 +4,5 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod lab;
+pub mod node;

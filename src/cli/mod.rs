@@ -3,6 +3,7 @@
 //! Exit statuses: 0 done; 1 the file has mistakes, the node refused, or a check of a lab did not hold; 2 the command
 //! line makes no sense; 3 the machine lacks something: an interface, a privilege, a node that listens.
 
+mod lab;
 mod show;
 mod table;
 
@@ -38,6 +39,39 @@ struct CommandLine {
 
 #[derive(Subcommand, Debug)]
 enum Action {
+    /// Run the node of a file until SIGTERM or SIGINT.
+    Run {
+        /// The node file.
+        file: PathBuf,
+        /// Seed of all random choices, in place of the file's [default: drawn from the kernel].
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Stop when standard input ends: with the process that started this one.
+        #[arg(long)]
+        until_stdin_ends: bool,
+    },
+    /// Run a whole topology with its movements on this machine, and report what became of the traffic.
+    Lab(lab::Options),
+    /// A program at one end of a lab's constant-bit-rate traffic.
+    #[command(hide = true)]
+    Probe {
+        #[command(subcommand)]
+        end: lab::ProbeEnd,
+    },
+    /// Captures what crosses a lab's links.
+    #[command(hide = true)]
+    Tap {
+        /// Where the capture files go.
+        directory: PathBuf,
+        /// `LINK=INTERFACE,INTERFACE`.
+        links: Vec<String>,
+    },
+    /// Has the kernel compute the checksums of what it sends on an interface.
+    #[command(hide = true)]
+    OffloadOff {
+        /// The interface.
+        interface: String,
+    },
     /// Say all that is wrong with a node file or a lab file, or that nothing is.
     Check {
         /// The files.
@@ -97,6 +131,13 @@ fn strength(text: &str) -> Result<Strength, String> {
 /// Does what the command line of this process says.
 pub fn main() -> ExitCode {
     ExitCode::from(match CommandLine::parse().action {
+        Action::Run { file, seed, until_stdin_ends } => run(&file, seed, until_stdin_ends),
+        Action::Lab(options) => lab::run(&options),
+        Action::Probe { end } => lab::finish(end.run()),
+        Action::Tap { directory, links } => lab::finish(crate::lab::netns::tap::run(&directory, &links)),
+        Action::OffloadOff { interface } => {
+            lab::finish(stack::port::netdevice::no_transmit_checksum_offload(&interface).map_err(Into::into))
+        }
         Action::Check { files } => check(&files),
         Action::Show { topic, json, socket } => show::show(topic, json, &socket.path()),
         Action::Signal { port, dbm, socket } => {
@@ -107,6 +148,35 @@ pub fn main() -> ExitCode {
             }
         }
     })
+}
+
+/// Runs a node; 0 when it was told to stop.
+fn run(file: &Path, seed: Option<u64>, until_stdin_ends: bool) -> u8 {
+    let config = match config::load(file) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return REFUSED;
+        }
+    };
+    let Some(seed) = seed.or(config.seed).or_else(fresh_seed) else {
+        eprintln!("drover: /dev/urandom cannot be read; give --seed");
+        return UNAVAILABLE;
+    };
+    match crate::node::run(config, seed, until_stdin_ends) {
+        Ok(()) => DONE,
+        Err(error) => {
+            eprintln!("drover: {}: {error:#}", file.display());
+            UNAVAILABLE
+        }
+    }
+}
+
+/// A seed that nobody has used before.
+fn fresh_seed() -> Option<u64> {
+    let mut octets = [0; 8];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").ok()?, &mut octets).ok()?;
+    Some(u64::from_ne_bytes(octets))
 }
 
 /// Checks every file; 0 only where all are sound.

@@ -1,0 +1,114 @@
+//! `drover lab`, and the programs that a lab in namespaces runs.
+
+use super::{DONE, REFUSED, UNAVAILABLE};
+use crate::config::lab::{Lab, load_lab};
+use crate::lab::netns::{Interrupted, probe};
+use crate::lab::{self, Backend};
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use core::net::{Ipv6Addr, SocketAddrV6};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    /// The lab file.
+    file: PathBuf,
+    /// In one process, on a virtual clock: no privileges, the same result for the same seed.
+    #[arg(long, conflicts_with = "netns")]
+    sim: bool,
+    /// As processes in network namespaces with AF_XDP, kernel hosts and real programs. Needs root. [default for root]
+    #[arg(long)]
+    netns: bool,
+    /// Print the report as one JSON object on standard output, and nothing else there.
+    #[arg(long)]
+    json: bool,
+    /// Seed in place of the file's.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Leave the captures of all links, and in namespaces the logs of all programs, in this directory.
+    #[arg(long, value_name = "DIR")]
+    keep_captures: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum ProbeEnd {
+    /// Sends numbered datagrams at a constant rate.
+    Send { source: Ipv6Addr, to: SocketAddrV6, rate_pps: u32, payload_len: usize, count: u64, log: PathBuf },
+    /// Receives them until standard input ends.
+    Receive { at: SocketAddrV6, log: PathBuf },
+}
+
+impl ProbeEnd {
+    pub(super) fn run(self) -> Result<()> {
+        match self {
+            ProbeEnd::Send { source, to, rate_pps, payload_len, count, log } => {
+                probe::send(source, to, rate_pps, payload_len, count, &log)
+            }
+            ProbeEnd::Receive { at, log } => probe::receive(at, &log),
+        }
+    }
+}
+
+/// The status of a program of the lab.
+pub(super) fn finish(result: Result<()>) -> u8 {
+    match result {
+        Ok(()) => DONE,
+        Err(error) => {
+            eprintln!("drover: {error:#}");
+            UNAVAILABLE
+        }
+    }
+}
+
+/// Runs a lab; 0 only where every check holds.
+pub(super) fn run(options: &Options) -> u8 {
+    let lab = match load_lab(&options.file) {
+        Ok(lab) => lab,
+        Err(error) => {
+            eprintln!("{error}");
+            return REFUSED;
+        }
+    };
+    let backend = match (options.sim, options.netns) {
+        (true, _) => Backend::Sim,
+        (_, true) => Backend::Netns,
+        _ => Backend::best(),
+    };
+    if backend == Backend::Sim && !options.sim {
+        eprintln!("drover: not root, so this is the simulation; as root, the same command runs real processes");
+    }
+    match run_lab(&lab, backend, options) {
+        Ok(report) => {
+            let text = if options.json {
+                // A report holds nothing that JSON cannot say.
+                serde_json::to_string(&report).unwrap_or_default() + "\n"
+            } else {
+                report.to_text()
+            };
+            print!("{text}");
+            if report.ok() { DONE } else { REFUSED }
+        }
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("drover: interrupted; everything that the lab made is gone");
+            REFUSED
+        }
+        Err(error) => {
+            eprintln!("drover: {}: {error:#}", options.file.display());
+            UNAVAILABLE
+        }
+    }
+}
+
+fn run_lab(lab: &Lab, backend: Backend, options: &Options) -> Result<lab::report::Report> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The second one ends the process at once, where the first is not heeded.
+        signal_hook::flag::register_conditional_shutdown(signal, i32::from(REFUSED), interrupted.clone())?;
+        signal_hook::flag::register(signal, interrupted.clone())?;
+    }
+    let keep = options.keep_captures.as_deref();
+    lab::run(lab, backend, options.seed.unwrap_or(lab.seed), keep, &interrupted)
+}

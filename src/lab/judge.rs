@@ -1,0 +1,276 @@
+//! From what was seen to what is reported: a line a handover, a line a flow, and whether what had to hold did.
+
+use super::observe::{FlowSeen, Message, Observations, role_of};
+use super::report::{Check, Flow as FlowLine, Handover, NodeLine, Report, Signalling};
+use crate::config::lab::{Endpoint, FlowKind, Lab, LabMove, LinkIndex, MoveMode, NodeIndex};
+use core::net::Ipv6Addr;
+use stack::host::Flow;
+use stack::inspect::{Class, Kind, pim};
+use stack::time::{Duration, Instant};
+use stack::wire::mld;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A packet that was sent so shortly before a movement is counted with it: it may still have been under way.
+const UNDER_WAY: Duration = Duration::from_millis(100);
+
+/// The report of a run.
+pub(crate) fn report(lab: &Lab, backend: &'static str, seed: u64, seen: &Observations) -> Report {
+    let mut nodes: Vec<NodeLine> = (0..lab.nodes.len())
+        .map(|index| NodeLine { name: lab.nodes[index].name.clone(), role: role_of(lab, NodeIndex(index)) })
+        .collect();
+    nodes.extend(lab.hosts.iter().map(|host| NodeLine { name: host.name.clone(), role: "host".to_owned() }));
+    let handovers: Vec<Handover> = (0..lab.moves.len()).map(|index| handover(lab, seen, index)).collect();
+    let flows =
+        lab.flows.iter().zip(&seen.flows).map(|(flow, seen_flow)| flow_line(lab, seen, flow, seen_flow)).collect();
+    let mut report = Report { backend, seed, nodes, handovers, flows, checks: Vec::new() };
+    report.checks = checks(lab, seen, &report);
+    report
+}
+
+fn rate_of(kind: FlowKind) -> Option<u32> {
+    match kind {
+        FlowKind::Ping { rate_pps, .. } | FlowKind::Udp { rate_pps, .. } => Some(rate_pps),
+        FlowKind::Tcp { .. } => None,
+    }
+}
+
+fn kind_name(kind: FlowKind) -> &'static str {
+    match kind {
+        FlowKind::Ping { .. } => "ping",
+        FlowKind::Udp { .. } => "udp",
+        FlowKind::Tcp { .. } => "tcp",
+    }
+}
+
+/// The datagrams that tell how a terminal fares: the fastest flow with numbers towards it.
+fn witness<'a>(lab: &Lab, seen: &'a Observations, terminal: NodeIndex) -> Option<(&'a Flow, u32)> {
+    let flows = lab.flows.iter().zip(&seen.flows).filter(|(flow, _)| flow.to == Endpoint::Terminal(terminal));
+    let numbered = flows.filter_map(|(flow, seen)| match seen {
+        FlowSeen::Packets(packets) => Some((packets, rate_of(flow.kind)?)),
+        FlowSeen::Transfer { .. } => None,
+    });
+    numbered.max_by_key(|&(_, rate)| rate)
+}
+
+/// The time that is counted with a movement: from it to the same terminal's next one.
+fn span(lab: &Lab, seen: &Observations, index: usize) -> (Instant, Instant) {
+    let terminal = lab.moves[index].terminal;
+    let next = (index + 1..lab.moves.len()).find(|&later| lab.moves[later].terminal == terminal);
+    (earlier(seen.moves[index]), next.map_or(seen.ended + UNDER_WAY, |next| earlier(seen.moves[next])))
+}
+
+fn earlier(at: Instant) -> Instant {
+    Instant::ORIGIN + at.since(Instant::ORIGIN).saturating_sub(UNDER_WAY)
+}
+
+fn handover(lab: &Lab, seen: &Observations, index: usize) -> Handover {
+    let movement = &lab.moves[index];
+    let at = seen.moves[index];
+    let (from, until) = span(lab, seen, index);
+    let (mut summary, mut interruption) = (Default::default(), Duration::ZERO);
+    if let Some((flow, rate)) = witness(lab, seen, movement.terminal) {
+        summary = flow.summary_between(from, until);
+        interruption = flow.interruption(at, until.since(at), Duration::from_secs(1) / rate);
+    }
+    let stages = seen.stages.iter().filter(|stage| stage.terminal == movement.terminal);
+    let mut stages_us = BTreeMap::new();
+    for stage in stages.filter(|stage| stage.at >= at && stage.at < until) {
+        stages_us.entry(stage.stage).or_insert(micros(stage.at.since(at)));
+    }
+    Handover {
+        at_us: micros(at.since(seen.started)),
+        terminal: lab.nodes[movement.terminal.0].name.clone(),
+        kind: lab.kind_of(movement),
+        from: lab.links[movement.from.0].name.clone(),
+        to: lab.links[movement.to.0].name.clone(),
+        make_before_break: movement.mode == MoveMode::MakeBeforeBreak,
+        interruption_us: micros(interruption),
+        sent: summary.sent,
+        lost: summary.lost,
+        duplicated: summary.duplicated,
+        reordered: summary.reordered,
+        signalling: signalling(lab, movement, seen.wire.between(from, until)),
+        stages_us,
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn signalling<'a>(lab: &Lab, movement: &LabMove, messages: impl Iterator<Item = &'a Message>) -> Signalling {
+    let mut count = Signalling::default();
+    let radios: BTreeSet<LinkIndex> = lab.nodes[movement.terminal.0].links.iter().flatten().copied().collect();
+    let site = lab.links[movement.to.0].site.as_deref();
+    let mmas: BTreeSet<Ipv6Addr> =
+        lab.nodes.iter().filter_map(|node| Some(node.config.mma.as_ref()?.address)).collect();
+    let agents: BTreeSet<Ipv6Addr> =
+        lab.nodes.iter().filter_map(|node| Some(node.config.home_agent.as_ref()?.address)).collect();
+    for message in messages {
+        let report = matches!(message.what.kind, Kind::Mld(mld::Message::Report(_)));
+        let join_prune = matches!(message.what.kind, Kind::Pim(pim::Message::JoinPrune(_)));
+        let mobility = message.what.class() == Class::Mobility;
+        if (report || join_prune || mobility) && lab.links[message.link.0].site.as_deref() != site {
+            count.outside_site += 1;
+        }
+        count.pim += u64::from(join_prune);
+        if !radios.contains(&message.link) {
+            continue;
+        }
+        count.mld += u64::from(report);
+        if mobility && let Some(outer) = message.what.outer() {
+            let ends = [outer.header.source, outer.header.destination];
+            if ends.iter().any(|end| mmas.contains(end)) {
+                count.mobility_to_mma += 1;
+            } else if ends.iter().any(|end| agents.contains(end)) {
+                count.mobility_to_home_agent += 1;
+            } else {
+                count.mobility_to_correspondent += 1;
+            }
+        }
+    }
+    count
+}
+
+fn flow_line(lab: &Lab, seen: &Observations, flow: &crate::config::lab::LabFlow, what: &FlowSeen) -> FlowLine {
+    let (name, kind) = (flow.name.clone(), kind_name(flow.kind));
+    match what {
+        FlowSeen::Transfer { sent, received, survived } => FlowLine {
+            name,
+            kind,
+            sent: *sent,
+            received: *received,
+            lost: sent.saturating_sub(*received),
+            duplicated: 0,
+            survived: *survived,
+        },
+        FlowSeen::Packets(packets) => {
+            let all = packets.summary();
+            // It has survived where packets that were sent after the last movement have arrived.
+            let last = lab.moves.len().checked_sub(1).map_or(seen.started, |last| seen.moves[last]);
+            let gap = match lab.moves.last().map(|movement| movement.mode) {
+                Some(MoveMode::BreakBeforeMake { gap }) => gap,
+                _ => Duration::ZERO,
+            };
+            let after = packets.summary_between(last + gap, seen.ended + UNDER_WAY);
+            FlowLine {
+                name,
+                kind,
+                sent: all.sent,
+                received: all.received,
+                lost: all.lost,
+                duplicated: all.duplicated,
+                survived: after.received > 0,
+            }
+        }
+    }
+}
+
+fn checks(lab: &Lab, seen: &Observations, report: &Report) -> Vec<Check> {
+    let wanted = &lab.checks;
+    let mut checks = seen.findings.clone();
+    let mut check = |name: &str, ok: bool, detail: String| checks.push(Check { name: name.to_owned(), ok, detail });
+    let within_site: Vec<(usize, &Handover)> =
+        report.handovers.iter().enumerate().filter(|(_, handover)| handover.kind == "intra-site").collect();
+    let made_first = || within_site.iter().filter(|(_, handover)| handover.make_before_break);
+
+    check(
+        "frames on the wire hold",
+        seen.wire.malformed().is_empty() && seen.wire.frames() > 0,
+        match seen.wire.malformed().first() {
+            None => format!("{} captured, none malformed", seen.wire.frames()),
+            Some(first) => format!(
+                "{} of {} malformed, the first on {}: {:?}",
+                seen.wire.malformed().len(),
+                seen.wire.frames(),
+                lab.links[first.link.0].name,
+                first.what.kind
+            ),
+        },
+    );
+    if wanted.flows_survive {
+        let dead: Vec<&str> = report.flows.iter().filter(|f| !f.survived).map(|f| f.name.as_str()).collect();
+        let detail =
+            if dead.is_empty() { format!("all {}", report.flows.len()) } else { format!("not {}", dead.join(", ")) };
+        check("flows survive", dead.is_empty(), detail);
+    }
+    for (name, most, count) in [
+        ("make before break loses nothing", wanted.make_before_break_lost_max, (|h| h.lost) as fn(&Handover) -> u64),
+        ("make before break delivers nothing twice", wanted.make_before_break_duplicated_max, |h| h.duplicated),
+    ] {
+        let Some(most) = most else { continue };
+        let worst = made_first().map(|(_, handover)| count(handover)).max().unwrap_or(0);
+        check(name, worst <= most, format!("worst of {} movements: {worst}, allowed {most}", made_first().count()));
+    }
+    if let Some(slack) = wanted.break_before_make_slack {
+        let mut worst = Duration::ZERO;
+        let mut scattered = 0;
+        for &(index, handover) in &within_site {
+            let MoveMode::BreakBeforeMake { gap } = lab.moves[index].mode else { continue };
+            worst = worst.max(Duration::from_micros(handover.interruption_us).saturating_sub(gap));
+            scattered += lost_elsewhere(lab, seen, index, gap + slack);
+        }
+        check(
+            "break before make loses what flew during the break",
+            worst <= slack && scattered == 0,
+            format!(
+                "longest interruption beyond the break {:.1} ms, allowed {:.1} ms; {scattered} packets lost outside it",
+                worst.as_secs_f64() * 1e3,
+                slack.as_secs_f64() * 1e3
+            ),
+        );
+    }
+    if wanted.intra_site_silent {
+        let loud: u64 = within_site.iter().map(|(_, handover)| beyond_the_site(&handover.signalling)).sum();
+        let detail =
+            format!("{loud} messages to agents, correspondents or out of the site in {} movements", within_site.len());
+        check("movements within a site are silent outside it", loud == 0, detail);
+    }
+    if wanted.bindings_unchanged {
+        let changed =
+            within_site.iter().filter(|&&(index, _)| seen.bindings.get(index) != seen.bindings.get(index + 1));
+        let changed = changed.count();
+        let entries: usize = seen.bindings.first().map_or(0, |tables| tables.values().map(entries).sum());
+        check(
+            "movements within a site leave the bindings as they were",
+            changed == 0 && entries > 0 && seen.bindings.len() == lab.moves.len() + 1,
+            format!("{changed} of {} movements changed one of {entries} entries", within_site.len()),
+        );
+    }
+    if let Some(allowed) = &wanted.join_prune_links {
+        let mut elsewhere = BTreeMap::<&str, u64>::new();
+        for &(index, _) in &within_site {
+            let (from, until) = span(lab, seen, index);
+            let messages = seen.wire.between(from, until);
+            for message in messages.filter(|m| matches!(m.what.kind, Kind::Pim(pim::Message::JoinPrune(_)))) {
+                if !allowed.contains(&message.link) {
+                    *elsewhere.entry(lab.links[message.link.0].name.as_str()).or_default() += 1;
+                }
+            }
+        }
+        check(
+            "joins and prunes end at the crossover router",
+            elsewhere.is_empty(),
+            if elsewhere.is_empty() { "none beyond it".to_owned() } else { format!("beyond it: {elsewhere:?}") },
+        );
+    }
+    checks
+}
+
+fn beyond_the_site(count: &Signalling) -> u64 {
+    count.mobility_to_mma + count.mobility_to_home_agent + count.mobility_to_correspondent + count.outside_site
+}
+
+fn entries(table: &serde_json::Value) -> usize {
+    table.as_array().map_or(0, Vec::len)
+}
+
+/// Packets of the movement's time that were lost although they were not sent in the break, which with its
+/// consequences lasted `length`.
+fn lost_elsewhere(lab: &Lab, seen: &Observations, index: usize, length: Duration) -> u64 {
+    let Some((flow, _)) = witness(lab, seen, lab.moves[index].terminal) else { return 0 };
+    let (from, until) = span(lab, seen, index);
+    let after = seen.moves[index] + length;
+    let all = flow.summary_between(from, until).lost;
+    all - flow.summary_between(from, after.min(until)).lost
+}

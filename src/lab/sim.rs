@@ -210,7 +210,7 @@ impl<'a> SimLab<'a> {
     }
 
     /// Runs the whole lab: settles, starts the traffic, makes the movements, waits for what is under way.
-    pub fn run(mut self, captures: Option<&Path>) -> Result<Observations> {
+    pub(crate) fn run(mut self, captures: Option<&Path>) -> Result<Observations> {
         let started = Instant::ORIGIN + self.lab.settle;
         for &terminal in &self.lab.terminals().collect::<Vec<_>>() {
             if let Some(start) = self.lab.nodes[terminal.0].start {

@@ -302,15 +302,15 @@ impl DroverNode {
                 match output {
                     Output::Transmit(Transmit { packet, via }) => self.outputs.transmit(packet, via),
                     Output::Table(update) => self.table(now, update),
-                    Output::Event(discovery::Event::Neighbor(event)) => self.from_neighbors(now, event),
-                    Output::Event(discovery::Event::Host(event)) => self.from_host(now, event),
+                    Output::Event(discovery::Event::Neighbor(event)) => self.on_neighbors_event(now, event),
+                    Output::Event(discovery::Event::Host(event)) => self.on_host_event(now, event),
                 }
             }
-            drain!(terminal, from_terminal);
-            drain!(listener, from_listener);
-            drain!(pim, from_pim);
-            drain!(mma, from_mma);
-            drain!(home_agent, from_home_agent);
+            drain!(terminal, on_terminal_event);
+            drain!(listener, on_listener_event);
+            drain!(pim, on_pim_event);
+            drain!(mma, on_mma_event);
+            drain!(home_agent, on_home_agent_event);
             if quiet {
                 return;
             }
@@ -331,7 +331,7 @@ impl DroverNode {
         self.outputs.table(update);
     }
 
-    fn from_neighbors(&mut self, now: Instant, event: neighbor::Event) {
+    fn on_neighbors_event(&mut self, now: Instant, event: neighbor::Event) {
         match event {
             neighbor::Event::DadDone { port, address, outcome, .. } => {
                 if let Some(agent) = &mut self.home_agent {
@@ -349,7 +349,7 @@ impl DroverNode {
         }
     }
 
-    fn from_host(&mut self, now: Instant, event: host::Event) {
+    fn on_host_event(&mut self, now: Instant, event: host::Event) {
         if let (host::Event::AddressUsable { port, address, .. }, Some(listener)) = (&event, &mut self.listener)
             && addr::is_link_local(*address)
         {
@@ -360,7 +360,7 @@ impl DroverNode {
         }
     }
 
-    fn from_terminal(&mut self, now: Instant, event: mobile::Event) {
+    fn on_terminal_event(&mut self, now: Instant, event: mobile::Event) {
         if let (Some(listener), Some(command)) = (&mut self.listener, mobile_terminal::listener_command(&event)) {
             listener.handle_command(now, command);
         }
@@ -370,19 +370,19 @@ impl DroverNode {
         self.outputs.event(NodeEvent::Terminal(event));
     }
 
-    fn from_listener(&mut self, _now: Instant, event: mld_listener::Event) {
+    fn on_listener_event(&mut self, _now: Instant, event: mld_listener::Event) {
         match event {}
     }
 
-    fn from_pim(&mut self, _now: Instant, event: pim::Event) {
+    fn on_pim_event(&mut self, _now: Instant, event: pim::Event) {
         self.outputs.event(NodeEvent::Pim(event));
     }
 
-    fn from_mma(&mut self, _now: Instant, event: ::mma::Event) {
+    fn on_mma_event(&mut self, _now: Instant, event: ::mma::Event) {
         self.outputs.event(NodeEvent::Mma(event));
     }
 
-    fn from_home_agent(&mut self, now: Instant, event: ha_machine::Event) {
+    fn on_home_agent_event(&mut self, now: Instant, event: ha_machine::Event) {
         if let Some(command) = home_agent::neighbor_command(&event) {
             self.discovery.handle_command(now, discovery::Command::Neighbor(command));
         }
@@ -407,11 +407,9 @@ impl DroverNode {
             protocol::MOBILITY if self.home_agent.is_some() => give!(home_agent),
             protocol::MOBILITY => give!(terminal),
             protocol::ICMPV6 => match octet(packet, chain.upper_offset) {
-                Ok(0..=127) => {
-                    give!(terminal);
-                    // Nothing here has sent what a router's errors are about but the terminal.
-                    claimed = true;
-                }
+                // Nothing here but the terminal has sent what an error can be about.
+                Ok(0..=127) if self.terminal.is_none() => claimed = true,
+                Ok(0..=127) => give!(terminal),
                 Ok(130..=132 | 143) => {
                     give!(pim);
                     give!(listener);

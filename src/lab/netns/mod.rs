@@ -377,7 +377,7 @@ impl Room<'_> {
         }
     }
 
-    fn findings(&self, nodes: &mut Vec<Process>) -> Result<Vec<Check>> {
+    fn findings(&self, nodes: &mut [Process]) -> Result<Vec<Check>> {
         let mut errors = Vec::new();
         for index in 0..self.lab.nodes.len() {
             let ports = admin::request(&self.socket(NodeIndex(index)), &Request::Show(Topic::Ports))?;

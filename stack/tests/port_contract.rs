@@ -240,9 +240,8 @@ fn contract(port: Box<dyn Port>, pool: Pool, far: &mut dyn Far) {
 
     // All frames are back once the port is closed.
     let Rig { pool, port, .. } = rig;
-    assert!(pool.free_frames() <= FRAMES as usize);
     drop(port);
-    assert_eq!(pool.free_frames(), FRAMES as usize);
+    assert_eq!(pool.free_frames(), pool.frames() as usize);
 }
 
 fn assert_down_drops(rig: &mut Rig, frames: &[Vec<u8>]) {
@@ -620,14 +619,18 @@ fn ports_of_a_worker_forward_without_a_copy() {
         let options = XdpOptions { receive_frames: 128, ..XdpOptions::default() };
         let mut a = XdpPort::open(&umem, "a0", options.clone()).unwrap();
         let mut b = XdpPort::open(&umem, "b0", options.clone()).unwrap();
-        assert_eq!(umem.lent_frames(), 256);
         let (left, right) = (Wire::open("a1"), Wire::open("b1"));
         let frames: Vec<_> = (0..100).map(|n| frame(Medium::Ethernet, n, 64 + n as usize)).collect();
         let forward = |from: &mut XdpPort, to: &mut XdpPort, source: &Wire, sink: &Wire| {
-            frames.iter().for_each(|frame| source.send(frame));
             let (mut batch, mut arrived) = (Batch::new(), Vec::new());
+            // The first turn gives a port all its frames to receive into.
+            assert_eq!(from.rx_batch(&pool, &mut batch) + to.rx_batch(&pool, &mut batch), 0);
+            assert_eq!(umem.lent_frames(), 256);
+            frames.iter().for_each(|frame| source.send(frame));
             while arrived.len() < frames.len() {
-                from.rx_batch(&pool, &mut batch);
+                if from.rx_batch(&pool, &mut batch) == 0 {
+                    sink.wait();
+                }
                 to.tx_batch(&mut batch);
                 to.rx_batch(&pool, &mut batch);
                 arrived.extend(std::iter::from_fn(|| sink.receive()));
@@ -683,15 +686,46 @@ fn what_is_not_ours_is_left_to_the_kernel() {
 }
 
 #[test]
+fn a_small_pool_is_not_eaten_by_its_ports() {
+    in_namespace(|| {
+        let pool = Pool::new(256).unwrap();
+        let umem = Umem::new(&pool);
+        let names = [("a0", "a1"), ("b0", "b1"), ("c0", "c1")];
+        let mut ports: Vec<_> = names
+            .iter()
+            .map(|(near, far)| {
+                veth(near, far, &[]);
+                XdpPort::open(&umem, near, XdpOptions::default()).unwrap()
+            })
+            .collect();
+        for port in &mut ports {
+            port.rx_batch(&pool, &mut Batch::new());
+        }
+        assert!((3 * 21..=3 * 42).contains(&umem.lent_frames()), "{}", umem.lent_frames());
+        let wire = Wire::open("c1");
+        let sent: Vec<_> = (0..100).map(|n| frame(Medium::Ethernet, n, 100)).collect();
+        for frame in &sent {
+            wire.send(frame);
+            let mut batch = Batch::new();
+            while ports[2].rx_batch(&pool, &mut batch) == 0 {
+                wait(ports[2].poll_fd().unwrap());
+            }
+            assert_eq!(batch[0].bytes(), frame);
+        }
+    });
+}
+
+#[test]
 fn every_queue_is_served() {
     in_namespace(|| {
         let mut far = Veth::new(&["numrxqueues", "4", "numtxqueues", "4"]);
         run("ethtool", &["-L", "near0", "rx", "4"]);
-        let pool = Pool::new(FRAMES).unwrap();
+        let pool = Pool::new(2048).unwrap();
         let options = XdpOptions { receive_frames: 220, ..XdpOptions::default() };
         let umem = Umem::new(&pool);
-        let port = XdpPort::open(&umem, "near0", options).unwrap();
+        let mut port = XdpPort::open(&umem, "near0", options).unwrap();
         assert!(port.info().mode.ends_with("4 queues"), "{}", port.info().mode);
+        port.rx_batch(&pool, &mut Batch::new());
         assert_eq!(umem.lent_frames(), 4 * 220);
         contract(Box::new(port), pool, &mut far);
     });

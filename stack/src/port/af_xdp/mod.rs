@@ -47,7 +47,8 @@ pub struct XdpOptions {
     pub generic: bool,
     /// Copy frames even where the driver could do without.
     pub copy: bool,
-    /// Frames that wait in the kernel for each queue to be received into, 1 to 2,048.
+    /// Frames that wait in the kernel for each queue to be received into, 1 to 2,048; fewer where the queues of all ports
+    /// of the worker would have more than half of its pool.
     pub receive_frames: u32,
     /// Destinations whose packets are left to the kernel, at most 256.
     pub kernel: Vec<Prefix>,

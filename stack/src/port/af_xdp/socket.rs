@@ -14,6 +14,8 @@ const RING_SIZE: u32 = 2048;
 const XDP_PACKET_HEADROOM: usize = 256;
 /// Fewer missing frames than this are not worth touching the fill ring for.
 const REFILL: u32 = 32;
+/// Frames to receive into that a socket gets when it is bound.
+const FIRST_FILL: u32 = 32;
 /// Frames that the kernel is asked to send in one call where it can be told; of itself it stops after 32.
 const SEND_BUDGET: u32 = 256;
 const XDP_MAX_TX_SKB_BUDGET: c_int = 9;
@@ -48,8 +50,9 @@ pub(super) struct Socket {
     rx: Consumer<libc::xdp_desc>,
     tx: Producer<libc::xdp_desc>,
     completion: Consumer<u64>,
-    /// Frames lent to receive into, and how many that should be.
+    /// Frames lent to receive into.
     to_receive: u32,
+    /// How many that should be, where the pool has so many.
     receive_frames: u32,
     /// Frames lent to be sent.
     to_send: u32,
@@ -141,7 +144,8 @@ impl Socket {
             to_send: 0,
             zero_copy,
         };
-        socket.refill();
+        // The rest is given with the first turn, when it is known how many sockets share the pool.
+        socket.refill(FIRST_FILL);
         Ok(socket)
     }
 
@@ -179,7 +183,7 @@ impl Socket {
         if received.invalid > 0 {
             self.to_receive = self.umem.count(self.receive);
         }
-        self.refill();
+        self.refill(self.umem.share());
         if waiting == 0 && self.fill.needs_wakeup() {
             // SAFETY: no buffer is passed; the call has the driver look at the fill ring.
             unsafe {
@@ -196,9 +200,11 @@ impl Socket {
         received
     }
 
-    fn refill(&mut self) {
-        let missing = self.receive_frames - self.to_receive;
-        if missing < REFILL.min(self.receive_frames.div_ceil(2)) {
+    /// Gives the kernel free frames, until it has what was asked for at opening, or `share`.
+    fn refill(&mut self, share: u32) {
+        let wanted = self.receive_frames.min(share);
+        let missing = wanted.saturating_sub(self.to_receive);
+        if missing < REFILL.min(wanted.div_ceil(2)) {
             return;
         }
         let room = missing.min(self.fill.free(missing));
@@ -414,7 +420,7 @@ mod tests {
             zero_copy: false,
             need_wakeup: false,
         };
-        socket.refill();
+        socket.refill(FRAMES);
         let kernel = Kernel {
             fill: memory[0].consumer(RING_SIZE),
             completion: memory[1].producer(RING_SIZE),

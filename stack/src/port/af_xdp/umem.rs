@@ -20,6 +20,8 @@ struct Inner {
     lent: Box<[Cell<u32>]>,
     /// Bound sockets that have this memory registered.
     sockets: RefCell<Vec<Registered>>,
+    /// Frames that each of them may have to receive into.
+    share: Cell<u32>,
     next_socket: Cell<u32>,
 }
 
@@ -41,6 +43,7 @@ impl Umem {
             pool: pool.clone(),
             lent: vec![Cell::new(0); pool.frames() as usize].into(),
             sockets: RefCell::default(),
+            share: Cell::new(share(pool, 1)),
             next_socket: Cell::new(1),
         }))
     }
@@ -69,11 +72,23 @@ impl Umem {
     }
 
     pub(super) fn add(&self, socket: Registered) {
-        self.0.sockets.borrow_mut().push(socket);
+        self.change(|sockets| sockets.push(socket));
     }
 
     pub(super) fn remove(&self, fd: RawFd) {
-        self.0.sockets.borrow_mut().retain(|socket| socket.fd != fd);
+        self.change(|sockets| sockets.retain(|socket| socket.fd != fd));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Registered>)) {
+        let mut sockets = self.0.sockets.borrow_mut();
+        change(&mut sockets);
+        self.0.share.set(share(&self.0.pool, sockets.len()));
+    }
+
+    /// How many frames a socket may have to receive into: half of the pool, in equal parts, so that the other half is
+    /// there for what is on its way and for what the node sends itself.
+    pub(super) fn share(&self) -> u32 {
+        self.0.share.get()
     }
 
     /// Takes a free frame for a fill ring; its address.
@@ -136,6 +151,10 @@ impl Umem {
     }
 }
 
+fn share(pool: &Pool, sockets: usize) -> u32 {
+    (pool.frames() / 2 / sockets.max(1) as u32).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +190,17 @@ mod tests {
             assert!(umem.received(address + offset, length, receive).is_none());
             assert_eq!(pool.free_frames(), 2);
         }
+    }
+
+    #[test]
+    fn half_of_the_pool_is_shared_by_the_sockets() {
+        let umem = Umem::new(&Pool::new(64).unwrap());
+        assert_eq!(umem.share(), 32);
+        (0..3).for_each(|fd| umem.add(Registered { fd, zero_copy: false }));
+        assert_eq!(umem.share(), 10);
+        (0..3).for_each(|fd| umem.remove(fd));
+        (0..100).for_each(|fd| umem.add(Registered { fd, zero_copy: false }));
+        assert_eq!(umem.share(), 1);
     }
 
     #[test]

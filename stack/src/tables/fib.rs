@@ -61,8 +61,10 @@ pub(crate) const MAX_VALUE: u32 = (1 << 23) - 1;
 struct Node {
     /// Bit i: slot i starts a run. Bit 0 is always set.
     starts: [u64; 4],
-    /// Runs that start before word i of `starts`.
-    before: [u8; 4],
+    /// Runs that start before word i + 1 of `starts`.
+    before: [u8; 3],
+    /// Whether the words of the runs stand here.
+    is_inline: bool,
     /// The leaf of this node's own prefix or a shorter one below the parent's level.
     fallback: Word,
     /// The words of the runs, or in the first the number of their array.
@@ -70,20 +72,12 @@ struct Node {
 }
 
 impl Node {
-    fn count(&self) -> usize {
-        usize::from(self.before[3]) + self.starts[3].count_ones() as usize
-    }
-
     #[inline(always)]
     fn rank(&self, slot: u8) -> usize {
         let word = usize::from(slot >> 6);
         let below = self.starts[word] & (u64::MAX >> (63 - (slot & 63)));
-        usize::from(self.before[word]) + below.count_ones() as usize - 1
-    }
-
-    #[inline(always)]
-    fn is_inline(&self) -> bool {
-        self.count() <= INLINE
+        let before = if word == 0 { 0 } else { self.before[word - 1] };
+        usize::from(before) + below.count_ones() as usize - 1
     }
 }
 
@@ -137,41 +131,40 @@ impl Fib {
     pub(crate) fn lookup_batch(&self, addresses: &[Ipv6Addr], values: &mut [Option<u32>]) {
         let mut best = [self.fallback; BATCH_SIZE];
         let mut word = [Word::EMPTY; BATCH_SIZE];
-        let mut walking = arrayvec::ArrayVec::<u8, BATCH_SIZE>::new();
+        let (mut walking, mut count) = ([0u8; BATCH_SIZE], 0);
         for (i, address) in addresses.iter().enumerate().take(BATCH_SIZE) {
             word[i] = self.root[(address.to_bits() >> (128 - ROOT_BITS)) as usize];
             match word[i].as_node() {
                 Some(node) => {
                     prefetch(&self.nodes[node]);
-                    walking.push(i as u8);
+                    walking[count] = i as u8;
+                    count += 1;
                 }
                 None if word[i] != Word::EMPTY => best[i] = word[i],
                 None => {}
             }
         }
         let mut shift = 128 - ROOT_BITS;
-        while !walking.is_empty() {
+        while count > 0 {
             shift -= 8;
-            walking.retain(|&mut i| {
-                let i = usize::from(i);
-                let node = &self.nodes[word[i].as_node().expect("only nodes are walked into")];
+            let mut still = 0;
+            for k in 0..count {
+                let i = usize::from(walking[k]);
+                let Some(node) = word[i].as_node() else { continue };
+                let node = &self.nodes[node];
                 if node.fallback != Word::EMPTY {
                     best[i] = node.fallback;
                 }
                 word[i] = self.slot(node, (addresses[i].to_bits() >> shift) as u8);
-                match word[i].as_node() {
-                    Some(node) => {
-                        prefetch(&self.nodes[node]);
-                        true
-                    }
-                    None => {
-                        if word[i] != Word::EMPTY {
-                            best[i] = word[i];
-                        }
-                        false
-                    }
+                if let Some(node) = word[i].as_node() {
+                    prefetch(&self.nodes[node]);
+                    walking[still] = i as u8;
+                    still += 1;
+                } else if word[i] != Word::EMPTY {
+                    best[i] = word[i];
                 }
-            });
+            }
+            count = still;
         }
         for (value, best) in values.iter_mut().zip(&best[..addresses.len()]) {
             *value = (*best != Word::EMPTY).then(|| best.value());
@@ -263,7 +256,7 @@ impl Fib {
         }
         self.set_slots(at, &slots);
         // Nodes that hold nothing any more go away again.
-        while self.nodes[at].count() == 1 && self.slot(&self.nodes[at], 0) == Word::EMPTY {
+        while self.is_empty_node(at) {
             let fallback = self.nodes[at].fallback;
             self.free_node(at);
             match path.pop() {
@@ -284,7 +277,12 @@ impl Fib {
     #[inline(always)]
     fn slot(&self, node: &Node, slot: u8) -> Word {
         let rank = node.rank(slot);
-        if node.is_inline() { Word(node.runs[rank]) } else { self.arrays[node.runs[0] as usize][rank] }
+        if node.is_inline { Word(node.runs[rank]) } else { self.arrays[node.runs[0] as usize][rank] }
+    }
+
+    fn is_empty_node(&self, node: usize) -> bool {
+        let node = &self.nodes[node];
+        node.starts == [1, 0, 0, 0] && node.runs[0] == Word::EMPTY.0
     }
 
     fn slots(&self, node: usize) -> [Word; 256] {
@@ -301,13 +299,16 @@ impl Fib {
                 runs.push(slot);
             }
         }
-        let mut before = [0u8; 4];
-        for i in 1..4 {
-            before[i] = before[i - 1].wrapping_add(starts[i - 1].count_ones() as u8);
+        let mut before = [0u8; 3];
+        let mut count = 0;
+        for (before, word) in before.iter_mut().zip(starts) {
+            count += word.count_ones() as u8;
+            *before = count;
         }
-        let array = (!self.nodes[index].is_inline()).then(|| self.nodes[index].runs[0]);
+        let is_inline = runs.len() <= INLINE;
+        let array = (!self.nodes[index].is_inline).then(|| self.nodes[index].runs[0]);
         let mut stored = [0; INLINE];
-        if runs.len() <= INLINE {
+        if is_inline {
             for (place, run) in stored.iter_mut().zip(&runs) {
                 *place = run.0;
             }
@@ -324,11 +325,11 @@ impl Fib {
             stored[0] = array;
         }
         let node = &mut self.nodes[index];
-        (node.starts, node.before, node.runs) = (starts, before, stored);
+        (node.starts, node.before, node.is_inline, node.runs) = (starts, before, is_inline, stored);
     }
 
     fn new_node(&mut self, fallback: Word) -> usize {
-        let node = Node { starts: [1, 0, 0, 0], before: [0, 1, 1, 1], fallback, runs: [0; INLINE] };
+        let node = Node { starts: [1, 0, 0, 0], before: [1; 3], is_inline: true, fallback, runs: [0; INLINE] };
         match self.free_nodes.pop() {
             Some(index) => {
                 self.nodes[index as usize] = node;
@@ -342,7 +343,7 @@ impl Fib {
     }
 
     fn free_node(&mut self, index: usize) {
-        debug_assert!(self.nodes[index].is_inline());
+        debug_assert!(self.nodes[index].is_inline);
         self.free_nodes.push(index as u32);
     }
 }

@@ -318,6 +318,7 @@ impl Ends {
                 icmpv6(message)?
             }
             protocol::MOBILITY => {
+                u16_at(message, mobility::CHECKSUM_AT)?;
                 let parsed = mobility::parse(message)?;
                 if !mobility::verify_checksum(self.source, self.destination, message) {
                     return Err(WireError::new(WireErrorKind::Checksum, mobility::CHECKSUM_AT));

@@ -137,10 +137,13 @@ fn icmpv6_messages() {
 
 #[test]
 fn a_message_without_a_checksum_is_too_short() {
-    for length in 0..4 {
-        let packet = PacketBuilder::new(A, B).payload(protocol::ICMPV6, &vec![128; length]);
-        let error = WireError::new(WireErrorKind::Truncated, 40 + length);
-        assert_eq!(describe(&packet, Medium::Ip).kind, Kind::Malformed { protocol: Some(protocol::ICMPV6), error });
+    for (upper, shortest) in [(protocol::ICMPV6, 4), (protocol::MOBILITY, 6), (protocol::PIM, 4)] {
+        for length in 0..shortest {
+            // Of a type that nobody knows, so that nothing but the checksum asks for more.
+            let packet = PacketBuilder::new(A, B).payload(upper, &vec![0x2f; length]);
+            let error = WireError::new(WireErrorKind::Truncated, 40 + length);
+            assert_eq!(describe(&packet, Medium::Ip).kind, Kind::Malformed { protocol: Some(upper), error });
+        }
     }
 }
 

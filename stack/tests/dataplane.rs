@@ -1016,6 +1016,37 @@ fn a_terminal_leaves_unicast_tunnels_that_it_was_told_of() {
     bench.expect_counters(&[("rx", 4), ("tunnel-exit", 1), ("output", 2), ("drop-tunnel-unknown", 2)]);
 }
 
+#[test]
+fn home_agent_terminal_and_uplink_take_batches_of_every_size() {
+    for size in [1usize, 7, 63, 64] {
+        let count = size as u64;
+        let down: Vec<_> = (0..size as u8).map(|n| udp(CN, HOME, 60, &[n; 30])).collect();
+        let mut bench = home_agent();
+        bench.receive(P0, &down);
+        let expected: Vec<_> = down
+            .iter()
+            .map(|packet| frame(mac_of(ROUTER), MAC0, &tunnel(HOME_AGENT, CARE_OF, &hopped(packet))))
+            .collect();
+        assert_tunnelled(&bench.sent(P0), &expected);
+        bench.expect_counters(&[("rx", count), ("home-intercepted", count), ("output", count)]);
+
+        let mut bench = terminal_with_key(5);
+        let packets: Vec<_> = (0..).zip(&down).map(|(n, packet)| gre(SOURCE, GROUP, 5, n, packet)).collect();
+        bench.receive(P0, &packets);
+        assert_eq!(bench.sent(P2), down);
+        bench.expect_counters(&[("rx", count), ("terminal-received", count), ("output", count)]);
+
+        let up: Vec<_> = (0..size as u8).map(|n| udp(HOME, CN, 60, &[n; 30])).collect();
+        let uplink = Uplink::Tunnel { port: P0, router: ROUTER, source: ACCESS, peer: AGENT };
+        bench.apply(TableUpdate::UplinkSet(HOME, uplink));
+        bench.receive_frames(P2, &up);
+        let expected: Vec<_> =
+            up.iter().map(|packet| frame(mac_of(ROUTER), MAC0, &tunnel(ACCESS, AGENT, packet))).collect();
+        assert_tunnelled(&bench.sent(P0), &expected);
+        bench.expect_counters(&[("rx", count), ("uplink-sent", count), ("output", count)]);
+    }
+}
+
 // Fragments.
 
 #[test]

@@ -252,6 +252,8 @@ fn key(port: PortId, address: Ipv6Addr) -> [u64; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     const PORT: PortId = PortId(1);
     const REWRITE: [u8; 14] = [7; 14];
@@ -288,5 +290,72 @@ mod tests {
         assert!(neighbors.find(PORT, address(2)).is_some(), "its route still leads there");
         neighbors.release(second);
         assert!(neighbors.find(PORT, address(2)).is_none());
+    }
+
+    /// What a neighbour is in the model: routes that lead there, resolved or not, packets that wait.
+    #[derive(Default)]
+    struct Model {
+        routes: Vec<AdjacencyIndex>,
+        resolved: bool,
+        waiting: VecDeque<u32>,
+    }
+
+    proptest! {
+        #[test]
+        fn matches_a_plain_map(operations in prop::collection::vec((0u8..6, 1u16..8), 0..200)) {
+            const WAITING: usize = 9;
+            let mut neighbors = Neighbors::new(64, 64, WAITING, 1);
+            let mut map = BTreeMap::<u16, Model>::new();
+            for (number, (operation, n)) in operations.into_iter().enumerate() {
+                let number = number as u32;
+                let total: usize = map.values().map(|model| model.waiting.len()).sum();
+                let model = map.entry(n).or_default();
+                match operation {
+                    0 => model.routes.push(neighbors.acquire(PORT, address(n)).unwrap()),
+                    1 => if let Some(index) = model.routes.pop() {
+                        neighbors.release(index);
+                    },
+                    2 => {
+                        let (_, waiting) = neighbors.set(PORT, address(n), REWRITE, false).unwrap();
+                        prop_assert_eq!(waiting, core::mem::take(&mut model.waiting));
+                        model.resolved = true;
+                    }
+                    3 => {
+                        let waiting = neighbors.forget(PORT, address(n));
+                        prop_assert_eq!(waiting, core::mem::take(&mut model.waiting));
+                        model.resolved = false;
+                    }
+                    _ if !model.resolved => {
+                        let index = neighbors.find_or_make(PORT, address(n)).unwrap();
+                        let displaced = neighbors.wait(index, number).displaced;
+                        if model.waiting.len() == WAITING_PER_NEIGHBOR {
+                            prop_assert_eq!(displaced, model.waiting.pop_front());
+                            model.waiting.push_back(number);
+                        } else if total == WAITING {
+                            prop_assert_eq!(displaced, Some(number));
+                        } else {
+                            prop_assert_eq!(displaced, None);
+                            model.waiting.push_back(number);
+                        }
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(neighbors.waiting(), map.values().map(|model| model.waiting.len()).sum::<usize>());
+                for (&n, model) in &map {
+                    let there = neighbors.find(PORT, address(n)).map(|index| *neighbors.resolution(index).1);
+                    if model.resolved {
+                        prop_assert_eq!(there, Some(Resolution::Complete { rewrite: REWRITE, notify_use: false }));
+                    } else if model.waiting.is_empty() && model.routes.is_empty() {
+                        // One that was asked for stays until the node says that it failed.
+                        prop_assert!(matches!(there, None | Some(Resolution::Asked)));
+                    } else {
+                        prop_assert!(matches!(there, Some(Resolution::Idle | Resolution::Asked)));
+                    }
+                }
+                let unresolved = neighbors.adjacencies.iter().flatten()
+                    .filter(|adjacency| !matches!(adjacency.resolution, Resolution::Complete { .. }));
+                prop_assert_eq!(neighbors.unresolved, unresolved.count());
+            }
+        }
     }
 }

@@ -315,6 +315,18 @@ fn agents() {
                 "mma.care_of_prefix: 2001:db8:200:a::/64 is also used on a link, as 2001:db8:200:a::/64; give care-of addresses a prefix of their own, routed to this node",
             ),
             (
+                "[[mma.home_agent]]\naddress = \"2001:db8:100:1::1\"",
+                "",
+                -11,
+                "mma.home_agent: this key is missing; name the home agents that may tunnel to this agent as [[mma.home_agent]] with address = \"…\"",
+            ),
+            (
+                "# prefix = \"2001:db8:100:1::/64\"",
+                "prefix = \"2001:db8:100:2::/64\"",
+                3,
+                "mma.terminal[0].home_address: 2001:db8:100:1::55 has no home agent here; add the one of its home prefix as [[mma.home_agent]]",
+            ),
+            (
                 "access_prefixes = [\"2001:db8:200:a::/64\", \"2001:db8:200:b::/64\"]",
                 "access_prefixes = []",
                 -4,

@@ -228,13 +228,23 @@ pub struct RawMma {
     pub care_of_address: Field<String>,
     pub group: Field<RawGroup>,
     pub access_prefixes: Option<Spanned<Vec<Spanned<String>>>>,
-    pub home_agents: Option<Spanned<Vec<Spanned<String>>>>,
+    #[serde(default)]
+    pub home_agent: Vec<Spanned<RawHomeAgentRange>>,
     pub gre: Field<bool>,
     pub max_lifetime_secs: Field<i64>,
     pub quarantine_secs: Field<i64>,
     pub max_bindings: Field<i64>,
     #[serde(default)]
     pub terminal: Vec<Spanned<RawTerminal>>,
+}
+
+/// `[[mma.home_agent]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawHomeAgentRange {
+    pub address: Field<String>,
+    pub prefix: Field<String>,
 }
 
 /// `[home_agent]`

@@ -419,9 +419,8 @@ pub struct MmaConfig {
     pub group_layout: GroupLayout,
     /// The site's access prefixes: temporary addresses are in one of them.
     pub access_prefixes: Vec<Prefix>,
-    /// The home agents that may tunnel to this agent, each for the terminals whose home addresses are in its /64. Never
-    /// empty.
-    pub home_agents: Vec<Ipv6Addr>,
+    /// Whose home agent may tunnel to this agent; the longest prefix decides. Never empty.
+    pub home_agents: Vec<mma::HomeAgent>,
     /// The terminals that it serves.
     pub terminals: Vec<ServedTerminal>,
     /// Whether GRE keys and sequence numbers are granted to terminals that ask for them (RFC 5845).

@@ -3,8 +3,7 @@
 use super::{NodeError, association};
 use crate::config::resolved::{CareOfMode, MmaConfig};
 use ::mma::auth::WallClock;
-use ::mma::{Config, GrePolicy, HomeAgent};
-use stack::addr::Prefix;
+use ::mma::{Config, GrePolicy};
 
 pub(super) fn config(mma: &MmaConfig, clock: WallClock) -> Result<Config, NodeError> {
     let (associations, replay) = association::table("mma", &mma.terminals, clock)?;
@@ -15,8 +14,7 @@ pub(super) fn config(mma: &MmaConfig, clock: WallClock) -> Result<Config, NodeEr
     };
     let config = Config {
         access_prefixes: mma.access_prefixes.clone(),
-        // A home agent stands on the home link of those that it serves (RFC 6275 §10.1).
-        home_agents: mma.home_agents.iter().map(|&agent| HomeAgent { prefix: Prefix::of_link(agent), agent }).collect(),
+        home_agents: mma.home_agents.clone(),
         associations,
         replay,
         gre: if mma.gre { GrePolicy::Offered } else { GrePolicy::Off },

@@ -33,7 +33,11 @@ pub(super) fn config(terminal: &MobileTerminalConfig, clock: WallClock) -> Resul
         radios: terminal
             .radios
             .iter()
-            .map(|radio| Radio { port: radio.port, initial_signal_dbm: radio.initial_signal_dbm, cost_db: 0 })
+            .map(|radio| Radio {
+                port: radio.port,
+                initial_signal_dbm: radio.initial_signal_dbm,
+                cost_db: radio.cost_db,
+            })
             .collect(),
         tun: terminal.tun,
         uplink: match terminal.uplink {

@@ -2,7 +2,7 @@
 
 use super::NodePort;
 use crate::config::resolved::{AccessPort, NodeConfig};
-use pim::{Border, Config, FirstHello, InterfaceConfig, Limits, LinkKind, MldConfig, MobilityMld, Participation};
+use pim::{Border, Config, FirstHello, InterfaceConfig, Limits, LinkKind, MldConfig, Participation};
 
 /// `None` where the node has neither multicast neighbours nor access links.
 pub(super) fn config(config: &NodeConfig, ports: &[NodePort], seed: u64) -> Option<Config> {
@@ -63,6 +63,6 @@ fn mld(access: &AccessPort) -> MldConfig {
         query_response_interval: mld.query_response_interval,
         last_listener_query_interval: mld.last_listener_query_interval,
         last_listener_query_count: mld.last_listener_query_count,
-        mobility: MobilityMld::default(),
+        mobility: mld.mobility.clone(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::document::Fault;
 use super::super::raw::{
-    Field, RawAssociation, RawGroup, RawHomeAgent, RawMma, RawMobileTerminal, RawRadio, RawTerminal,
+    Field, RawAssociation, RawGroup, RawHomeAgent, RawHomeAgentRange, RawMma, RawMobileTerminal, RawRadio, RawTerminal,
 };
 use super::super::resolved::{
     Attachment, CareOfMode, HomeAgentConfig, HomeDad, MmaConfig, MobileTerminalConfig, PortConfig, RadioConfig,
@@ -34,7 +34,7 @@ const DEFAULT_BINDINGS: usize = 65_536;
 const MAX_BINDINGS: i64 = 4_194_304;
 
 /// Reads `[mma]`.
-pub(super) fn mma(
+pub(super) fn mobility_agent(
     section: &Section<'_, '_>,
     raw: &RawMma,
     ports: &[PortConfig],
@@ -59,17 +59,20 @@ pub(super) fn mma(
         }
         _ => section.missing("access_prefixes", "list the prefixes of the site's access links"),
     };
-    let home_agents = match &raw.home_agents {
-        Some(agents) if !agents.get_ref().is_empty() => {
-            section.list("home_agents", agents.get_ref(), |text| routable(text))
-        }
-        _ => section.missing("home_agents", "list the home agents that may tunnel to this agent"),
-    };
+    let home_agents = home_agents(section, &raw.home_agent);
     let max_lifetime = lifetime(section, "max_lifetime_secs", &raw.max_lifetime_secs);
     let quarantine =
         section.secs("quarantine_secs", &raw.quarantine_secs, QUARANTINE_SECS as i64..=86_400, QUARANTINE_SECS);
     let max_bindings = section.number("max_bindings", &raw.max_bindings, 1..=MAX_BINDINGS, DEFAULT_BINDINGS);
-    let terminals = terminals(section, &raw.terminal, directory, |_| Ok(()));
+    let terminals = terminals(section, &raw.terminal, directory, |address| {
+        let serves = |agents: &Vec<mma::HomeAgent>| agents.iter().any(|agent| agent.prefix.contains(address));
+        if home_agents.as_ref().is_none_or(serves) {
+            Ok(())
+        } else {
+            let what = format!("{address} has no home agent here");
+            Err(Fault::new(what, "add the one of its home prefix as [[mma.home_agent]]"))
+        }
+    });
 
     if let (Some(care_of), Some(access)) = (care_of, &access_prefixes) {
         let (key, field) = match care_of {
@@ -98,6 +101,24 @@ pub(super) fn mma(
         max_lifetime: max_lifetime?,
         quarantine: quarantine?,
         max_bindings: max_bindings?,
+    })
+}
+
+fn home_agents(section: &Section<'_, '_>, raw: &[Spanned<RawHomeAgentRange>]) -> Option<Vec<mma::HomeAgent>> {
+    if raw.is_empty() {
+        let remedy = "name the home agents that may tunnel to this agent as [[mma.home_agent]] with address = \"…\"";
+        return section.missing("home_agent", remedy);
+    }
+    let mut seen = BTreeSet::new();
+    section.tables("home_agent", raw, |section, raw| {
+        let remedy = "give the home agent's address as address = \"2001:db8:100:1::1\"";
+        let agent = section.required("address", &raw.address, remedy, |text| routable(text))?;
+        let prefix = section.or("prefix", &raw.prefix, Prefix::of_link(agent), |text| unicast_prefix(text))?;
+        if !seen.insert(prefix) {
+            let fault = Fault::new(format!("{prefix} has a home agent above"), "give each prefix one home agent");
+            return section.fault("prefix", span_of(section, &raw.prefix), fault);
+        }
+        Some(mma::HomeAgent { prefix, agent })
     })
 }
 

@@ -80,7 +80,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
     };
 
     let mma = optional(root, "mma", &raw.mma, |section, raw| {
-        mobility::mma(section, raw, &ports, &loopback, context.directory)
+        mobility::mobility_agent(section, raw, &ports, &loopback, context.directory)
     });
     let mobility_range = mma.as_ref().and_then(|mma| mma.as_ref()).map(|mma| mma.group_layout.range());
     let mobility_range = mobility_range.unwrap_or_else(|| default_group_layout().range());

@@ -5,7 +5,7 @@
 mod namespace;
 
 use crossbeam_channel::{Sender, unbounded};
-use namespace::{in_namespace, output, run};
+use namespace::{await_carrier, in_namespace, output, run};
 use stack::addr::{MacAddress, Prefix};
 use stack::machine::{Notice, Output, PortId, RxMeta};
 use stack::node::Node;
@@ -61,6 +61,7 @@ fn link(near: &str, near_address: &str, far: &str, far_address: &str) {
     run("ip", &["link", "set", far, "addrgenmode", "none", "up"]);
     run("ip", &["address", "add", &format!("{KERNELS}/64"), "dev", far, "nodad"]);
     run("ip", &["neighbor", "add", OURS, "lladdr", near_address, "dev", far]);
+    await_carrier(far);
 }
 
 fn worker(umem: &Umem) -> Result<Worker<Reporter>, PortError> {

@@ -43,3 +43,15 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> String {
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+/// Waits until the kernel has noted the carrier of an interface, which it does by and by: what is sent before is lost.
+pub(crate) fn await_carrier(name: &str) {
+    comes(|| output("ip", &["link", "show", name]).contains("state UP"));
+}
+
+/// Asks until it is so. A descriptor that was closed lives on for as long as a program that another test is starting has
+/// not let go of its copy.
+#[track_caller]
+pub(crate) fn comes(so: impl Fn() -> bool) {
+    assert!((0..10_000).any(|_| so()));
+}

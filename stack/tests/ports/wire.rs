@@ -1,6 +1,6 @@
 //! A veth, and its far end as a program sees it that shares no code with the ports.
 
-use crate::namespace::run;
+use crate::namespace::{await_carrier, run};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -15,6 +15,8 @@ pub(crate) fn veth(near: &str, far: &str, more: &[&str]) {
         std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1").expect("IPv6 can be disabled");
         run("ip", &["link", "set", name, "up"]);
     }
+    await_carrier(near);
+    await_carrier(far);
 }
 
 /// A packet socket on an interface.

@@ -49,7 +49,8 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
     let origin = Clock.origin();
     let worker = runtime::spawn(
         spec,
-        move || assemble(&config, seed),
+        // The whole chain in one line: what failed, and why.
+        move || assemble(&config, seed).map_err(|error| format!("{error:#}")),
         inbox,
         |worker: &mut Worker<DroverNode>, now, command| match command {
             Command::Show { topic, reply } => {
@@ -112,7 +113,7 @@ fn assemble(config: &NodeConfig, seed: u64) -> Result<Worker<DroverNode>> {
     let mut ports: Vec<Box<dyn Port>> = Vec::new();
     for port in &config.ports {
         let opened = open(config, port, &umem);
-        ports.push(opened.with_context(|| format!("port {}", port.name))?);
+        ports.push(opened.with_context(|| format!("port[{}].interface", port.id.0))?);
     }
     let infos: Vec<PortInfo> = ports.iter().map(|port| port.info().clone()).collect();
     let node = DroverNode::new(config, &infos, seed, system_clock())?;

@@ -1,0 +1,81 @@
+//! `drover` as a process: what it says where it cannot run, and its exit statuses.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+fn drover(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_drover"));
+    command.args(arguments).stdin(Stdio::null()).env_remove("DROVER_SOCKET").output().unwrap()
+}
+
+fn standard_error(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A node file of this test's own.
+fn node_file(name: &str, text: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("drover-run-{}-{name}.toml", std::process::id()));
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn an_interface_that_does_not_exist_gets_one_line() {
+    for kind in ["af_xdp", "af_packet"] {
+        let text =
+            format!("[node]\nname = \"x\"\n\n[[port]]\nname = \"a\"\nkind = \"{kind}\"\ninterface = \"absent0\"\n");
+        let file = node_file(kind, &text);
+        let output = drover(&["run", file.to_str().unwrap(), "--seed", "1"]);
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!(
+            standard_error(&output),
+            format!(
+                "drover: {}: port[0].interface: interface absent0 does not exist here: `ip -brief link` lists those that do\n",
+                file.display()
+            )
+        );
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_file_with_mistakes_is_not_run() {
+    let file = node_file("mistakes", "[node]\nname = \"x\"\nfoo = 1\n");
+    let path = file.to_str().unwrap();
+    for action in ["run", "check"] {
+        let output = drover(&[action, path]);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(
+            standard_error(&output),
+            format!("{path}:3: node.foo: unknown key; the keys here are name, cpu, poll, seed, frames, loopback\n")
+        );
+    }
+    std::fs::remove_file(&file).unwrap();
+    let output = drover(&["check", path]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        standard_error(&output),
+        format!(
+            "{path}:1: the file cannot be read: No such file or directory (os error 2); name an existing TOML file\n"
+        )
+    );
+}
+
+#[test]
+fn check_says_what_is_good() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let output = drover(&["check", &format!("{root}/configs/mma.toml"), &format!("{root}/configs/lab/fig4.toml")]);
+    assert_eq!(output.status.code(), Some(0), "{}", standard_error(&output));
+    assert_eq!(String::from_utf8(output.stdout).unwrap().matches(": good: ").count(), 2);
+}
+
+#[test]
+fn without_a_node_or_with_a_bad_command_line() {
+    let output = drover(&["show", "routes", "--socket", "/nonexistent/drover.sock"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(standard_error(&output).starts_with("drover: no node listens at /nonexistent/drover.sock"));
+    assert_eq!(drover(&["show", "everything"]).status.code(), Some(2));
+    assert_eq!(drover(&["signal", "radio-a", "7"]).status.code(), Some(2));
+    assert_eq!(drover(&["lab", "x.toml", "--sim", "--netns"]).status.code(), Some(2));
+}

@@ -125,8 +125,13 @@ impl<'a> SimLab<'a> {
         Ok(SimLab { lab, network, nodes, programs, hosts, links, stages: Vec::new() })
     }
 
-    /// The network, to disturb it and to look at it.
-    pub fn network(&mut self) -> &mut Network {
+    /// The network, to look at it.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The network, to disturb it.
+    pub fn network_mut(&mut self) -> &mut Network {
         &mut self.network
     }
 

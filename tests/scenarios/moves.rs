@@ -1,0 +1,114 @@
+//! At home, in the home site, in a foreign site: PROTOCOL S0, S1 and S2.
+
+use crate::blocks::{
+    FOREIGN_SITE, HOME_SITE, Mode, Site, check_down, check_entry, check_up, is_heard, is_settled, move_within,
+};
+use crate::world::{CN, Draft, GROUP, Weather, World, over_seeds};
+use drover::config::lab::Lab;
+use stack::inspect::Class;
+use stack::rng::Rng;
+
+/// Moves inside the site.
+const MOVES: usize = 4;
+
+fn weathers(seed: u64) -> impl Iterator<Item = Weather> {
+    let fair = seed.is_multiple_of(10).then_some(Weather::Fair);
+    [Weather::Rough].into_iter().chain(fair)
+}
+
+#[test]
+fn s0_at_home() {
+    let lab = Draft::shipped("fig4").lab();
+    over_seeds(|seed| {
+        for weather in weathers(seed) {
+            let mut world = World::new(&lab, seed, weather);
+            world.run_ms(1_500);
+            let (down, up) = (world.down(20, 150), world.up(20, 150));
+            world.run_ms(4_500);
+            world.check();
+            for s in world.seen() {
+                assert!(!s.is_mobility(), "{s}");
+                assert!(s.records(GROUP).next().is_none() && !s.joins(GROUP), "{s}");
+                assert!(!s.what.is_tunnelled(), "{s}");
+            }
+            for (agent, bindings) in world.sim.bindings() {
+                assert_eq!(bindings, serde_json::json!([]), "{agent}");
+            }
+            for flow in [world.flow(down), world.flow(up)] {
+                let summary = flow.summary();
+                assert_eq!((summary.sent, summary.duplicated), (150, 0), "{summary:?}");
+                let enough = if weather == Weather::Fair { 150 } else { 50 };
+                assert!(summary.received >= enough, "{summary:?}");
+            }
+        }
+    });
+}
+
+/// Registration, then moves inside the site, with traffic both ways.
+fn tour(lab: &Lab, site: &Site, seed: u64, weather: Weather) {
+    let mut chance = Rng::new(seed);
+    let mut world = World::new(lab, seed, weather);
+    let starts_at_home = lab.nodes[world.node("mt").0].start == lab.link_named("home");
+    if starts_at_home {
+        world.run_ms(1_500);
+        assert!(world.seen().iter().all(|s| !s.is_mobility()), "at home there is nothing to say");
+        world.jump("mt", "home", site.access[0].link, 20);
+    }
+    world.run_until("both agents acknowledge", 30_000, is_settled);
+    let entered = world.now();
+    let (down, up) = (world.down(20, 1_000), world.up(20, 1_000));
+    world.run_until("packets come through the first router", 8_000, |world| is_heard(world, &site.access[0], entered));
+    world.run_ms(300);
+    let care_of = check_entry(&world.seen(), site);
+
+    let mut place = 0;
+    let mut links = vec![site.access[0].link.to_owned()];
+    for _ in 0..MOVES {
+        let mode = if chance.below(2) == 0 { Mode::MakeFirst } else { Mode::BreakFirst };
+        let (from, to) = (&site.access[place], &site.access[1 - place]);
+        let moved = world.now();
+        move_within(&mut world, site, from, to, mode, &mut chance);
+        let arrived = world.now();
+        for stream in [down, up] {
+            let passes = |world: &World<'_>| world.flow(stream).summary_between(arrived, world.now()).received > 0;
+            world.run_until("programs are heard from the new place", 8_000, passes);
+        }
+        if (mode, weather) == (Mode::MakeFirst, Weather::Fair) {
+            let under_way = world.now();
+            world.run_ms(100);
+            for stream in [down, up] {
+                let summary = world.flow(stream).summary_between(moved, under_way);
+                assert_eq!((summary.lost, summary.duplicated), (0, 0), "{summary:?}");
+            }
+        }
+        links.push(to.link.to_owned());
+        place = 1 - place;
+    }
+
+    let seen = world.seen();
+    let away: Vec<_> = seen.iter().filter(|s| s.at >= entered).cloned().collect();
+    check_down(&away, site, care_of);
+    // Each router in turn and never back: two are not sent through at once.
+    assert_eq!(check_up(&away, site, care_of), links);
+    for s in &seen {
+        assert!(!(s.source() == site.address && s.update().is_some()), "route optimisation is off: {s}");
+        assert!(!(s.is_mobility() && [s.source(), s.destination()].contains(&CN)), "to the correspondent: {s}");
+        assert_ne!(s.what.class(), Class::Icmpv6Error, "{s}");
+    }
+    for flow in [world.flow(down), world.flow(up)] {
+        assert_eq!(flow.summary().duplicated, 0, "{:?}", flow.summary());
+    }
+    world.check();
+}
+
+#[test]
+fn s1_home_site() {
+    let lab = Draft::shipped("fig4").lab();
+    over_seeds(|seed| weathers(seed).for_each(|weather| tour(&lab, &HOME_SITE, seed, weather)));
+}
+
+#[test]
+fn s2_foreign_site() {
+    let lab = Draft::shipped("fig5").lab();
+    over_seeds(|seed| weathers(seed).for_each(|weather| tour(&lab, &FOREIGN_SITE, seed, weather)));
+}

@@ -1,0 +1,512 @@
+//! The simulated world of the scenarios: a shipped lab with weather on its links, traffic, and a reader of what was on
+//! the wire.
+
+use drover::admin::Topic;
+use drover::config::lab::{Lab, LinkIndex, NodeIndex, parse_lab};
+use drover::lab::sim::SimLab;
+use drover::node::{self, DroverNode};
+use stack::addr::{Prefix, Scope};
+use stack::host::{Flow, FlowId, SimHost, StreamConfig, StreamKey};
+use stack::inspect::{Class, Description, Kind, pim};
+use stack::rng::Rng;
+use stack::runtime::Worker;
+use stack::sim::{LinkId, NodeId, check};
+use stack::time::{Duration, Instant};
+use stack::wire::mld::{self, RecordType};
+use stack::wire::mobility::{BindingAcknowledgement, BindingUpdate, MobilityMessage};
+use std::net::Ipv6Addr;
+use std::path::Path;
+use std::rc::Rc;
+use toml::{Table, Value};
+
+/// The correspondent of both figures.
+pub(crate) const CN: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0x10);
+/// The terminal's home address in both figures.
+pub(crate) const HOME: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 1, 0, 0, 0, 0x55);
+/// Its home agent.
+pub(crate) const HOME_AGENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 1, 0, 0, 0, 1);
+/// Its group.
+pub(crate) const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x0200, 0x5eff, 0xfe10, 0x55);
+
+/// Seconds between the Hellos, and between the periodic Joins, of the routers of a scenario. What is lost on a core link
+/// is said again after so long: PIM has no acknowledgements.
+pub(crate) const PIM_PERIOD: Duration = Duration::from_secs(1);
+
+const SEEDS: u64 = 200;
+const SIGNAL_NEAR_DBM: i16 = -50;
+const SIGNAL_FAR_DBM: i16 = -85;
+
+/// Runs `scenario` once a seed: 200 of them, `DROVER_SEEDS` of them, or the one that `DROVER_SEED` names.
+pub(crate) fn over_seeds(mut scenario: impl FnMut(u64)) {
+    let number = |name| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number of seeds"));
+    let seeds = match number("DROVER_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("DROVER_SEEDS").unwrap_or(SEEDS),
+    };
+    for seed in seeds {
+        let told = Told(seed);
+        scenario(seed);
+        drop(told);
+    }
+}
+
+/// Tells the seed of a scenario that fails.
+struct Told(u64);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("that was DROVER_SEED={}", self.0);
+        }
+    }
+}
+
+/// A lab file to be changed.
+pub(crate) struct Draft(Table);
+
+impl Draft {
+    /// A shipped lab without its traffic and movements. What its routers say once, they say again soon.
+    pub(crate) fn shipped(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("configs/lab/{name}.toml"));
+        let mut table: Table = std::fs::read_to_string(path).expect("a shipped lab").parse().expect("TOML");
+        for gone in ["flow", "move", "checks"] {
+            table.remove(gone);
+        }
+        let mut draft = Draft(table);
+        draft.hurry();
+        draft
+    }
+
+    /// With these links, nodes and hosts, in TOML, besides.
+    pub(crate) fn with(mut self, text: &str) -> Self {
+        for (key, value) in text.parse::<Table>().expect("TOML") {
+            match (self.0.get_mut(&key), value) {
+                (Some(Value::Array(present)), Value::Array(more)) => present.extend(more),
+                (_, value) => {
+                    self.0.insert(key, value);
+                }
+            }
+        }
+        self.hurry();
+        self
+    }
+
+    /// With this table of TOML laid over the configuration of a node: tables are merged, all else takes the place of
+    /// what was there.
+    pub(crate) fn configure(mut self, node: &str, text: &str) -> Self {
+        lay_over(self.config(node), text.parse().expect("TOML"));
+        self
+    }
+
+    /// With this start of a terminal.
+    pub(crate) fn start(mut self, node: &str, link: &str) -> Self {
+        self.node(node).insert("start".into(), link.into());
+        self
+    }
+
+    /// The tables of a node's configuration.
+    pub(crate) fn config(&mut self, node: &str) -> &mut Table {
+        self.node(node)["config"].as_table_mut().expect("a table")
+    }
+
+    fn nodes(&mut self) -> impl Iterator<Item = &mut Table> {
+        self.0["node"].as_array_mut().expect("nodes").iter_mut().filter_map(Value::as_table_mut)
+    }
+
+    fn node(&mut self, name: &str) -> &mut Table {
+        self.nodes().find(|node| node["name"].as_str() == Some(name)).expect("a node of this name")
+    }
+
+    fn hurry(&mut self) {
+        let period = Value::Integer(PIM_PERIOD.as_secs() as i64);
+        for node in self.nodes() {
+            let Some(router) = node["config"].get_mut("router").and_then(Value::as_table_mut) else { continue };
+            router.insert("join_prune_period_secs".into(), period.clone());
+            for port in router.get_mut("port").and_then(Value::as_array_mut).into_iter().flatten() {
+                port.as_table_mut().expect("a table").insert("hello_period_secs".into(), period.clone());
+            }
+        }
+    }
+
+    /// The lab.
+    pub(crate) fn lab(&self) -> Lab {
+        parse_lab("scenario", &self.0.to_string(), Path::new("")).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+fn lay_over(table: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => lay_over(below, above),
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
+}
+
+/// What links do to frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Weather {
+    /// Nothing but the delay of the lab file.
+    Fair,
+    /// Every link has a delay, a jitter that lets frames overtake each other, and a loss of its own, by the seed.
+    Rough,
+}
+
+/// A scenario that runs.
+pub(crate) struct World<'a> {
+    pub(crate) lab: &'a Lab,
+    pub(crate) sim: SimLab<'a>,
+    next_port: u16,
+}
+
+/// A stream of numbered datagrams.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stream {
+    from: NodeId,
+    id: FlowId,
+    to: NodeId,
+    port: u16,
+    key: StreamKey,
+}
+
+impl<'a> World<'a> {
+    /// The lab in this weather, its terminals near the links where they start. Time stands at zero.
+    pub(crate) fn new(lab: &'a Lab, seed: u64, weather: Weather) -> Self {
+        let sim = SimLab::new(lab, seed).expect("a lab that can be built");
+        let mut world = World { lab, sim, next_port: 7000 };
+        let mut chance = Rng::new(seed ^ 0x5ca1_ab1e);
+        for index in (0..lab.links.len()).map(LinkIndex) {
+            let link = world.sim.link_id(index);
+            let config = world.sim.network_mut().link_config_mut(link);
+            if weather == Weather::Rough {
+                config.delay = config.delay / 2 + Duration::from_micros(chance.below(4_000));
+                config.jitter = Duration::from_micros(chance.below(3_000));
+                config.loss_ppm = chance.below(20_000) as u32;
+            }
+        }
+        // What programs send and get is part of the story.
+        for link in world.sim.network().links() {
+            world.sim.network_mut().link_config_mut(link).capture = true;
+        }
+        for terminal in lab.terminals() {
+            if let Some(start) = lab.nodes[terminal.0].start {
+                world.sim.set_signal(terminal, start, SIGNAL_NEAR_DBM).expect("a port there");
+            }
+        }
+        world
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Instant {
+        self.sim.network().now()
+    }
+
+    /// Lets time go on.
+    pub(crate) fn run_ms(&mut self, millis: u64) {
+        let until = self.now() + Duration::from_millis(millis);
+        self.sim.run_until(until).expect("the network comes to rest");
+    }
+
+    /// Lets time go on until `done` says so; fails where it did not within `millis`.
+    pub(crate) fn run_until(&mut self, what: &str, millis: u64, mut done: impl FnMut(&Self) -> bool) {
+        let limit = self.now() + Duration::from_millis(millis);
+        while !done(self) {
+            assert!(self.now() < limit, "not within {millis} ms: {what}\n{}", self.story(60));
+            self.run_ms(20);
+        }
+    }
+
+    pub(crate) fn node(&self, name: &str) -> NodeIndex {
+        let index = self.lab.nodes.iter().position(|node| node.name == name);
+        NodeIndex(index.expect("a node of this name"))
+    }
+
+    pub(crate) fn worker(&self, name: &str) -> &Worker<DroverNode> {
+        self.sim.worker(self.node(name)).expect("a node that runs")
+    }
+
+    pub(crate) fn id(&self, name: &str) -> NodeId {
+        self.sim.network().find_node(name).expect("a node of this name")
+    }
+
+    pub(crate) fn link(&self, name: &str) -> LinkIndex {
+        self.lab.link_named(name).expect("a link of this name")
+    }
+
+    /// The link of the network with this name, one between a terminal and its programs among them.
+    pub(crate) fn link_id(&self, name: &str) -> LinkId {
+        let network = self.sim.network();
+        network.links().find(|&link| network.link_name(link) == name).expect("a link of this name")
+    }
+
+    pub(crate) fn attach(&mut self, terminal: &str, link: &str) {
+        let (terminal, link) = (self.node(terminal), self.link(link));
+        self.sim.set_attached(terminal, link, true).expect("a port there");
+    }
+
+    pub(crate) fn detach(&mut self, terminal: &str, link: &str) {
+        let (terminal, link) = (self.node(terminal), self.link(link));
+        self.sim.set_attached(terminal, link, false).expect("a port there");
+    }
+
+    pub(crate) fn signal(&mut self, terminal: &str, link: &str, dbm: i16) {
+        let (terminal, link) = (self.node(terminal), self.link(link));
+        self.sim.set_signal(terminal, link, dbm).expect("a port there");
+    }
+
+    /// The terminal comes near `to` and hears `from` fade; both links are up.
+    pub(crate) fn approach(&mut self, terminal: &str, from: &str, to: &str) {
+        self.signal(terminal, to, SIGNAL_NEAR_DBM);
+        self.attach(terminal, to);
+        self.signal(terminal, from, SIGNAL_FAR_DBM);
+    }
+
+    /// The terminal loses `from` at once and comes to `to` after a while.
+    pub(crate) fn jump(&mut self, terminal: &str, from: &str, to: &str, millis: u64) {
+        self.detach(terminal, from);
+        self.run_ms(millis);
+        self.signal(terminal, to, SIGNAL_NEAR_DBM);
+        self.attach(terminal, to);
+    }
+
+    /// Starts a stream from a host of the network to another, a datagram every `interval_ms`.
+    pub(crate) fn stream(
+        &mut self,
+        from: (&str, Ipv6Addr),
+        to: (&str, Ipv6Addr),
+        interval_ms: u64,
+        count: u64,
+    ) -> Stream {
+        let (start, port) = (self.now(), self.next_port);
+        self.next_port += 1;
+        let stream = u32::from(port);
+        let (sender, receiver) = (self.id(from.0), self.id(to.0));
+        let network = self.sim.network_mut();
+        network.node_mut::<SimHost>(receiver).expect("a host").receive_streams(port);
+        let id = network.node_mut::<SimHost>(sender).expect("a host").send_stream(StreamConfig {
+            destination: to.1,
+            port,
+            stream,
+            start,
+            interval: Duration::from_millis(interval_ms),
+            count,
+            octets: 64,
+        });
+        Stream { from: sender, id, to: receiver, port, key: StreamKey { source: from.1, stream } }
+    }
+
+    /// A stream from the correspondent to the terminal's programs.
+    pub(crate) fn down(&mut self, interval_ms: u64, count: u64) -> Stream {
+        self.stream(("cn", CN), ("mt-programs", HOME), interval_ms, count)
+    }
+
+    /// A stream from the terminal's programs to the correspondent.
+    pub(crate) fn up(&mut self, interval_ms: u64, count: u64) -> Stream {
+        self.stream(("mt-programs", HOME), ("cn", CN), interval_ms, count)
+    }
+
+    /// What became of a stream so far.
+    pub(crate) fn flow(&self, stream: Stream) -> Flow {
+        let host = |node| self.sim.network().node::<SimHost>(node).expect("a host");
+        let received = host(stream.to).received_stream(stream.port, stream.key).cloned().unwrap_or_default();
+        Flow::join(host(stream.from).sent_stream(stream.id), &received)
+    }
+
+    /// Every frame so far.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen_since(Instant::ORIGIN)
+    }
+
+    /// Every frame that was sent at `from` or later.
+    pub(crate) fn seen_since(&self, from: Instant) -> Vec<Seen> {
+        let network = self.sim.network();
+        let frames = network.capture().between(from, network.now() + Duration::from_nanos(1));
+        let seen = frames.iter().map(|captured| Seen {
+            at: captured.at,
+            link: network.link_name(captured.link).to_owned(),
+            from: network.node_name(captured.from).to_owned(),
+            lost: captured.copies == 0,
+            what: captured.describe(),
+            frame: captured.frame.clone(),
+        });
+        seen.collect()
+    }
+
+    /// The bindings of every agent, as octets.
+    pub(crate) fn bindings(&self) -> String {
+        serde_json::to_string(&self.sim.bindings()).expect("JSON")
+    }
+
+    /// The last signalling messages, for those who look for what went wrong.
+    pub(crate) fn story(&self, messages: usize) -> String {
+        let all = self.seen();
+        let told =
+            |seen: &&Seen| matches!(seen.what.class(), Class::Mld | Class::Pim | Class::Mobility | Class::Icmpv6Error);
+        let lines: Vec<String> = all.iter().filter(told).map(Seen::to_string).collect();
+        lines[lines.len().saturating_sub(messages)..].join("\n")
+    }
+
+    /// What holds in every scenario: nothing malformed, no group outside its site, inner packets as they were sent, no
+    /// packet going round, no frame lost track of, and every packet counted once.
+    pub(crate) fn check(&self) {
+        let network = self.sim.network();
+        let capture = network.capture();
+        let nothing = |name: &str, findings: Vec<check::Finding>| {
+            assert!(findings.is_empty(), "{name}: {} findings, the first: {}", findings.len(), findings[0]);
+        };
+        assert_eq!(capture.refused(), 0);
+        nothing("malformed", check::malformed(capture));
+        let inside = |link: LinkId| match self.lab.link_named(network.link_name(link)) {
+            Some(index) => self.lab.links[index.0].site.is_some(),
+            None => false,
+        };
+        nothing("scope", check::scope_leaks(capture, Scope::SITE_LOCAL, inside));
+        let (programs, correspondent) = (self.link_id("mt-tun"), self.link_id("cn-bb"));
+        nothing("down", check::altered(capture, HOME, correspondent, programs));
+        nothing("up", check::altered(capture, CN, programs, correspondent));
+        // A packet of figure 4 passes the border twice: on its way to the home agent, and back out of its tunnel.
+        nothing("loops", check::loops(capture, 2));
+        assert_eq!(network.unaccounted_frames(), []);
+        for node in &self.lab.nodes {
+            let Some(worker) = self.sim.worker(self.node(&node.name)) else { continue };
+            assert!(worker.dataplane().counters().is_balanced(), "{} does not balance", node.name);
+            for (name, value) in parse_errors(worker, self.now()) {
+                assert_eq!(value, 0, "{} counts {name}", node.name);
+            }
+        }
+    }
+}
+
+/// The counters of a node that count messages that it could not read.
+fn parse_errors(worker: &Worker<DroverNode>, now: Instant) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    let counters = node::show(worker, now, Topic::Counters);
+    for (machine, counters) in counters.as_object().expect("an object") {
+        for (name, value) in counters.as_object().expect("an object of numbers") {
+            if ["malformed", "checksum", "truncated", "framing", "header"].iter().any(|word| name.contains(word)) {
+                found.push((format!("{machine} {name}"), value.as_u64().unwrap_or(0)));
+            }
+        }
+    }
+    found
+}
+
+/// A frame that was put on a link.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) at: Instant,
+    pub(crate) link: String,
+    /// Who sent it.
+    pub(crate) from: String,
+    /// Whether nobody gets it.
+    pub(crate) lost: bool,
+    pub(crate) what: Description,
+    pub(crate) frame: Rc<[u8]>,
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:>9} us {:<10} {:<9} {}", self.at.as_micros(), self.link, self.from, self.what)?;
+        if self.lost { f.write_str(" (lost)") } else { Ok(()) }
+    }
+}
+
+impl Seen {
+    pub(crate) fn source(&self) -> Ipv6Addr {
+        self.what.outer().map_or(Ipv6Addr::UNSPECIFIED, |layer| layer.header.source)
+    }
+
+    pub(crate) fn destination(&self) -> Ipv6Addr {
+        self.what.outer().map_or(Ipv6Addr::UNSPECIFIED, |layer| layer.header.destination)
+    }
+
+    /// Source and destination of each header, from the outside in.
+    pub(crate) fn headers(&self) -> Vec<(Ipv6Addr, Ipv6Addr)> {
+        self.what.layers.iter().map(|layer| (layer.header.source, layer.header.destination)).collect()
+    }
+
+    /// The home address that its outer header names in a Home Address option.
+    pub(crate) fn home_address_option(&self) -> Option<Ipv6Addr> {
+        self.what.outer()?.chain.home_address.map(|option| option.home_address)
+    }
+
+    /// The home address that its outer header names in a type 2 routing header.
+    pub(crate) fn routing_header(&self) -> Option<Ipv6Addr> {
+        self.what.outer()?.chain.type2_routing.map(|routing| routing.home_address)
+    }
+
+    pub(crate) fn is_mobility(&self) -> bool {
+        self.what.class() == Class::Mobility
+    }
+
+    pub(crate) fn update(&self) -> Option<&BindingUpdate> {
+        match &self.what.kind {
+            Kind::Mobility(MobilityMessage::BindingUpdate(update)) => Some(update),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn acknowledgement(&self) -> Option<&BindingAcknowledgement> {
+        match &self.what.kind {
+            Kind::Mobility(MobilityMessage::BindingAcknowledgement(acknowledgement)) => Some(acknowledgement),
+            _ => None,
+        }
+    }
+
+    /// Whether it is an MLD report that wants the group.
+    pub(crate) fn wants(&self, group: Ipv6Addr) -> bool {
+        self.records(group).any(|record| match record.kind {
+            RecordType::ModeIsInclude | RecordType::ChangeToInclude => !record.sources.is_empty(),
+            RecordType::ModeIsExclude | RecordType::ChangeToExclude | RecordType::AllowNewSources => true,
+            RecordType::BlockOldSources => false,
+        })
+    }
+
+    /// Whether it is an MLD report that gives the group up.
+    pub(crate) fn leaves(&self, group: Ipv6Addr) -> bool {
+        self.records(group).next().is_some() && !self.wants(group)
+    }
+
+    /// The records of an MLD report for the group.
+    pub(crate) fn records(&self, group: Ipv6Addr) -> impl Iterator<Item = &mld::Record> {
+        let records = match &self.what.kind {
+            Kind::Mld(mld::Message::Report(report)) => &report.records[..],
+            _ => &[],
+        };
+        records.iter().filter(move |record| record.group == group)
+    }
+
+    fn join_prune(&self) -> Option<&pim::JoinPrune> {
+        match &self.what.kind {
+            Kind::Pim(pim::Message::JoinPrune(message)) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a PIM Join of the group.
+    pub(crate) fn joins(&self, group: Ipv6Addr) -> bool {
+        self.join_prune().is_some_and(|message| message.joins.iter().any(|tree| tree.group == group))
+    }
+
+    /// Whether it is a PIM Prune of the group.
+    pub(crate) fn prunes(&self, group: Ipv6Addr) -> bool {
+        self.join_prune().is_some_and(|message| message.prunes.iter().any(|tree| tree.group == group))
+    }
+
+    /// Whether it is a packet of programs between these two.
+    pub(crate) fn is_data(&self, source: Ipv6Addr, destination: Ipv6Addr) -> bool {
+        self.what.class() == Class::Data
+            && self.what.inner().is_some_and(|inner| {
+                // Without a tunnel, a Home Address option says who sent it.
+                let option = inner.chain.home_address.map(|option| option.home_address);
+                option.unwrap_or(inner.header.source) == source && inner.header.destination == destination
+            })
+    }
+}
+
+/// Whether an address is in a prefix that is written out.
+pub(crate) fn is_in(address: Ipv6Addr, prefix: &str) -> bool {
+    prefix.parse::<Prefix>().expect("a prefix").contains(address)
+}

@@ -1,8 +1,10 @@
 //! smoltcp's device over a port.
 
+use super::refusal::refuse;
 use crate::packet::{Batch, Packet, Pool};
 use crate::port::{Medium, Port, PortCounters};
 use crate::time::Instant;
+use core::net::Ipv6Addr;
 use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
 
 /// A port as smoltcp sees it.
@@ -14,6 +16,8 @@ pub(super) struct PortDevice {
     outgoing: Batch,
     /// Frames that smoltcp wanted to send while none was free.
     refused: u64,
+    /// The host's address.
+    own: Ipv6Addr,
 }
 
 pub(super) fn to_smoltcp(at: Instant) -> smoltcp::time::Instant {
@@ -25,8 +29,8 @@ pub(super) fn from_smoltcp(at: smoltcp::time::Instant) -> Instant {
 }
 
 impl PortDevice {
-    pub(super) fn new(port: Box<dyn Port>, pool: Pool) -> Self {
-        PortDevice { port, pool, received: Batch::new(), outgoing: Batch::new(), refused: 0 }
+    pub(super) fn new(port: Box<dyn Port>, pool: Pool, own: Ipv6Addr) -> Self {
+        PortDevice { port, pool, received: Batch::new(), outgoing: Batch::new(), refused: 0, own }
     }
 
     /// Hands what waits to the port.
@@ -63,11 +67,18 @@ impl Device for PortDevice {
             self.port.rx_batch(&self.pool, &mut self.received);
             self.received.reverse();
         }
-        // An answer has to fit before the question is taken.
-        if !self.has_room() {
-            return None;
-        }
-        let packet = self.received.pop()?;
+        let medium = self.port.info().medium;
+        let packet = loop {
+            // An answer has to fit before the question is taken.
+            if !self.has_room() {
+                return None;
+            }
+            let packet = self.received.pop()?;
+            match refuse(&packet, medium, self.own, &self.pool) {
+                Some(answer) => self.outgoing.push(answer),
+                None => break packet,
+            }
+        };
         Some((Received(packet), Sending { pool: &self.pool, outgoing: &mut self.outgoing, refused: &mut self.refused }))
     }
 

@@ -10,6 +10,7 @@
 mod device;
 mod echo;
 pub mod flow;
+mod refusal;
 mod stream;
 mod transfer;
 
@@ -77,7 +78,7 @@ impl SimHost {
             Medium::Ethernet => HardwareAddress::Ethernet(EthernetAddress(info.link_address.0)),
             Medium::Ip => HardwareAddress::Ip,
         };
-        let mut device = PortDevice::new(port, pool);
+        let mut device = PortDevice::new(port, pool, config.address);
         let mut interface_config = Config::new(hardware);
         interface_config.random_seed = rng.next_u64();
         let mut interface = Interface::new(interface_config, &mut device, device::to_smoltcp(Instant::ORIGIN));

@@ -5,5 +5,4 @@ pub mod binding;
 mod counters;
 pub mod home_agent;
 pub mod mobile;
-mod rate_limit;
 mod reception;

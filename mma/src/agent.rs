@@ -10,11 +10,11 @@ use crate::binding::{Binding, BindingTable};
 use crate::care_of_pool::CareOfPool;
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::rate_limit::RateLimit;
 use crate::registration::{self, Admission, Gre, Refusal, Request, Terms};
 use core::net::Ipv6Addr;
 use stack::addr::{self, Prefix};
 use stack::machine::{Machine, Output, Outputs, RxMeta, Via};
+use stack::rate::TokenBucket;
 use stack::rng::Rng;
 use stack::tables::{MmaService, Route, TableUpdate};
 use stack::time::{Duration, Instant, Timers};
@@ -125,7 +125,7 @@ pub struct MobilityManagementAgent {
     bindings: BindingTable,
     care_of_pool: CareOfPool,
     replay: ReplayGuard,
-    error_limit: RateLimit,
+    error_limit: TokenBucket,
     rng: Rng,
     /// Ends of bindings, by home address.
     timers: Timers<Ipv6Addr>,
@@ -186,7 +186,7 @@ impl MobilityManagementAgent {
             bindings: BindingTable::default(),
             care_of_pool,
             replay: ReplayGuard::new(config.replay, config.max_replay_floors),
-            error_limit: RateLimit::new(config.max_errors_per_sec),
+            error_limit: TokenBucket::per_second(config.max_errors_per_sec, config.max_errors_per_sec),
             rng,
             timers: Timers::new(),
             counters: Counters::default(),
@@ -312,7 +312,7 @@ impl MobilityManagementAgent {
             Err(AuthenticationError::Mismatch { association }) => {
                 let refusal = Refusal::AuthenticationFailed;
                 self.note_refused(home_address, refusal);
-                if !self.error_limit.admit(now) {
+                if !self.error_limit.take(now) {
                     self.counters.answer_rate_limited += 1;
                     return;
                 }
@@ -513,7 +513,7 @@ impl MobilityManagementAgent {
 
     /// Status 2: the type of the message is not known (RFC 6275 §9.3.3).
     fn send_binding_error(&mut self, now: Instant, received: &Received<'_>) {
-        if !self.error_limit.admit(now) {
+        if !self.error_limit.take(now) {
             self.counters.answer_rate_limited += 1;
             return;
         }
@@ -530,7 +530,7 @@ impl MobilityManagementAgent {
     fn send_parameter_problem(&mut self, now: Instant, received: &Received<'_>, pointer: usize) {
         const PARAMETER_PROBLEM: u8 = 4;
         const ICMPV6_HEADER_LEN: usize = 8;
-        if !self.error_limit.admit(now) {
+        if !self.error_limit.take(now) {
             self.counters.answer_rate_limited += 1;
             return;
         }

@@ -11,7 +11,6 @@ mod binding;
 mod care_of_pool;
 mod config;
 mod counters;
-mod rate_limit;
 mod registration;
 
 pub use agent::{Command, Event, MobilityManagementAgent, Removal};

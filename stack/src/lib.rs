@@ -12,6 +12,7 @@ pub mod node;
 pub mod packet;
 pub mod pipeline;
 pub mod port;
+pub mod rate;
 pub mod rng;
 pub mod runtime;
 pub mod sim;

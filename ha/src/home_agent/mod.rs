@@ -19,12 +19,12 @@ pub use config::{Config, HomeDad, HomeLink, MAX_DELETE_BCE_TIMEOUT};
 pub use counters::Counters;
 
 use crate::binding::{Binding, BindingCache, BindingStatus};
-use crate::rate_limit::RateLimit;
 use crate::reception::{self, Received, Refusal};
 use core::net::Ipv6Addr;
 use mma::auth::{ReplayFloor, ReplayGuard, WallClock};
 use registration::Request;
 use stack::machine::{Machine, Output, Outputs, PortId, RxMeta, Via};
+use stack::rate::TokenBucket;
 use stack::tables::{HomeBinding, TableUpdate};
 use stack::time::{Duration, Instant, Timers};
 use stack::wire::build::PacketBuilder;
@@ -159,7 +159,7 @@ pub struct HomeAgent {
     timers: Timers<Timer>,
     outputs: Outputs<Event>,
     counters: Counters,
-    answers: RateLimit,
+    answers: TokenBucket,
 }
 
 impl HomeAgent {
@@ -172,7 +172,7 @@ impl HomeAgent {
             timers: Timers::new(),
             outputs: Outputs::new(),
             counters: Counters::default(),
-            answers: RateLimit::new(ANSWER_BURST, ANSWER_INTERVAL),
+            answers: TokenBucket::every(ANSWER_INTERVAL, ANSWER_BURST),
             config,
         }
     }

@@ -32,7 +32,6 @@ pub use event::{AdvertisedAgent, AdvertisedPrefix, Command, Event, HandoverKind,
 pub use links::{HeardRouter, Link};
 pub use registration::Granted;
 
-use crate::rate_limit::RateLimit;
 use attachment::Attachment;
 use core::net::Ipv6Addr;
 use handover::Handover;
@@ -43,6 +42,7 @@ use registration::Registration;
 use router_choice::{RouterChoice, RouterKey};
 use stack::addr::Prefix;
 use stack::machine::{Machine, Output, Outputs, PortId, RxMeta};
+use stack::rate::TokenBucket;
 use stack::tables::{GroupReception, Route, TableUpdate, Uplink};
 use stack::time::{Duration, Instant, Timers};
 use std::collections::BTreeMap;
@@ -159,7 +159,7 @@ pub struct MobileTerminal {
     timers: Timers<Timer>,
     outputs: Outputs<Event>,
     counters: Counters,
-    answers: RateLimit,
+    answers: TokenBucket,
 }
 
 impl MobileTerminal {
@@ -197,7 +197,7 @@ impl MobileTerminal {
             timers: Timers::new(),
             outputs,
             counters: Counters::default(),
-            answers: RateLimit::new(ANSWER_BURST, ANSWER_INTERVAL),
+            answers: TokenBucket::every(ANSWER_INTERVAL, ANSWER_BURST),
             config,
         }
     }

@@ -6,9 +6,9 @@
 //! detection while the second comes). An update that asks for something else makes those before it void.
 
 use super::Timing;
-use crate::rate_limit::RateLimit;
 use core::net::Ipv6Addr;
 use mma::auth::SecurityAssociation;
+use stack::rate::TokenBucket;
 use stack::time::{Duration, Instant};
 use stack::wire::mobility::{BindingAcknowledgement, Lifetime, Status};
 
@@ -90,7 +90,7 @@ pub(super) struct Registration {
     timeout: Duration,
     attempts: u32,
     granted: Option<Granted>,
-    rate: RateLimit,
+    rate: TokenBucket,
     /// Whether an update is to be sent as soon as there is a way.
     due: bool,
 }
@@ -106,7 +106,7 @@ impl Registration {
             attempts: 0,
             granted: None,
             due: true,
-            rate: RateLimit::new(MAX_UPDATE_RATE, UPDATE_INTERVAL),
+            rate: TokenBucket::every(UPDATE_INTERVAL, MAX_UPDATE_RATE),
         }
     }
 

@@ -5,10 +5,7 @@
 //! Too Big and Parameter Problem code 2. A token bucket limits them.
 
 pub(crate) mod echo;
-mod rate;
 pub(crate) mod relay;
-
-pub(crate) use rate::TokenBucket;
 
 use crate::packet::Pool;
 use crate::pipeline::{Counter, header};

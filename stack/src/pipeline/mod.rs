@@ -43,10 +43,11 @@ pub use output::OutputQueue;
 pub(crate) use vector::{Job, Meta};
 
 use crate::addr::{MacAddress, Prefix, is_link_local, with_interface_identifier};
-use crate::icmpv6::{self, Cause, TokenBucket};
+use crate::icmpv6::{self, Cause};
 use crate::machine::{Notice, PortId, RxMeta, Transmit, Via};
 use crate::packet::{Batch, Packet, Pool};
 use crate::port::PortInfo;
+use crate::rate::TokenBucket;
 use crate::tables::{
     GroupReception, Groups, HomeBinding, HomeBindings, Link, Mfib, MmaBinding, MmaBindings, MmaService, Mroute,
     MrouteKey, Neighbors, PathMtus, Route, Routes, TableUpdate, Tunnels, Uplink, Uplinks,
@@ -119,8 +120,8 @@ impl Dataplane {
             path_mtus: PathMtus::new(limits.path_mtus),
             reassemblies: Reassemblies::default(),
             counters: Counters::default(),
-            error_limit: TokenBucket::new(config.icmp_errors_per_second, config.icmp_error_burst),
-            miss_limit: TokenBucket::new(config.multicast_misses_per_second, config.multicast_miss_burst),
+            error_limit: TokenBucket::per_second(config.icmp_errors_per_second, config.icmp_error_burst),
+            miss_limit: TokenBucket::per_second(config.multicast_misses_per_second, config.multicast_miss_burst),
             identification: seed(5) as u32,
             outgoing: ports.iter().map(|_| OutputQueue::new(limits.output_queue)).collect(),
             local: VecDeque::with_capacity(limits.local_queue),

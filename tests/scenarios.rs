@@ -5,7 +5,17 @@
 
 #[path = "scenarios/blocks.rs"]
 mod blocks;
+#[path = "scenarios/choice.rs"]
+mod choice;
+#[path = "scenarios/controls.rs"]
+mod controls;
 #[path = "scenarios/moves.rs"]
 mod moves;
+#[path = "scenarios/reproducible.rs"]
+mod reproducible;
+#[path = "scenarios/second_site.rs"]
+mod second_site;
+#[path = "scenarios/soft_state.rs"]
+mod soft_state;
 #[path = "scenarios/world.rs"]
 mod world;

@@ -75,7 +75,7 @@ impl Site {
 
 /// Whether both agents have acknowledged and data come to the terminal's programs.
 pub(crate) fn is_settled(world: &World<'_>) -> bool {
-    let terminal = world.worker("mt").node().terminal().expect("a terminal");
+    let terminal = world.terminal("mt");
     !terminal.is_registering() && terminal.home_registration().is_some() && terminal.agent_registration().is_some()
 }
 
@@ -245,15 +245,14 @@ pub(crate) fn move_within(
         Mode::MakeFirst => world.approach("mt", from.link, to.link),
         Mode::BreakFirst => world.jump("mt", from.link, to.link, 20 + chance.below(60)),
     }
-    let uses = |world: &World<'_>| {
-        let terminal = world.worker("mt").node().terminal().expect("a terminal");
-        let port = world.lab.nodes[world.node("mt").0].port_on(world.link(to.link));
-        terminal.current_router().map(|router| router.port) == port
-    };
+    let uses = |world: &World<'_>| world.sends_through("mt", to.link);
     world.run_until("the terminal sends through its new router", 8_000, uses);
     world.run_until("packets come through the new router", 8_000, |world| is_heard(world, to, moved));
     if mode == Mode::MakeFirst {
-        world.run_ms(200);
+        let leaves = |s: &Seen| s.from == "mt" && s.link == from.link && s.leaves(GROUP);
+        let has_left = |world: &World<'_>| world.seen_since(moved).iter().any(leaves);
+        world.run_until("the terminal leaves the old link", 2_000, has_left);
+        world.run_ms(50);
         world.detach("mt", from.link);
     }
     world.run_ms(300);

@@ -5,15 +5,22 @@ use drover::admin::Topic;
 use drover::config::lab::{Lab, LinkIndex, NodeIndex, parse_lab};
 use drover::lab::sim::SimLab;
 use drover::node::{self, DroverNode};
-use stack::addr::{Prefix, Scope};
-use stack::host::{Flow, FlowId, SimHost, StreamConfig, StreamKey};
+use ha::mobile::MobileTerminal;
+use mma::MobilityManagementAgent;
+use stack::addr::{MacAddress, Prefix, Scope};
+use stack::host::{Flow, FlowId, HostConfig, SimHost, StreamConfig, StreamKey, port_info};
 use stack::inspect::{Class, Description, Kind, pim};
+use stack::machine::PortId;
+use stack::packet::{Batch, Pool};
+use stack::port::mem::MemPort;
+use stack::port::{Medium, Port};
 use stack::rng::Rng;
 use stack::runtime::Worker;
-use stack::sim::{LinkId, NodeId, check};
+use stack::sim::{Built, LinkId, NodeId, SimNode, check};
 use stack::time::{Duration, Instant};
 use stack::wire::mld::{self, RecordType};
 use stack::wire::mobility::{BindingAcknowledgement, BindingUpdate, MobilityMessage};
+use std::collections::VecDeque;
 use std::net::Ipv6Addr;
 use std::path::Path;
 use std::rc::Rc;
@@ -32,6 +39,7 @@ pub(crate) const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x0200, 0x5eff
 /// is said again after so long: PIM has no acknowledgements.
 pub(crate) const PIM_PERIOD: Duration = Duration::from_secs(1);
 
+const INTRUDER: MacAddress = MacAddress([0x02, 0, 0x5e, 0x66, 0, 1]);
 const SEEDS: u64 = 200;
 const SIGNAL_NEAR_DBM: i16 = -50;
 const SIGNAL_FAR_DBM: i16 = -85;
@@ -79,28 +87,36 @@ impl Draft {
 
     /// With these links, nodes and hosts, in TOML, besides.
     pub(crate) fn with(mut self, text: &str) -> Self {
-        for (key, value) in text.parse::<Table>().expect("TOML") {
-            match (self.0.get_mut(&key), value) {
-                (Some(Value::Array(present)), Value::Array(more)) => present.extend(more),
-                (_, value) => {
-                    self.0.insert(key, value);
-                }
-            }
-        }
+        lay_over(&mut self.0, text.parse().expect("TOML"));
         self.hurry();
         self
     }
 
-    /// With this table of TOML laid over the configuration of a node: tables are merged, all else takes the place of
-    /// what was there.
+    /// With this table of TOML laid over the configuration of a node: tables are merged, lists appended to, all else
+    /// takes the place of what was there.
     pub(crate) fn configure(mut self, node: &str, text: &str) -> Self {
         lay_over(self.config(node), text.parse().expect("TOML"));
         self
     }
 
     /// With this start of a terminal.
-    pub(crate) fn start(mut self, node: &str, link: &str) -> Self {
-        self.node(node).insert("start".into(), link.into());
+    pub(crate) fn start(mut self, terminal: &str, link: &str) -> Self {
+        self.node(terminal).insert("start".into(), link.into());
+        self
+    }
+
+    /// With a radio of a terminal on this link.
+    pub(crate) fn radio(self, terminal: &str, link: &str) -> Self {
+        let port = format!("[[port]]\nname = \"{link}\"\nlink = \"{link}\"");
+        self.configure(terminal, &format!("{port}\n[[mobile_terminal.radio]]\nport = \"{link}\""))
+    }
+
+    /// Without the radio of a terminal on this link.
+    pub(crate) fn forget_radio(mut self, terminal: &str, link: &str) -> Self {
+        let config = self.config(terminal);
+        config["port"].as_array_mut().expect("ports").retain(|port| port["name"].as_str() != Some(link));
+        let radios = config["mobile_terminal"]["radio"].as_array_mut().expect("radios");
+        radios.retain(|radio| radio["port"].as_str() != Some(link));
         self
     }
 
@@ -138,6 +154,7 @@ fn lay_over(table: &mut Table, over: Table) {
     for (key, value) in over {
         match (table.get_mut(&key), value) {
             (Some(Value::Table(below)), Value::Table(above)) => lay_over(below, above),
+            (Some(Value::Array(present)), Value::Array(more)) => present.extend(more),
             (_, value) => {
                 table.insert(key, value);
             }
@@ -159,6 +176,8 @@ pub(crate) struct World<'a> {
     pub(crate) lab: &'a Lab,
     pub(crate) sim: SimLab<'a>,
     next_port: u16,
+    /// Others than the terminal's programs send to the correspondent.
+    has_strangers: bool,
 }
 
 /// A stream of numbered datagrams.
@@ -175,7 +194,7 @@ impl<'a> World<'a> {
     /// The lab in this weather, its terminals near the links where they start. Time stands at zero.
     pub(crate) fn new(lab: &'a Lab, seed: u64, weather: Weather) -> Self {
         let sim = SimLab::new(lab, seed).expect("a lab that can be built");
-        let mut world = World { lab, sim, next_port: 7000 };
+        let mut world = World { lab, sim, next_port: 7000, has_strangers: false };
         let mut chance = Rng::new(seed ^ 0x5ca1_ab1e);
         for index in (0..lab.links.len()).map(LinkIndex) {
             let link = world.sim.link_id(index);
@@ -314,6 +333,61 @@ impl<'a> World<'a> {
         Flow::join(host(stream.from).sent_stream(stream.id), &received)
     }
 
+    /// Puts an intruder on an access link. Its frames go to the router there.
+    pub(crate) fn intruder(&mut self, link: &str) -> NodeId {
+        self.has_strangers = true;
+        let (name, link) = (format!("intruder-{link}"), self.link_id(link));
+        let network = self.sim.network_mut();
+        let id = network.add_node(name, |_| Intruder::build());
+        network.attach(id, PortId(0), link).expect("a free port");
+        id
+    }
+
+    /// Has an intruder send a packet to a router on its link.
+    pub(crate) fn intrude(&mut self, intruder: NodeId, router: &str, link: &str, packet: &[u8]) {
+        let port = self.port_on(router, link);
+        let destination = self.worker(router).node().ports()[usize::from(port.0)].link_address;
+        let mut frame = [&destination.0[..], &INTRUDER.0, &[0x86, 0xdd]].concat();
+        frame.extend_from_slice(packet);
+        self.sim.network_mut().node_mut::<Intruder>(intruder).expect("an intruder").outbox.push_back(frame);
+    }
+
+    /// Puts a host that knows nothing of mobility on an access link.
+    pub(crate) fn host(&mut self, name: &str, link: &str, router: &str, address: Ipv6Addr) {
+        self.has_strangers = true;
+        let port = self.port_on(router, link);
+        let gateway = Some(self.worker(router).node().ports()[usize::from(port.0)].link_local);
+        let link = self.link_id(link);
+        let network = self.sim.network_mut();
+        let octet = network.nodes().count() as u8;
+        let id = network.add_node(name, move |boot| {
+            let info = port_info("eth0", Medium::Ethernet, MacAddress([2, 0, 0x5e, 0x77, 0, octet]), 1400);
+            let config = HostConfig { address, prefix_length: 64, gateway, seed: boot.seed };
+            let (host, end) = SimHost::in_memory(info, &config).expect("memory for a host's frames");
+            Built::new(host, vec![end])
+        });
+        network.attach(id, PortId(0), link).expect("a free port");
+    }
+
+    fn port_on(&self, node: &str, link: &str) -> PortId {
+        self.lab.nodes[self.node(node).0].port_on(self.link(link)).expect("a port there")
+    }
+
+    /// The mobile terminal of a node.
+    pub(crate) fn terminal(&self, name: &str) -> &MobileTerminal {
+        self.worker(name).node().terminal().expect("a terminal")
+    }
+
+    /// The mobility agent of a node.
+    pub(crate) fn agent(&self, name: &str) -> &MobilityManagementAgent {
+        self.worker(name).node().mma().expect("an agent")
+    }
+
+    /// Whether a terminal sends through the router of this link.
+    pub(crate) fn sends_through(&self, terminal: &str, link: &str) -> bool {
+        self.terminal(terminal).current_router().map(|router| router.port) == Some(self.port_on(terminal, link))
+    }
+
     /// Every frame so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen_since(Instant::ORIGIN)
@@ -365,7 +439,9 @@ impl<'a> World<'a> {
         nothing("scope", check::scope_leaks(capture, Scope::SITE_LOCAL, inside));
         let (programs, correspondent) = (self.link_id("mt-tun"), self.link_id("cn-bb"));
         nothing("down", check::altered(capture, HOME, correspondent, programs));
-        nothing("up", check::altered(capture, CN, programs, correspondent));
+        if !self.has_strangers {
+            nothing("up", check::altered(capture, CN, programs, correspondent));
+        }
         // A packet of figure 4 passes the border twice: on its way to the home agent, and back out of its tunnel.
         nothing("loops", check::loops(capture, 2));
         assert_eq!(network.unaccounted_frames(), []);
@@ -376,6 +452,38 @@ impl<'a> World<'a> {
                 assert_eq!(value, 0, "{} counts {name}", node.name);
             }
         }
+    }
+}
+
+/// A station of a link that sends what it is given and hears nothing.
+pub(crate) struct Intruder {
+    port: MemPort,
+    pool: Pool,
+    outbox: VecDeque<Vec<u8>>,
+}
+
+impl Intruder {
+    fn build() -> Built {
+        let (port, end) = MemPort::new(port_info("eth0", Medium::Ethernet, INTRUDER, 1500));
+        Built::new(Intruder { port, pool: Pool::new(64).expect("memory"), outbox: VecDeque::new() }, vec![end])
+    }
+}
+
+impl SimNode for Intruder {
+    fn iterate(&mut self, _now: Instant) -> bool {
+        let mut batch = Batch::new();
+        let received = self.port.rx_batch(&self.pool, &mut batch);
+        batch.clear();
+        let sent = self.outbox.pop_front();
+        if let Some(frame) = &sent {
+            batch.push(self.pool.copy_of(frame).expect("a free frame"));
+            self.port.tx_batch(&mut batch);
+        }
+        received > 0 || sent.is_some()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
     }
 }
 

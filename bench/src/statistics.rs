@@ -1,0 +1,91 @@
+//! Figures out of samples.
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// Nanoseconds that a histogram can hold; longer samples count as this.
+const MAX_NANOS: u64 = 10_000_000_000;
+
+/// The middle of some samples and how far they lie apart.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// # Panics
+    /// Without samples.
+    pub(crate) fn of(samples: &[f64]) -> Self {
+        let mut sorted = samples.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        let median = if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
+        Spread { median, min: sorted[0], max: sorted[sorted.len() - 1] }
+    }
+
+    /// Every figure rounded to a tenth.
+    pub(crate) fn rounded(self) -> Self {
+        let round = |value: f64| (value * 10.0).round() / 10.0;
+        Spread { median: round(self.median), min: round(self.min), max: round(self.max) }
+    }
+}
+
+/// Percentiles of durations.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Percentiles {
+    pub(crate) p50: u64,
+    pub(crate) p99: u64,
+    pub(crate) max: u64,
+}
+
+/// Durations in nanoseconds, to three digits.
+#[derive(Clone)]
+pub(crate) struct Durations(Histogram<u64>);
+
+impl Durations {
+    pub(crate) fn new() -> Self {
+        Durations(Histogram::new_with_bounds(1, MAX_NANOS, 3).expect("the bounds are constants that fit each other"))
+    }
+
+    #[inline]
+    pub(crate) fn record(&mut self, nanos: u64) {
+        self.0.saturating_record(nanos.max(1));
+    }
+
+    /// Adds the samples of `other`.
+    pub(crate) fn add(&mut self, other: &Durations) {
+        self.0.add(&other.0).expect("both cover the same range");
+    }
+
+    pub(crate) fn percentiles(&self) -> Percentiles {
+        Percentiles { p50: self.0.value_at_quantile(0.5), p99: self.0.value_at_quantile(0.99), max: self.0.max() }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread() {
+        let Spread { median, min, max } = Spread::of(&[3.0, 1.0, 2.0]);
+        assert_eq!((median, min, max), (2.0, 1.0, 3.0));
+        assert_eq!(Spread::of(&[1.0, 2.0]).median, 1.5);
+    }
+
+    #[test]
+    fn percentiles() {
+        let mut durations = Durations::new();
+        (1..=100).for_each(|nanos| durations.record(nanos));
+        durations.record(u64::MAX);
+        let Percentiles { p50, p99, max } = durations.percentiles();
+        assert_eq!((p50, p99, durations.len()), (51, 100, 101));
+        assert!(max >= MAX_NANOS);
+    }
+}

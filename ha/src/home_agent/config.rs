@@ -47,7 +47,8 @@ pub struct HomeLink {
 pub enum HomeDad {
     /// The acknowledgement waits for it, about a second.
     Strict,
-    /// The acknowledgement leaves at once; a duplicate that is found later ends the binding.
+    /// The acknowledgement leaves at once; a duplicate that is found later ends the binding, and the next registration
+    /// waits as with [`HomeDad::Strict`].
     #[default]
     Optimistic,
     /// Not done: nobody but the terminals uses the prefix.

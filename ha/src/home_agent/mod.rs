@@ -30,7 +30,7 @@ use stack::time::{Duration, Instant, Timers};
 use stack::wire::build::PacketBuilder;
 use stack::wire::ipv6::protocol;
 use stack::wire::mobility::{CHECKSUM_AT, MobilityMessage, MobilityOptions, Status};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Duplicate address detection that has not ended by this time has been lost on the way.
 const DETECTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -156,6 +156,8 @@ pub struct HomeAgent {
     cache: BindingCache,
     /// Registrations that wait for duplicate address detection.
     waiting: BTreeMap<Ipv6Addr, Request>,
+    /// Home addresses that another node was found to have after they were bound; no more than there may be bindings.
+    contested: BTreeSet<Ipv6Addr>,
     timers: Timers<Timer>,
     outputs: Outputs<Event>,
     counters: Counters,
@@ -169,6 +171,7 @@ impl HomeAgent {
             replay: ReplayGuard::new(config.replay, config.max_bindings.saturating_mul(REMEMBERED_PER_BINDING)),
             cache: BindingCache::new(config.max_bindings),
             waiting: BTreeMap::new(),
+            contested: BTreeSet::new(),
             timers: Timers::new(),
             outputs: Outputs::new(),
             counters: Counters::default(),
@@ -263,10 +266,14 @@ impl HomeAgent {
         }
     }
 
-    /// Another node has the address: the terminal is told to register again, which it will be refused.
+    /// Another node has the address: the terminal is told to register again, which waits for detection this time and
+    /// is refused as long as the other node is there.
     fn revoke(&mut self, home_address: Ipv6Addr) {
         if let Some(&binding) = self.cache.active(home_address) {
             self.counters.revoked += 1;
+            if self.contested.len() < self.config.max_bindings {
+                self.contested.insert(home_address);
+            }
             self.send_refresh_request(&binding);
             self.end(home_address, EndCause::Duplicate);
         }
@@ -286,6 +293,7 @@ impl HomeAgent {
         if let Some(request) = self.waiting.remove(&address) {
             self.timers.cancel(Timer::Detection(address));
             if unique {
+                self.contested.remove(&address);
                 self.register(now, &request);
             } else {
                 self.counters.reject_duplicate += 1;

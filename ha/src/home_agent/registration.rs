@@ -169,6 +169,10 @@ impl HomeAgent {
             return self.reject(&request, Status::INSUFFICIENT_RESOURCES, request.sequence);
         }
         let wanted = Event::DadWanted { port, address: home_address };
+        let dad = match dad {
+            HomeDad::Optimistic if self.contested.contains(&home_address) => HomeDad::Strict,
+            dad => dad,
+        };
         let known = self.cache.active(home_address).is_some();
         match dad {
             HomeDad::Strict if !known => {

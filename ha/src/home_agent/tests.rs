@@ -210,6 +210,29 @@ fn optimistic_detection_revokes_later() {
 }
 
 #[test]
+fn an_address_that_was_revoked_is_looked_for_before_it_is_bound_again() {
+    let mut agent = HomeAgent::new(config(HomeDad::Optimistic));
+    let wanted = [Output::Event(Event::DadWanted { port: PORT, address: HOME })];
+    let detected = |agent: &mut HomeAgent, now, unique| {
+        agent.handle_command(now, Command::DadResult { port: PORT, address: HOME, unique });
+        drain(agent)
+    };
+    send(&mut agent, at(0), &Update::new(7));
+    detected(&mut agent, at(1), false);
+    // The other node is still there: the answer to the refresh request is refused, not accepted and revoked again.
+    for sequence in 8..10 {
+        assert_eq!(send(&mut agent, at(2), &Update::new(sequence)), wanted);
+        assert_eq!(status_of(&detected(&mut agent, at(3), false), CARE_OF), Status::DUPLICATE_ADDRESS);
+        assert_eq!(agent.counters().revoked, 1);
+    }
+    // It has gone, and all is as before.
+    assert_eq!(send(&mut agent, at(4), &Update::new(10)), wanted);
+    assert_eq!(status_of(&detected(&mut agent, at(5), true), CARE_OF), Status::ACCEPTED);
+    send(&mut agent, at(6), &Update::from_home(11));
+    assert_eq!(status_of(&send(&mut agent, at(7), &Update::new(12)), CARE_OF), Status::ACCEPTED);
+}
+
+#[test]
 fn deregistration_stops_at_once_and_remembers() {
     let mut agent = HomeAgent::new(config(HomeDad::Off));
     send(&mut agent, at(0), &Update::new(7));

@@ -645,6 +645,9 @@ fn spoofed_reverse_tunnels_are_refused_by_reason() {
         ("drop-tunnel-not-bound", 1),
         ("drop-tunnel-unknown", 1),
     ]);
+    let of_the_link = ["fe80::1", "ff02::1", "ff01::1"].map(|to| udp(HOME, to.parse().unwrap(), 60, b"x"));
+    bench.receive(P1, &of_the_link.map(|inner| tunnel(ACCESS, AGENT, &inner)));
+    bench.expect_counters(&[("rx", 3), ("drop-tunnel-link-scope", 3)]);
     let state = BindingState::Forward { to: CN, from_home_agent: true };
     bench.apply(TableUpdate::MmaBindingSet(HOME, MmaBinding { state, ..binding() }));
     bench.receive(P1, &[tunnel(ACCESS, AGENT, &inner)]);

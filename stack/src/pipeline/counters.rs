@@ -136,6 +136,8 @@ counters! {
     DropTunnelAccessIdentifier = "drop-tunnel-access-identifier",
     /// Reverse tunnel: the inner source is not bound.
     DropTunnelNotBound = "drop-tunnel-not-bound",
+    /// Reverse tunnel: to an address or group of the terminal's link.
+    DropTunnelLinkScope = "drop-tunnel-link-scope",
     /// Reverse tunnel: the binding is not active.
     DropTunnelNotActive = "drop-tunnel-not-active",
     /// Reverse tunnel at the home agent: outer source is not the care-of address.

@@ -2,15 +2,15 @@
 //! unicast tunnels of a terminal.
 //!
 //! Nothing leaves a tunnel unchecked. At the mobility agent the outer source has to be in an access prefix of the site
-//! with the terminal's interface identifier, and the inner source has to be bound there; the packet goes on to the home
-//! agent, its outer header overwritten. At the home agent the outer source has to be the care-of address that the inner
+//! with the terminal's interface identifier, the inner source has to be bound there, and the inner destination has to be
+//! of more than the link's scope; the packet goes on to the home agent, its outer header overwritten. At the home agent the outer source has to be the care-of address that the inner
 //! source is bound to (RFC 6275 §10.4.5).
 
 use super::counters::Counter;
 use super::tunnel_header::{self, ExitError, Outer};
 use super::vector::{Found, Job, Lane, Origin, Vector};
 use super::{Dataplane, header};
-use crate::addr;
+use crate::addr::{self, Scope};
 use crate::icmpv6::Cause;
 use crate::machine::TunnelMeta;
 use crate::tables::{BindingState, MmaBinding};
@@ -94,6 +94,10 @@ fn exit(plane: &Dataplane, inner: &[u8], tunnel: TunnelMeta) -> Result<Exit, Cou
     }
     if addr::interface_identifier(tunnel.source) != binding.access_identifier {
         return Err(Counter::DropTunnelAccessIdentifier);
+    }
+    // RFC 4291 §2.5.6: the home link is another link.
+    if addr::is_link_local(destination) || Scope::of(destination).is_some_and(|scope| scope <= Scope::LINK_LOCAL) {
+        return Err(Counter::DropTunnelLinkScope);
     }
     Ok(exit(binding))
 }

@@ -356,6 +356,30 @@ fn echo_is_answered_and_the_rest_goes_to_the_node_or_back() {
 }
 
 #[test]
+fn a_home_address_option_without_a_binding_is_answered() {
+    let mut bench = Bench::router(1);
+    bench.set_route("2001:db8:c::/64", Route::OnLink(P0));
+    bench.set_neighbor(P0, CN);
+    let from_home = |to| PacketBuilder::new(CN, to).home_address(HOME);
+    let echo = from_home(SELF).icmpv6(128, 0, b"\0\x01\0\x02");
+    let datagram = from_home(SELF).payload(protocol::UDP, &[0, 1, 0, 2, 0, 8, 0, 0]);
+    bench.receive(P0, &[echo.clone(), datagram.clone(), from_home(stack::addr::ALL_NODES).icmpv6(128, 0, &[0; 4])]);
+    bench.expect_counters(&[
+        ("rx", 3),
+        ("icmp-error-option", 2),
+        ("drop-local-home-address", 1),
+        ("generated", 2),
+        ("output", 2),
+    ]);
+    let problem = |packet: &[u8]| {
+        let option_type = packet.iter().position(|&octet| octet == 201).unwrap() as u32;
+        let body = [&option_type.to_be_bytes()[..], packet].concat();
+        frame(mac_of(CN), MAC0, &PacketBuilder::new(SELF, CN).icmpv6(4, 2, &body))
+    };
+    assert_eq!(bench.sent(P0), [problem(&echo), problem(&datagram)]);
+}
+
+#[test]
 fn mld_about_any_group_reaches_the_node() {
     let mut bench = Bench::router(1);
     let query = PacketBuilder::new(ROUTER, GROUP).hop_limit(1).router_alert(0).icmpv6(130, 0, &[0; 24]);

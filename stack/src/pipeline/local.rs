@@ -77,13 +77,24 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
         protocol::IPV6 => Next::Tunnel,
         protocol::MOBILITY | protocol::PIM => Next::Node,
         protocol::ICMPV6 => icmpv6(plane, job, &chain),
-        _ if chain.home_address.is_some() => Next::Drop(Counter::DropLocalHomeAddress),
+        _ if chain.home_address.is_some() => unbound(bytes, &chain),
         protocol::NONE => Next::Drop(Counter::DropLocalNoNextHeader),
         protocol::TCP | protocol::UDP => match plane.config.transport {
             Transport::Local => Next::Node,
             Transport::Unreachable => Next::IcmpError(Cause::PortUnreachable),
         },
         _ => Next::IcmpError(Cause::NextHeader(chain.upper_named_at as u32)),
+    }
+}
+
+/// A Home Address option with anything but signalling. This node has no bindings as a correspondent, so that the option
+/// is one that it does not know (RFC 8200 §4.2): the answer makes the terminal send through its tunnel.
+fn unbound(bytes: &[u8], chain: &Chain) -> Next {
+    match chain.home_address {
+        Some(option) if !header::destination(bytes).is_multicast() => {
+            Next::IcmpError(Cause::Option(option.offset as u32))
+        }
+        _ => Next::Drop(Counter::DropLocalHomeAddress),
     }
 }
 
@@ -108,7 +119,7 @@ fn icmpv6(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
                 Next::Node
             }
         }
-        _ if chain.home_address.is_some() => Next::Drop(Counter::DropLocalHomeAddress),
+        _ if chain.home_address.is_some() => unbound(bytes, chain),
         ECHO_REQUEST => match echo::answer(plane, job, chain.upper_offset) {
             Ok(()) => Next::Lookup,
             Err(reason) => Next::Drop(reason),

@@ -74,6 +74,8 @@ pub struct NodePort {
     pub medium: Medium,
     /// The largest IPv6 packet, in octets.
     pub mtu: usize,
+    /// The largest that the configuration allows.
+    pub mtu_limit: Option<u16>,
 }
 
 /// A node that cannot be assembled.
@@ -138,6 +140,7 @@ impl DroverNode {
                 link_local: port.link_local.unwrap_or_else(|| link_local(info.link_address)),
                 medium: info.medium,
                 mtu: port.mtu.map_or(info.mtu, usize::from).min(info.mtu),
+                mtu_limit: port.mtu,
             })
             .collect();
         let mut seeds = stack::rng::Rng::new(seed);
@@ -185,6 +188,7 @@ impl DroverNode {
             forwarding: if config.forwards() { Forwarding::Router } else { Forwarding::Host },
             host_ports: tun.map_or(PortSet::EMPTY, PortSet::single),
             site_border: border.collect(),
+            mtu_limits: config.ports.iter().map(|port| port.mtu).collect(),
             seed,
             ..DataplaneConfig::default()
         }

@@ -264,7 +264,7 @@ impl View<'_> {
                 "link": format!("{:?}", info.link).to_lowercase(),
                 "link_address": info.link_address.to_string(),
                 "link_local": known.link_local,
-                "mtu": info.mtu,
+                "mtu": known.mtu_limit.map_or(info.mtu, |limit| info.mtu.min(usize::from(limit))),
                 "rx_frames": counters.rx_frames,
                 "rx_octets": counters.rx_octets,
                 "rx_dropped": counters.rx_dropped,

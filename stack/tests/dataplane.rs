@@ -185,6 +185,28 @@ fn too_big_is_answered_with_the_mtu() {
 }
 
 #[test]
+fn the_configured_mtu_holds_where_the_port_takes_more() {
+    let config = DataplaneConfig { mtu_limits: vec![None, Some(1400)], ..DataplaneConfig::default() };
+    let ports: Vec<_> = (0..2).map(|index| port(index, Medium::Ethernet, 1500)).collect();
+    let mut bench = Bench::with(config, ports.clone());
+    bench.set_route("2001:db8:2::/64", Route::OnLink(P1));
+    bench.set_route("2001:db8:c::/64", Route::OnLink(P0));
+    bench.set_neighbor(P1, FAR);
+    bench.set_neighbor(P0, CN);
+    let of = |from, to, length: usize| udp(from, to, 64, &vec![0; length - 48]);
+    for _ in 0..2 {
+        bench.receive(P0, &[of(CN, FAR, 1401), of(CN, FAR, 1400)]);
+        bench.receive(P1, &[of(FAR, CN, 1500)]);
+        bench.expect_counters(&[("rx", 3), ("icmp-error-packet-too-big", 1), ("generated", 1), ("output", 3)]);
+        let sent = bench.sent(P0);
+        assert_eq!(sent[0][54..62], [2, 0, sent[0][56], sent[0][57], 0, 0, 0x05, 0x78]);
+        assert_eq!(sent[1].len(), 14 + 1500);
+        // The port is opened again and says what it takes.
+        bench.plane.update_port(P1, &ports[1]);
+    }
+}
+
+#[test]
 fn errors_are_limited_and_never_answer_errors_groups_or_nobody() {
     let config = DataplaneConfig { icmp_error_burst: 3, ..DataplaneConfig::default() };
     let mut bench = Bench::with(config, vec![port(0, Medium::Ethernet, 1500)]);

@@ -53,6 +53,8 @@ pub struct DataplaneConfig {
     pub multicast_miss_burst: u32,
     /// The bounds of memory.
     pub limits: Limits,
+    /// The largest packets to send on ports, by number, where that is less than the port takes.
+    pub mtu_limits: Vec<Option<u16>>,
     /// Makes hash tables and fragment identifications unpredictable from outside.
     pub seed: u64,
 }
@@ -71,6 +73,7 @@ impl Default for DataplaneConfig {
             multicast_misses_per_second: 200,
             multicast_miss_burst: 100,
             limits: Limits::default(),
+            mtu_limits: Vec::new(),
             seed: 0x5eed,
         }
     }

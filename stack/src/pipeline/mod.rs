@@ -104,10 +104,12 @@ impl Dataplane {
     pub fn new(config: DataplaneConfig, pool: Pool, ports: &[PortInfo]) -> Self {
         let limits = config.limits;
         let seed = |table: u64| config.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(table);
+        let mtu_limits = config.mtu_limits.iter().copied().chain(core::iter::repeat(None));
+        let links = ports.iter().zip(mtu_limits).map(|(info, mtu_limit)| Link::new(info, mtu_limit));
         Dataplane {
             pool,
             now: Instant::ORIGIN,
-            links: ports.iter().map(Link::new).collect(),
+            links: links.collect(),
             routes: Routes::new(limits.routes),
             neighbors: Neighbors::new(limits.neighbors, limits.unresolved_neighbors, limits.waiting_packets, seed(1)),
             mfib: Mfib::new(limits.mroutes, seed(2)),

@@ -13,19 +13,23 @@ pub(crate) struct Link {
     pub(crate) medium: Medium,
     /// Our address there.
     pub(crate) link_address: MacAddress,
-    /// The largest packet.
+    /// The largest packet to send.
     pub(crate) mtu: usize,
+    mtu_limit: usize,
     /// What sources it accepts.
     pub(crate) filter: IngressFilter,
     groups: HashSet<Ipv6Addr>,
 }
 
 impl Link {
-    pub(crate) fn new(info: &PortInfo) -> Self {
+    /// A port on which no packet beyond `mtu_limit` is sent, whatever it takes.
+    pub(crate) fn new(info: &PortInfo, mtu_limit: Option<u16>) -> Self {
+        let mtu_limit = mtu_limit.map_or(usize::MAX, usize::from);
         Link {
             medium: info.medium,
             link_address: info.link_address,
-            mtu: info.mtu,
+            mtu: info.mtu.min(mtu_limit),
+            mtu_limit,
             filter: IngressFilter::Open,
             groups: HashSet::new(),
         }
@@ -33,7 +37,8 @@ impl Link {
 
     /// The port has changed.
     pub(crate) fn update(&mut self, info: &PortInfo) {
-        (self.medium, self.link_address, self.mtu) = (info.medium, info.link_address, info.mtu);
+        (self.medium, self.link_address) = (info.medium, info.link_address);
+        self.mtu = info.mtu.min(self.mtu_limit);
     }
 
     /// Whether a packet with this source may come in (BCP 38). The caller has refused what is no unicast address.

@@ -470,6 +470,11 @@ impl Node for DroverNode {
                     terminal.handle_command(now, mobile::Command::GroupData { port, group });
                 }
             }
+            Notice::LinkAddress(port, address) => {
+                if let Some(port) = self.ports.get_mut(usize::from(port.0)) {
+                    port.link_address = address;
+                }
+            }
             Notice::NeighborMissing { .. } | Notice::NeighborUsed { .. } | Notice::MulticastMiss { .. } => {}
         }
         self.settle(now);

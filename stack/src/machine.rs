@@ -121,6 +121,9 @@ pub enum Notice {
     LinkUp(PortId),
     /// The port's link went down.
     LinkDown(PortId),
+    /// The port has another link-layer address: its interface came back as another one, or was given another. Stands
+    /// before the [`Notice::LinkUp`] of a link that comes up with it.
+    LinkAddress(PortId, MacAddress),
     /// A packet waits for a neighbour whose link-layer address is not in the table. Once for each neighbour until it is
     /// set or failed.
     NeighborMissing {

@@ -143,6 +143,9 @@ impl Discovery {
         self.host.handle_command(now, host::Command::Notice(notice));
         match notice {
             Notice::LinkDown(port) => self.advertiser.handle_command(now, advertiser::Command::LinkDown(port)),
+            Notice::LinkAddress(port, address) => {
+                self.advertiser.handle_command(now, advertiser::Command::LinkAddress(port, address));
+            }
             Notice::LinkUp(port) => {
                 if let Some(source) = self.neighbor.link_local(port) {
                     self.start_advertising(now, port, source);

@@ -4,6 +4,7 @@
 //! the octets that are popped. Both queues are bounded.
 
 use super::{ETHERNET_HEADER_LEN, LinkState, Medium, Port, PortCounters, PortInfo};
+use crate::addr::MacAddress;
 use crate::packet::{Batch, Pool};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ struct Wire {
     capacity: usize,
     largest: usize,
     link: LinkState,
+    link_address: MacAddress,
     /// Frames that were lost on their way to the port.
     rx_dropped: u64,
 }
@@ -47,6 +49,7 @@ impl MemPort {
             capacity: DEFAULT_CAPACITY,
             largest: largest_frame(&info),
             link: info.link,
+            link_address: info.link_address,
             rx_dropped: 0,
         }));
         let info = PortInfo { kind: "mem", ..info };
@@ -73,6 +76,7 @@ impl Port for MemPort {
     fn rx_batch(&mut self, pool: &Pool, batch: &mut Batch) -> usize {
         let mut wire = self.wire.borrow_mut();
         self.info.link = wire.link;
+        self.info.link_address = wire.link_address;
         let mut received = 0;
         while !batch.is_full() {
             let Some(frame) = wire.to_port.front() else { break };
@@ -146,6 +150,11 @@ impl MemEnd {
     /// Frames that the port has not received yet.
     pub fn waiting(&self) -> usize {
         self.wire.borrow().to_port.len()
+    }
+
+    /// Gives the port another link-layer address, as when its interface comes back as another one.
+    pub fn set_link_address(&self, address: MacAddress) {
+        self.wire.borrow_mut().link_address = address;
     }
 
     /// Takes the link up or down. Frames that the port has not received when it goes down are lost.

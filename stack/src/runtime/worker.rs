@@ -5,6 +5,7 @@
 //! what is to be sent is sent. A worker has no clock, no thread and no sleep of its own: the runtime and the simulator
 //! drive it alike.
 
+use crate::addr::MacAddress;
 use crate::machine::{Notice, Output, PortId};
 use crate::node::Node;
 use crate::packet::Batch;
@@ -37,6 +38,7 @@ impl Progress {
 struct PortState {
     port: Box<dyn Port>,
     link: LinkState,
+    link_address: MacAddress,
     /// Frames that the port did not take yet.
     backlog: Batch,
 }
@@ -55,7 +57,12 @@ impl<N: Node> Worker<N> {
     /// A worker; `ports` are those that the data plane was made for, in that order. Ports that are up are announced to
     /// the node in the first turn.
     pub fn new(dataplane: Dataplane, node: N, ports: Vec<Box<dyn Port>>) -> Self {
-        let state = |port| PortState { port, link: LinkState::Down, backlog: Batch::new() };
+        let state = |port: Box<dyn Port>| PortState {
+            link: LinkState::Down,
+            link_address: port.info().link_address,
+            backlog: Batch::new(),
+            port,
+        };
         Worker {
             dataplane,
             node,
@@ -74,6 +81,14 @@ impl<N: Node> Worker<N> {
             let port = PortId(index as u8);
             let state = &mut self.ports[index];
             progress.received += state.port.rx_batch(self.dataplane.pool(), &mut self.batch);
+            let info = state.port.info();
+            if info.link_address != state.link_address {
+                state.link_address = info.link_address;
+                self.dataplane.update_port(port, info);
+                self.node.handle_notice(now, Notice::LinkAddress(port, info.link_address));
+                self.settle(now);
+            }
+            let state = &mut self.ports[index];
             let info = state.port.info();
             if info.link != state.link {
                 state.link = info.link;
@@ -211,7 +226,6 @@ impl<N: Node> Worker<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::addr::MacAddress;
     use crate::machine::{Outputs, RxMeta, Via};
     use crate::packet::Pool;
     use crate::pipeline::DataplaneConfig;
@@ -309,5 +323,21 @@ mod tests {
         worker.iterate(Instant::from_secs(3));
         let up = Notice::LinkUp(PortId(0));
         assert_eq!(worker.node().notices, [up, Notice::LinkDown(PortId(0)), up]);
+    }
+
+    #[test]
+    fn a_port_that_comes_back_with_another_address_is_told_of() {
+        let (mut worker, end) = worker();
+        worker.iterate(Instant::from_secs(1));
+        end.set_link(LinkState::Down);
+        worker.iterate(Instant::from_secs(2));
+        let other = MacAddress([2, 0, 0, 0, 0, 9]);
+        end.set_link_address(other);
+        end.set_link(LinkState::Up);
+        worker.iterate(Instant::from_secs(3));
+        let (up, changed) = (Notice::LinkUp(PortId(0)), Notice::LinkAddress(PortId(0), other));
+        assert_eq!(worker.node().notices, [up, Notice::LinkDown(PortId(0)), changed, up]);
+        worker.iterate(Instant::from_secs(4));
+        assert_eq!(worker.node().notices.len(), 4, "once");
     }
 }

@@ -122,6 +122,8 @@ pub enum Command {
     },
     /// The link is down: stops without a word.
     LinkDown(PortId),
+    /// The port has another link-layer address: the next advertisements tell it.
+    LinkAddress(PortId, MacAddress),
     /// Ceases to be a router on the port: final advertisements with lifetime zero (RFC 4861 §6.2.5).
     Cease(PortId),
     /// Ceases on every port.
@@ -516,6 +518,11 @@ impl Machine for RouterAdvertiser {
         match command {
             Command::Start { port, source } => self.start(now, port, source),
             Command::LinkDown(port) => self.link_down(port),
+            Command::LinkAddress(port, address) => {
+                if let Some(port) = self.ports.get_mut(&port) {
+                    port.config.link_address = address;
+                }
+            }
             Command::Cease(port) => self.cease(now, port),
             Command::Shutdown => {
                 let ports: Vec<PortId> = self.ports.keys().copied().collect();

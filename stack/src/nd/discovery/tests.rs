@@ -331,6 +331,35 @@ fn a_router_that_dies_is_lost_and_one_that_leaves_says_so() {
 }
 
 #[test]
+fn a_router_whose_link_layer_address_changes_is_found_at_the_new_one() {
+    let mut link = link_with_router();
+    link.nodes.push(terminal(9, 0x77));
+    link.up(1);
+    link.pass(Duration::from_secs(2));
+    let global = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x77);
+    link.send(1, global, SITE);
+    link.pass(Duration::from_millis(10));
+    let known = |link: &Link| [SITE, ROUTER].map(|router| link.nodes[1].table[&router].link_address);
+    assert_eq!(known(&link), [mac(1); 2]);
+    // While the link is down, and while it is up.
+    for (new, down) in [(mac(5), true), (mac(6), false)] {
+        if down {
+            link.command(0, Command::Notice(Notice::LinkDown(PORT)));
+        }
+        link.nodes[0].mac = new;
+        link.command(0, Command::Notice(Notice::LinkAddress(PORT, new)));
+        if down {
+            link.up(0);
+        }
+        link.pass(Duration::from_millis(10));
+        assert_eq!(known(&link), [new; 2]);
+        // What it says of itself later is the new address too.
+        link.pass(Duration::from_secs(40));
+        assert_eq!(known(&link), [new; 2]);
+    }
+}
+
+#[test]
 fn two_terminals_with_one_identifier() {
     let mut link = link_with_router();
     link.nodes.push(terminal(9, 0x77));

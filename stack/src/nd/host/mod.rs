@@ -434,6 +434,11 @@ impl Machine for HostAutoconfiguration {
         match command {
             Command::Notice(Notice::LinkUp(port)) => self.link_up(now, port),
             Command::Notice(Notice::LinkDown(port)) => self.link_down(port),
+            Command::Notice(Notice::LinkAddress(port, address)) => {
+                if let Some(port) = self.ports.get_mut(&port) {
+                    port.config.link_address = address;
+                }
+            }
             Command::Notice(_) => {}
             Command::Solicit(port) => self.begin_soliciting(now, port),
             Command::Neighbor(event) => self.neighbor_event(event),

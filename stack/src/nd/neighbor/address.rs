@@ -302,6 +302,15 @@ impl NeighborDiscovery {
         }
     }
 
+    /// Tells the link where all addresses are that this node answers for.
+    pub(super) fn announce_all(&mut self, now: Instant, id: PortId) {
+        let Some(port) = self.ports.get(&id) else { return };
+        let addresses: Vec<Ipv6Addr> = port.addresses.keys().chain(port.proxies.keys()).copied().collect();
+        for address in addresses {
+            self.announce(now, id, address);
+        }
+    }
+
     /// The next unsolicited advertisement (RFC 4861 §7.2.6, RFC 6275 §10.4.1).
     pub(super) fn announce_timer(&mut self, now: Instant, id: PortId, address: Ipv6Addr) {
         let Some(port) = self.ports.get_mut(&id) else { return };

@@ -51,6 +51,8 @@ pub struct NeighborDiscovery {
 struct Port {
     config: PortConfig,
     up: bool,
+    /// Whether the link-layer address changed while the link was down.
+    moved: bool,
     neighbors: NeighborCache,
     addresses: BTreeMap<Ipv6Addr, Own>,
     /// Proxied addresses.
@@ -199,6 +201,7 @@ impl NeighborDiscovery {
         let ports = config.ports.into_iter().map(|config| {
             let port = Port {
                 up: false,
+                moved: false,
                 neighbors: NeighborCache::new(config.max_neighbors, config.max_incomplete),
                 addresses: BTreeMap::new(),
                 proxies: BTreeMap::new(),
@@ -277,6 +280,7 @@ impl NeighborDiscovery {
         match notice {
             Notice::LinkUp(port) => self.link_up(now, port),
             Notice::LinkDown(port) => self.link_down(port),
+            Notice::LinkAddress(port, address) => self.link_address_changed(now, port, address),
             Notice::NeighborMissing { port, address } => self.resolve(now, port, address),
             Notice::NeighborUsed { port, address } => self.used(now, port, address),
             Notice::MulticastMiss { .. } | Notice::GroupData { .. } => {}
@@ -290,6 +294,19 @@ impl NeighborDiscovery {
         }
         self.timers.set(Timer::Redraw(id), now + REACHABLE_TIME_REDRAW);
         self.start_waiting_addresses(now, id);
+        if self.ports.get_mut(&id).is_some_and(|port| core::mem::take(&mut port.moved)) {
+            self.announce_all(now, id);
+        }
+    }
+
+    /// Neighbours send to the old link-layer address until they are told (RFC 4861 §7.2.6).
+    fn link_address_changed(&mut self, now: Instant, id: PortId, link_address: MacAddress) {
+        let Some(port) = self.ports.get_mut(&id) else { return };
+        port.config.link_address = link_address;
+        port.moved = !port.up;
+        if port.up {
+            self.announce_all(now, id);
+        }
     }
 
     fn link_down(&mut self, id: PortId) {

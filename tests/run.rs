@@ -79,3 +79,19 @@ fn without_a_node_or_with_a_bad_command_line() {
     assert_eq!(drover(&["signal", "radio-a", "7"]).status.code(), Some(2));
     assert_eq!(drover(&["lab", "x.toml", "--sim", "--netns"]).status.code(), Some(2));
 }
+
+#[test]
+fn a_file_of_the_other_kind_gets_one_line() {
+    let file = node_file("kind", "[node]\nname = \"x\"\n\n[router]\n");
+    let path = file.to_str().unwrap();
+    let output = drover(&["lab", "--sim", path]);
+    assert_eq!(output.status.code(), Some(1));
+    let line = format!("{path}:1: lab: this is a node file; run it with `drover run`, or name a lab file\n");
+    assert_eq!(standard_error(&output), line);
+    std::fs::remove_file(&file).unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/lab/fig5.toml");
+    let output = drover(&["run", path]);
+    assert_eq!(output.status.code(), Some(1));
+    let line = format!("{path}:1: lab: this is a lab file; run it with `drover lab`, or name a node file\n");
+    assert_eq!(standard_error(&output), line);
+}

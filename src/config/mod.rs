@@ -11,7 +11,7 @@ pub mod raw;
 mod resolve;
 pub mod resolved;
 
-use document::{ConfigError, Fault, Source, Tables};
+use document::{ConfigError, Fault, Problem, Source, Tables};
 use resolve::section::Section;
 use resolve::{Context, Place};
 use resolved::NodeConfig;
@@ -24,7 +24,22 @@ const MAX_FILE_LEN: u64 = 16 << 20;
 pub fn load(path: &Path) -> Result<NodeConfig, ConfigError> {
     let file = path.display().to_string();
     let text = read(path)?;
+    if lab::is_lab(&text) {
+        return Err(other_kind(&file, "this is a lab file", "run it with `drover lab`, or name a node file"));
+    }
     parse(&file, &text, path.parent().unwrap_or(Path::new("")))
+}
+
+/// The one line for a file of the other kind, in place of one for every table in it.
+fn other_kind(file: &str, what: &str, remedy: &str) -> ConfigError {
+    let problem = Problem {
+        file: file.to_owned(),
+        line: 1,
+        key: "lab".to_owned(),
+        what: what.to_owned(),
+        remedy: remedy.to_owned(),
+    };
+    ConfigError(vec![problem])
 }
 
 /// Reads the node file `text`, which messages call `file`; relative paths in it start at `directory`.
@@ -89,6 +104,9 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     }
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(text),
-        Err(error) => fail(format!("the file cannot be read: {error}"), "name a TOML file in UTF-8"),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            fail(format!("the file cannot be read: {error}"), "name a TOML file in UTF-8")
+        }
+        Err(error) => fail(format!("the file cannot be read: {error}"), "make it readable for this process"),
     }
 }

@@ -9,7 +9,7 @@ mod topology;
 
 use super::document::{ConfigError, Source};
 use super::resolved::{Attachment, InterfaceAddress, NodeConfig, PortConfig};
-use super::{finish, read};
+use super::{finish, other_kind, read};
 use core::net::Ipv6Addr;
 use core::time::Duration;
 use stack::machine::PortId;
@@ -307,6 +307,9 @@ fn absolute_paths(table: &mut toml::Table, directory: &Path) {
 pub fn load_lab(path: &Path) -> Result<Lab, ConfigError> {
     let file = path.display().to_string();
     let text = read(path)?;
+    if is_node(&text) {
+        return Err(other_kind(&file, "this is a node file", "run it with `drover run`, or name a lab file"));
+    }
     parse_lab(&file, &text, path.parent().unwrap_or(Path::new("")))
 }
 
@@ -320,4 +323,11 @@ pub fn parse_lab(file: &str, text: &str, directory: &Path) -> Result<Lab, Config
 /// Whether a TOML text is a lab file rather than a node file: it has a table `[lab]`.
 pub fn is_lab(text: &str) -> bool {
     DeTable::parse(text).is_ok_and(|table| table.get_ref().contains_key("lab"))
+}
+
+/// Whether it is certainly the other: a lab file has no table `[node]`, but several `[[node]]`.
+fn is_node(text: &str) -> bool {
+    let is_node =
+        |table: &DeTable| !table.contains_key("lab") && table.get("node").is_some_and(|n| n.get_ref().is_table());
+    DeTable::parse(text).is_ok_and(|table| is_node(table.get_ref()))
 }

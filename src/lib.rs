@@ -6,3 +6,4 @@ pub mod cli;
 pub mod config;
 pub mod lab;
 pub mod node;
+mod one_line;

@@ -95,3 +95,13 @@ fn a_file_of_the_other_kind_gets_one_line() {
     let line = format!("{path}:1: lab: this is a lab file; run it with `drover lab`, or name a node file\n");
     assert_eq!(standard_error(&output), line);
 }
+
+#[test]
+fn a_standard_output_that_takes_nothing_is_told_of() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/router.toml");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_drover")).args(["check", path]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let said = standard_error(&output);
+    assert!(said.starts_with("drover: standard output cannot be written: ") && said.lines().count() == 1, "{said}");
+}

@@ -1,13 +1,14 @@
 //! `drover lab`, and the programs that a lab in namespaces runs.
 
-use super::{DONE, REFUSED, UNAVAILABLE};
+use super::{DONE, REFUSED, UNAVAILABLE, say};
 use crate::config::lab::{Lab, load_lab};
 use crate::lab::netns::{Interrupted, probe};
 use crate::lab::{self, Backend};
+use crate::one_line::in_one_line;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use core::net::{Ipv6Addr, SocketAddrV6};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -57,7 +58,7 @@ pub(super) fn finish(result: Result<()>) -> u8 {
     match result {
         Ok(()) => DONE,
         Err(error) => {
-            eprintln!("drover: {error:#}");
+            eprintln!("drover: {}", in_one_line(&error));
             UNAVAILABLE
         }
     }
@@ -88,15 +89,14 @@ pub(super) fn run(options: &Options) -> u8 {
             } else {
                 report.to_text()
             };
-            print!("{text}");
-            if report.ok() { DONE } else { REFUSED }
+            say(&text, if report.ok() { DONE } else { REFUSED })
         }
         Err(error) if error.is::<Interrupted>() => {
             eprintln!("drover: interrupted; everything that the lab made is gone");
             REFUSED
         }
         Err(error) => {
-            eprintln!("drover: {}: {error:#}", options.file.display());
+            eprintln!("drover: {}: {}", options.file.display(), in_one_line(&error));
             UNAVAILABLE
         }
     }
@@ -104,9 +104,12 @@ pub(super) fn run(options: &Options) -> u8 {
 
 fn run_lab(lab: &Lab, backend: Backend, options: &Options) -> Result<lab::report::Report> {
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The second one ends the process at once, where the first is not heeded.
-        signal_hook::flag::register_conditional_shutdown(signal, i32::from(REFUSED), interrupted.clone())?;
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // The simulation does not heed it; there is nothing to take away either, and the second one ends the process at
+        // once. In namespaces it must not: what the first one began would be left half done.
+        if backend == Backend::Sim {
+            signal_hook::flag::register_conditional_shutdown(signal, i32::from(REFUSED), interrupted.clone())?;
+        }
         signal_hook::flag::register(signal, interrupted.clone())?;
     }
     let keep = options.keep_captures.as_deref();

@@ -11,7 +11,9 @@ pub use table::render;
 
 use crate::admin::{self, Request, Topic};
 use crate::config;
+use crate::one_line::in_one_line;
 use clap::{Args, Parser, Subcommand};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -166,7 +168,7 @@ fn run(file: &Path, seed: Option<u64>, until_stdin_ends: bool) -> u8 {
     match crate::node::run(config, seed, until_stdin_ends) {
         Ok(()) => DONE,
         Err(error) => {
-            eprintln!("drover: {}: {error:#}", file.display());
+            eprintln!("drover: {}: {}", file.display(), in_one_line(&error));
             UNAVAILABLE
         }
     }
@@ -184,7 +186,7 @@ fn check(files: &[PathBuf]) -> u8 {
     let mut status = DONE;
     for file in files {
         match check_one(file) {
-            Ok(summary) => println!("{}: {summary}", file.display()),
+            Ok(summary) => status = say(&format!("{}: {summary}\n", file.display()), status),
             Err(error) => {
                 eprintln!("{error}");
                 status = REFUSED;
@@ -208,6 +210,18 @@ fn check_one(file: &Path) -> Result<String, config::document::ConfigError> {
             lab.links.len(),
             lab.moves.len()
         )),
+    }
+}
+
+/// Prints the outcome; `status`, or that it could not be printed. A reader that has seen enough (`| head`) is no error.
+fn say(text: &str, status: u8) -> u8 {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("drover: standard output cannot be written: {error}");
+            UNAVAILABLE
+        }
+        _ => status,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{DroverNode, NodeEvent, show};
 use crate::admin::{Command, Housekeeping, HousekeepingConfig};
 use crate::config::resolved::{Attachment, NodeConfig, PollMode, PortConfig};
+use crate::one_line::in_one_line;
 use ::ha::mobile;
 use ::mma::auth::{NtpTime, WallClock};
 use anyhow::{Context, Result};
@@ -50,7 +51,7 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
     let worker = runtime::spawn(
         spec,
         // The whole chain in one line: what failed, and why.
-        move || assemble(&config, seed).map_err(|error| format!("{error:#}")),
+        move || assemble(&config, seed).map_err(|error| in_one_line(&error)),
         inbox,
         |worker: &mut Worker<DroverNode>, now, command| match command {
             Command::Show { topic, reply } => {
@@ -85,7 +86,7 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
             }
         });
     }
-    let _housekeeping = Housekeeping::start(housekeeping, commands, wake)?;
+    let _housekeeping = Housekeeping::start(housekeeping, commands, wake).context("admin.socket")?;
     say("ready");
     worker.join().map_err(|_| anyhow::anyhow!("the worker broke off"))
 }

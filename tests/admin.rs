@@ -163,5 +163,7 @@ fn the_socket_is_private_and_taken_over_only_from_the_dead() {
     let file = directory.0.join("file");
     std::fs::write(&file, "").unwrap();
     assert!(matches!(Listener::bind(&file), Err(ListenerError::NoSocket(_))));
-    assert!(matches!(Listener::bind(&directory.0.join("none/x.sock")), Err(ListenerError::Io { .. })));
+    assert!(matches!(Listener::bind(&directory.0.join("none/below/x.sock")), Err(ListenerError::Io { .. })));
+    // The directory itself is made where it is missing.
+    drop(Listener::bind(&directory.0.join("none/x.sock")).unwrap());
 }

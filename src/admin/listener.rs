@@ -58,6 +58,10 @@ fn bind_in_place(path: &Path) -> io::Result<Listener> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    // The directory of all nodes' sockets (/run/drover) is gone after every start of the machine.
+    if !directory.exists() {
+        DirBuilder::new().mode(0o755).create(directory)?;
+    }
     let nursery = directory.join(format!(".{}", std::process::id()));
     DirBuilder::new().mode(0o700).create(&nursery)?;
     let made = nursery.join("s");

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use stack::addr::MacAddress;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -158,7 +159,8 @@ fn report_failure(result: Result<Output>) {
     }
 }
 
-/// Takes away the namespaces of labs whose process has ended without doing so.
+/// Takes away the namespaces of labs whose process has ended without doing so, and the programs that still run there.
+/// Another lab that starts at the same time may be faster: what has gone already is no error.
 fn remove_abandoned() -> Result<()> {
     let listing = ip(&["netns", "list"])?;
     for line in String::from_utf8_lossy(&listing.stdout).lines() {
@@ -167,20 +169,39 @@ fn remove_abandoned() -> Result<()> {
             continue;
         };
         if pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists() {
-            ip(&["netns", "del", name])?;
+            if let Ok(inside) = ip(&["netns", "pids", name]) {
+                let pids = String::from_utf8_lossy(&inside.stdout).split_whitespace().map(str::to_owned).collect();
+                end(pids);
+            }
+            let _ = ip(&["netns", "del", name]);
         }
     }
     Ok(())
 }
 
+fn end(pids: Vec<String>) {
+    if !pids.is_empty() {
+        // Those that end by themselves in this moment are no error either.
+        let _ = Command::new("kill").args(pids).stderr(Stdio::null()).status();
+    }
+}
+
 fn command_in(namespace: &str, program: &Path) -> Command {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", namespace]).arg(program);
+    apart(&mut command);
     command
 }
 
+/// Keeps the keyboard's Ctrl-C from a program: the lab hears it, and ends its programs in order.
+fn apart(command: &mut Command) {
+    command.process_group(0);
+}
+
 fn ip(arguments: &[&str]) -> Result<Output> {
-    let output = Command::new("ip").args(arguments).output().context("cannot start `ip`; install iproute2")?;
+    let mut command = Command::new("ip");
+    apart(command.args(arguments));
+    let output = command.output().context("cannot start `ip`; install iproute2")?;
     if !output.status.success() {
         bail!("ip {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
@@ -188,12 +209,10 @@ fn ip(arguments: &[&str]) -> Result<Output> {
 }
 
 fn ip_batch(namespace: &str, commands: &str) -> Result<()> {
-    let mut child = Command::new("ip")
-        .args(["-6", "-n", namespace, "-batch", "-"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot start `ip`; install iproute2")?;
+    let mut command = Command::new("ip");
+    apart(command.args(["-6", "-n", namespace, "-batch", "-"]));
+    let mut child =
+        command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().context("cannot start `ip`; install iproute2")?;
     child.stdin.take().context("ip has no standard input")?.write_all(commands.as_bytes())?;
     let output = child.wait_with_output()?;
     if !output.status.success() {

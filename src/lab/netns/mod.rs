@@ -60,17 +60,20 @@ pub(crate) fn missing(lab: &Lab) -> Option<String> {
 /// Runs the lab. `keep` is where captures and logs stay; otherwise they go with the run.
 pub(crate) fn run(lab: &Lab, seed: u64, keep: Option<&Path>, interrupted: &AtomicBool) -> Result<Observations> {
     let workspace = Workspace::new(keep)?;
-    let fabric = build(lab)?;
+    let fabric = build(lab, interrupted)?;
     let room = Room { lab, seed, workspace, fabric, interrupted };
     room.run()
 }
 
-fn build(lab: &Lab) -> Result<Fabric> {
+fn build(lab: &Lab, interrupted: &AtomicBool) -> Result<Fabric> {
     let mut fabric = Fabric::new()?;
     for (index, _) in lab.links.iter().enumerate() {
         fabric.add_link(&bridge(LinkIndex(index)))?;
     }
     for (index, node) in lab.nodes.iter().enumerate() {
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(Interrupted.into());
+        }
         fabric.add_node(&node.name, false)?;
         for (number, port) in node.config.ports.iter().enumerate() {
             let Some(link) = node.links[number] else { continue };
@@ -207,7 +210,7 @@ impl Room<'_> {
             .arg(file)
             .arg("--until-stdin-ends")
             .arg("--seed")
-            .arg((self.seed + index.0 as u64).to_string());
+            .arg(self.seed.wrapping_add(index.0 as u64).to_string());
         Process::spawn(&node.name, command, &self.workspace)
     }
 

@@ -1,7 +1,9 @@
 //! The programs of a lab: started, watched, stopped; and the directory where they leave what they write.
 
 use anyhow::{Context, Result, bail};
-use std::fs::File;
+use std::fs::{DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -22,10 +24,14 @@ impl Workspace {
     /// In `keep`, where it stays, or in a fresh temporary directory, which goes with this.
     pub(super) fn new(keep: Option<&Path>) -> Result<Self> {
         let directory = match keep {
-            Some(directory) => std::path::absolute(directory)?,
-            None => std::env::temp_dir().join(format!("drover-lab-{}", std::process::id())),
+            Some(directory) => {
+                let directory = std::path::absolute(directory)?;
+                std::fs::create_dir_all(&directory)
+                    .map(|()| directory.clone())
+                    .with_context(|| cannot_make(&directory))?
+            }
+            None => temporary(&std::env::temp_dir())?,
         };
-        std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         Ok(Workspace { directory, keep: keep.is_some() })
     }
 
@@ -47,6 +53,32 @@ impl Workspace {
         let path = self.path(name);
         std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     }
+}
+
+fn cannot_make(directory: &Path) -> String {
+    format!("cannot make {}", directory.display())
+}
+
+/// A directory in `parent` that nobody else can enter, or has made in advance. Those of labs whose process has ended
+/// without removing its own go.
+fn temporary(parent: &Path) -> Result<PathBuf> {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix("drover-lab-")?.split('-').next()?.parse().ok());
+        if owner.is_some_and(|pid: u32| !Path::new("/proc").join(pid.to_string()).exists()) {
+            // Another lab that starts at the same time may be faster.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    for attempt in 0..1000 {
+        let directory = parent.join(format!("drover-lab-{}-{attempt}", std::process::id()));
+        match DirBuilder::new().mode(0o700).create(&directory) {
+            Ok(()) => return Ok(directory),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(|| cannot_make(&directory)),
+        }
+    }
+    bail!("{} is full of directories of this process", parent.display())
 }
 
 impl Drop for Workspace {
@@ -158,5 +190,28 @@ impl Drop for Process {
                 let _ = self.child.wait();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn temporary_directories_are_private_and_abandoned_ones_go() {
+        let parent = std::env::temp_dir().join(format!("drover-workspace-test-{}", std::process::id()));
+        // No process has a number as large as this.
+        let abandoned = parent.join("drover-lab-4294967294");
+        let other = parent.join("drover-lab-notes");
+        std::fs::create_dir_all(abandoned.join("inside")).unwrap();
+        std::fs::create_dir_all(&other).unwrap();
+        let made_in_advance = parent.join(format!("drover-lab-{}-0", std::process::id()));
+        std::os::unix::fs::symlink(&other, &made_in_advance).unwrap();
+        let directory = temporary(&parent).unwrap();
+        assert_eq!(directory, parent.join(format!("drover-lab-{}-1", std::process::id())));
+        assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(!abandoned.exists() && other.exists());
+        std::fs::remove_dir_all(&parent).unwrap();
     }
 }

@@ -9,7 +9,7 @@ use crate::node::{self, DroverNode, NodeEvent};
 use ::ha::mobile;
 use anyhow::{Context, Result, bail};
 use stack::addr::MacAddress;
-use stack::host::{FlowId, HostConfig, PingConfig, Role, SimHost, StreamConfig, StreamKey, TransferState};
+use stack::host::{FlowId, HostConfig, PingConfig, Role, SimHost, StreamConfig, StreamKey};
 use stack::machine::PortId;
 use stack::packet::Pool;
 use stack::pipeline::Dataplane;
@@ -239,7 +239,8 @@ impl<'a> SimLab<'a> {
         bindings.push(self.bindings());
         self.run_until(ended + DRAIN)?;
         let findings = self.findings();
-        let flows = running.iter().map(|flow| self.flow_seen(flow)).collect::<Result<_>>()?;
+        let last_move = moves.last().copied().unwrap_or(started);
+        let flows = running.iter().map(|flow| self.flow_seen(flow, last_move)).collect::<Result<_>>()?;
         let mut wire = Wire::default();
         for captured in self.network.capture().frames() {
             if let Some(link) = self.links.iter().position(|&link| link == captured.link) {
@@ -311,7 +312,7 @@ impl<'a> SimLab<'a> {
         self.network.node(node).context("a host is missing")
     }
 
-    fn flow_seen(&self, flow: &Running) -> Result<FlowSeen> {
+    fn flow_seen(&self, flow: &Running, last_move: Instant) -> Result<FlowSeen> {
         Ok(match *flow {
             Running::Ping(host, id) => FlowSeen::Packets(self.host(host)?.ping_flow(id).clone()),
             Running::Stream { from, id, to, port, key } => {
@@ -324,7 +325,10 @@ impl<'a> SimLab<'a> {
                 FlowSeen::Transfer {
                     sent: sent.octets,
                     received: received.octets,
-                    survived: received.state == TransferState::Finished,
+                    // On a lossy path the end may still be under way; what counts is that it goes on.
+                    survived: sent.survived()
+                        && received.survived()
+                        && received.progress.last().is_some_and(|last| last.at >= last_move),
                 }
             }
         })

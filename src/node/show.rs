@@ -197,7 +197,7 @@ impl View<'_> {
     }
 
     fn terminals(&self) -> Value {
-        let Some(terminal) = &self.node.terminal else { return Value::Array(Vec::new()) };
+        let Some(terminal) = &self.node.terminal else { return self.known_terminals() };
         let site = terminal.site();
         let (place, agent) = match site.site {
             Site::Nowhere => ("nowhere", None),
@@ -221,6 +221,16 @@ impl View<'_> {
             })
         });
         rows.collect()
+    }
+
+    /// Those that are registered with the agents of this node.
+    fn known_terminals(&self) -> Value {
+        let row = |place: &str, home_address: Ipv6Addr, care_of: Ipv6Addr, group: Option<Ipv6Addr>| json!({ "home_address": home_address, "place": place, "care_of": care_of, "group": group });
+        let here = self.node.mma.iter().flat_map(|mma| mma.bindings());
+        let here = here.map(|known| row("this site", known.home_address, known.care_of, Some(known.group)));
+        let away = self.node.home_agent.iter().flat_map(|agent| agent.bindings().iter());
+        let away = away.map(|known| row("away from home", known.home_address, known.care_of, None));
+        here.chain(away).collect()
     }
 
     fn counters(&self) -> Value {

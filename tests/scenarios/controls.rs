@@ -8,6 +8,7 @@ use drover::config::lab::Lab;
 use ha::mobile::movement::Site;
 use stack::addr::Scope;
 use stack::inspect::Kind;
+use stack::tables::IngressFilter;
 use stack::wire::build::PacketBuilder;
 use stack::wire::ipv6::protocol;
 use stack::wire::mobility::{CHECKSUM_AT, Status};
@@ -282,9 +283,15 @@ fn s10_the_ingress_filter_stops_home_addresses() {
         port.as_table_mut().expect("a table").insert("ingress_filter".into(), "open".into());
     }
     let open = draft.lab();
+    for lab in [&filtered, &Draft::shipped("fig4").lab()] {
+        for access in lab.nodes.iter().filter(|node| node.config.access_router.is_some()) {
+            let filters = access.config.ports.iter().filter(|port| port.ingress_filter != IngressFilter::Open).count();
+            assert_eq!(filters, 1, "S1 and S2 run with the filter on every access link");
+        }
+    }
     over_seeds(|seed| {
         let a = FOREIGN_SITE.access[0];
-        // The scenarios S1 and S2 run with the filter. Without it, what fails here passes.
+        // Without the filter, what fails here passes.
         for (lab, passes) in [(&filtered, false), (&open, true)] {
             let mut world = World::new(lab, seed, Weather::Rough);
             let local = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 0xa, 0, 0, 0, 0x99);

@@ -1,20 +1,16 @@
 //! At home, in the home site, in a foreign site: PROTOCOL S0, S1 and S2.
 
 use crate::blocks::{
-    FOREIGN_SITE, HOME_SITE, Mode, Site, check_down, check_entry, check_up, is_heard, is_settled, move_within,
+    Access, FOREIGN_SITE, HOME_SITE, Mode, Site, check_down, check_entry, check_up, is_heard, is_settled, move_within,
 };
-use crate::world::{CN, Draft, GROUP, Weather, World, over_seeds};
+use crate::world::{CN, Draft, GROUP, HOME, Seen, Weather, World, is_in, over_seeds, weathers};
 use drover::config::lab::Lab;
-use stack::inspect::Class;
+use stack::inspect::{Class, Kind};
 use stack::rng::Rng;
+use std::collections::BTreeSet;
 
 /// Moves inside the site.
 const MOVES: usize = 4;
-
-fn weathers(seed: u64) -> impl Iterator<Item = Weather> {
-    let fair = seed.is_multiple_of(10).then_some(Weather::Fair);
-    [Weather::Rough].into_iter().chain(fair)
-}
 
 #[test]
 fn s0_at_home() {
@@ -44,8 +40,9 @@ fn s0_at_home() {
     });
 }
 
-/// Registration, then moves inside the site, with traffic both ways.
-fn tour(lab: &Lab, site: &Site, seed: u64, weather: Weather) {
+/// Registration, then moves inside the site, with traffic both ways. Returns how many packets came to the terminal by two
+/// links.
+fn tour(lab: &Lab, site: &Site, seed: u64, weather: Weather) -> usize {
     let mut chance = Rng::new(seed);
     let mut world = World::new(lab, seed, weather);
     let starts_at_home = lab.nodes[world.node("mt").0].start == lab.link_named("home");
@@ -99,16 +96,72 @@ fn tour(lab: &Lab, site: &Site, seed: u64, weather: Weather) {
         assert_eq!(flow.summary().duplicated, 0, "{:?}", flow.summary());
     }
     world.check();
+    let came_by = |access: &Access| -> BTreeSet<Vec<u8>> {
+        let data = seen.iter().filter(|s| s.link == access.link && s.is_data(CN, HOME) && !s.lost);
+        data.map(|s| s.what.identity(&s.frame)).collect()
+    };
+    came_by(&site.access[0]).intersection(&came_by(&site.access[1])).count()
 }
 
 #[test]
 fn s1_home_site() {
     let lab = Draft::shipped("fig4").lab();
-    over_seeds(|seed| weathers(seed).for_each(|weather| tour(&lab, &HOME_SITE, seed, weather)));
+    let mut by_two = 0;
+    over_seeds(|seed| by_two += weathers(seed).map(|weather| tour(&lab, &HOME_SITE, seed, weather)).sum::<usize>());
+    assert!(by_two > 0, "no packet came by two links");
 }
 
 #[test]
 fn s2_foreign_site() {
     let lab = Draft::shipped("fig5").lab();
-    over_seeds(|seed| weathers(seed).for_each(|weather| tour(&lab, &FOREIGN_SITE, seed, weather)));
+    let mut by_two = 0;
+    over_seeds(|seed| by_two += weathers(seed).map(|weather| tour(&lab, &FOREIGN_SITE, seed, weather)).sum::<usize>());
+    assert!(by_two > 0, "no packet came by two links");
+}
+
+#[test]
+fn s2_up_directly_and_by_the_tunnel_where_that_is_refused() {
+    let lab = Draft::shipped("fig5").configure("mt", "mobile_terminal.uplink = \"direct\"").lab();
+    over_seeds(|seed| {
+        let [a, b] = FOREIGN_SITE.access;
+        let mut world = World::new(&lab, seed, Weather::Rough);
+        // With its option, a packet on the wire is not the one that the programs sent.
+        world.has_strangers = true;
+        world.run_until("both agents acknowledge", 30_000, is_settled);
+        let flow = world.up(20, 1_000);
+        let is_refusal = |s: &Seen| s.source() == CN && matches!(s.what.kind, Kind::Icmpv6Error { kind: 4, code: 2 });
+        let refused = |world: &World<'_>| {
+            world.seen().iter().any(|s| is_refusal(s) && s.link == a.link && s.from == a.router && !s.lost)
+        };
+        world.run_until("the correspondent refuses the option", 15_000, refused);
+        world.run_ms(50);
+        let told = world.now();
+        let heard = |world: &World<'_>| world.flow(flow).summary_between(told, world.now()).received > 0;
+        world.run_until("the correspondent hears the terminal by the tunnel", 15_000, heard);
+        world.jump("mt", a.link, b.link, 50);
+        let moved = world.now();
+        let heard = |world: &World<'_>| {
+            world.sends_through("mt", b.link) && world.flow(flow).summary_between(moved, world.now()).received > 0
+        };
+        world.run_until("from the other link too", 15_000, heard);
+
+        let seen = world.seen();
+        let mut direct_on = BTreeSet::new();
+        for s in seen.iter().filter(|s| s.is_data(HOME, CN) && !s.link.ends_with("-tun") && s.what.inner().is_some()) {
+            let access = FOREIGN_SITE.access.iter().find(|access| access.link == s.link);
+            match s.headers()[..] {
+                [(source, _)] if s.home_address_option() == Some(HOME) => {
+                    assert!(s.at <= told || s.from != "mt", "refused, and sent again: {s}");
+                    assert!(is_in(source, a.prefix), "{s}");
+                    direct_on.insert(s.link.as_str());
+                }
+                [_] => assert!(access.is_none(), "the home address on an access link: {s}"),
+                _ => assert!(access.is_none_or(|access| is_in(s.source(), access.prefix)), "{s}"),
+            }
+        }
+        let path = [a.link, a.uplink, FOREIGN_SITE.trunk, "bb-mma1", "cn-bb"];
+        assert!(path.iter().all(|link| direct_on.contains(link)), "past the filter and the border: {direct_on:?}");
+        assert_eq!(world.flow(flow).summary().duplicated, 0);
+        world.check();
+    });
 }

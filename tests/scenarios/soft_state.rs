@@ -1,7 +1,7 @@
 //! State that nobody refreshes goes away, and comes back: PROTOCOL S17.
 
 use crate::blocks::{FOREIGN_SITE, is_heard, is_settled};
-use crate::world::{Draft, GROUP, HOME, HOME_AGENT, Seen, Weather, World, over_seeds};
+use crate::world::{Draft, GROUP, HOME, HOME_AGENT, Seen, Weather, World, over_seeds, weathers};
 use drover::config::lab::Lab;
 use stack::inspect::Kind;
 use stack::time::{Duration, Instant};
@@ -40,7 +40,7 @@ fn s17_registrations_are_refreshed_at_half_of_their_lifetime() {
     const LIFETIME: Duration = Duration::from_secs(32);
     let lab = lab(LIFETIME);
     over_seeds(|seed| {
-        for weather in [Weather::Rough, Weather::Fair] {
+        for weather in weathers(seed) {
             let mut world = World::new(&lab, seed, weather);
             world.run_until("both agents acknowledge", 30_000, is_settled);
             let flow = world.down(100, 600);
@@ -169,7 +169,7 @@ fn s17_a_terminal_comes_back_to_an_agent_that_restarts() {
     const LIFETIME: Duration = Duration::from_secs(8);
     let lab = lab(LIFETIME);
     over_seeds(|seed| {
-        for weather in [Weather::Rough, Weather::Fair] {
+        for weather in weathers(seed) {
             let mut world = World::new(&lab, seed, weather);
             world.run_until("both agents acknowledge", 30_000, is_settled);
             let flow = world.down(20, 1_500);

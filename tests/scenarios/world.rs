@@ -171,13 +171,19 @@ pub(crate) enum Weather {
     Rough,
 }
 
+/// The weathers of a seed: rough, and for every tenth fair besides.
+pub(crate) fn weathers(seed: u64) -> impl Iterator<Item = Weather> {
+    let fair = seed.is_multiple_of(10).then_some(Weather::Fair);
+    [Weather::Rough].into_iter().chain(fair)
+}
+
 /// A scenario that runs.
 pub(crate) struct World<'a> {
     pub(crate) lab: &'a Lab,
     pub(crate) sim: SimLab<'a>,
     next_port: u16,
-    /// Others than the terminal's programs send to the correspondent.
-    has_strangers: bool,
+    /// The correspondent gets other packets than those that the terminal's programs send.
+    pub(crate) has_strangers: bool,
 }
 
 /// A stream of numbered datagrams.

@@ -68,6 +68,13 @@ enum Action {
         /// `LINK=INTERFACE,INTERFACE`.
         links: Vec<String>,
     },
+    /// Runs a program that ends when standard input does.
+    #[command(hide = true)]
+    Leash {
+        /// The program and its arguments.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        program: Vec<std::ffi::OsString>,
+    },
     /// Has the kernel compute the checksums of what it sends on an interface.
     #[command(hide = true)]
     OffloadOff {
@@ -137,6 +144,11 @@ pub fn main() -> ExitCode {
         Action::Lab(options) => lab::run(&options),
         Action::Probe { end } => lab::finish(end.run()),
         Action::Tap { directory, links } => lab::finish(crate::lab::netns::tap::run(&directory, &links)),
+        Action::Leash { program } => match crate::lab::netns::leash::run(&program) {
+            Ok(true) => DONE,
+            Ok(false) => REFUSED,
+            Err(error) => lab::finish(Err(error)),
+        },
         Action::OffloadOff { interface } => {
             lab::finish(stack::port::netdevice::no_transmit_checksum_offload(&interface).map_err(Into::into))
         }

@@ -1,6 +1,7 @@
 //! A lab in network namespaces: every node a process of its own on AF_XDP, kernel hosts, and real programs for traffic.
 
 mod fabric;
+pub(crate) mod leash;
 pub(crate) mod probe;
 mod process;
 pub(crate) mod tap;
@@ -22,6 +23,7 @@ use stack::host::flow::Sample;
 use stack::port::pcap::PcapReader;
 use stack::time::{Duration, Instant};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -185,6 +187,13 @@ impl Room<'_> {
         Ok(self.fabric.command(node, std::env::current_exe().context("cannot find this program")?))
     }
 
+    /// A program that ends with the lab although it does not look at its standard input.
+    fn foreign(&self, node: &str, program: impl AsRef<OsStr>) -> Result<Command> {
+        let mut command = self.drover(node)?;
+        command.arg("leash").arg(program);
+        Ok(command)
+    }
+
     fn socket(&self, node: NodeIndex) -> std::path::PathBuf {
         self.workspace.path(&format!("{}.sock", self.lab.nodes[node.0].name))
     }
@@ -296,7 +305,7 @@ impl Room<'_> {
                     Some(receiver)
                 }
                 FlowKind::Tcp { .. } => {
-                    let mut command = self.fabric.command(node, "iperf3");
+                    let mut command = self.foreign(node, "iperf3")?;
                     command.args([
                         "-s",
                         "-1",
@@ -326,14 +335,14 @@ impl Room<'_> {
             let count = |rate: u32| ((lab.duration.as_secs_f64() * f64::from(rate)) as u64).to_string();
             running.push(match flow.kind {
                 FlowKind::Ping { rate_pps, payload_len } => {
-                    let mut command = self.fabric.command(node, "ping");
+                    let mut command = self.foreign(node, "ping")?;
                     command.args(["-6", "-n", "-D", "-W", "1", "-i", &format!("{:.4}", 1.0 / f64::from(rate_pps))]);
                     command.args(["-c", &count(rate_pps), "-s", &payload_len.to_string(), "-I", &source.to_string()]);
                     command.arg(destination.to_string());
                     Running::Ping(Process::spawn(&flow.name, command, &self.workspace)?)
                 }
                 FlowKind::Udp { rate_pps, payload_len } => {
-                    let mut command = self.drover(node)?;
+                    let mut command = self.foreign(node, std::env::current_exe().context("cannot find this program")?)?;
                     command.args(["probe", "send", &source.to_string()]).arg(format!("[{destination}]:{port}"));
                     command.args([&rate_pps.to_string(), &payload_len.to_string(), &count(rate_pps)]);
                     command.arg(self.workspace.path(&format!("{}.sent", flow.name)));
@@ -341,7 +350,7 @@ impl Room<'_> {
                     Running::Probe { sender, receiver: receiver.take().context("a probe has a receiver")? }
                 }
                 FlowKind::Tcp { rate_kbps } => {
-                    let mut command = self.fabric.command(node, "iperf3");
+                    let mut command = self.foreign(node, "iperf3")?;
                     command.args(["-6", "-J", "-c", &destination.to_string(), "-p", &port.to_string()]);
                     command.args(["-B", &source.to_string(), "-t", &lab.duration.as_secs().max(1).to_string()]);
                     if let Some(rate) = rate_kbps {

@@ -118,7 +118,8 @@ impl Run {
 
     /// Frames of a time, with the link of each.
     fn between(&self, from: u64, until: u64) -> impl Iterator<Item = (&str, &Frame)> {
-        let all = self.captures.iter().flat_map(|(link, frames)| frames.iter().map(move |frame| (link.as_str(), frame)));
+        let all =
+            self.captures.iter().flat_map(|(link, frames)| frames.iter().map(move |frame| (link.as_str(), frame)));
         all.filter(move |(_, frame)| (from..until).contains(&frame.at))
     }
 
@@ -144,7 +145,10 @@ fn assert_report(report: &Value, moves_min: usize) {
         assert_eq!(keys(handover), words(&wanted.split_whitespace().collect::<Vec<_>>().join(" ")));
         let wanted = "mld pim mobility_to_mma mobility_to_home_agent mobility_to_correspondent outside_site";
         assert_eq!(keys(&handover["signalling"]), words(wanted));
-        assert!(handover["stages_us"].as_object().is_some_and(|stages| stages.contains_key("first_data")), "{handover}");
+        assert!(
+            handover["stages_us"].as_object().is_some_and(|stages| stages.contains_key("first_data")),
+            "{handover}"
+        );
         if handover["make_before_break"] == true && handover["kind"] == "intra-site" {
             assert_eq!((&handover["lost"], &handover["duplicated"]), (&0.into(), &0.into()), "{handover}");
         }
@@ -225,7 +229,8 @@ fn assert_delivered(run: &Run) {
         }
     }
     assert!(seen.len() > 5000, "{} probes", seen.len());
-    let wrong: Vec<_> = seen.iter().map(|number| (number, run.received.get(number))).filter(|(_, n)| *n != Some(&1)).collect();
+    let wrong: Vec<_> =
+        seen.iter().map(|number| (number, run.received.get(number))).filter(|(_, n)| *n != Some(&1)).collect();
     assert!(wrong.is_empty(), "{} of {} probes were not delivered once: {wrong:?}", wrong.len(), seen.len());
 
     let segments: Vec<&Frame> = run.captures["cn-bb"].iter().filter(|frame| frame.tcp_port.is_some()).collect();
@@ -294,7 +299,8 @@ fn figure_4() {
         ]
     );
     assert!(on_radio.iter().any(|frame| frame.icmp == Some(MLD_REPORT)));
-    let to_group = |frame: &&&Frame| frame.sources.first() == Some(&agent) && frame.destinations.first() == Some(&GROUP);
+    let to_group =
+        |frame: &&&Frame| frame.sources.first() == Some(&agent) && frame.destinations.first() == Some(&GROUP);
     assert!(on_radio.iter().filter(to_group).count() > 500);
     // The home agent's tunnel goes to the care-of address at the mobility agent, and nowhere else.
     let tunnels = run.on("core-ha", from, until);

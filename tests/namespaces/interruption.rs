@@ -3,8 +3,8 @@
 use crate::room::{DROVER, Directory, Running, alone, namespaces, until};
 use crate::site::{failing_lab, short_lab};
 use std::path::Path;
-use std::rc::Rc;
 use std::process::Command;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// In the environment of a lab, and so of everything that it starts.

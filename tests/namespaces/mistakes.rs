@@ -59,7 +59,10 @@ fn a_node_that_cannot_start_says_why_in_a_line() {
         for interface in ["lo", "tun0"] {
             let (status, said) = refusal(&room, &with_port(interface, kind));
             assert_eq!(status, Some(3), "{said}");
-            assert!(said.contains(&format!("port[1].interface: interface {interface} is not an Ethernet interface")), "{said}");
+            assert!(
+                said.contains(&format!("port[1].interface: interface {interface} is not an Ethernet interface")),
+                "{said}"
+            );
             assert!(said.contains("kind = \"tun\""), "{said}");
         }
     }

@@ -64,9 +64,9 @@ fn permitted() -> bool {
 
 /// What this machine lacks for these tests.
 fn lack() -> Option<String> {
-    let lacking = PROGRAMS.iter().find(|(program, _)| {
-        Command::new(program).arg("--version").stdin(Stdio::null()).output().is_err()
-    });
+    let lacking = PROGRAMS
+        .iter()
+        .find(|(program, _)| Command::new(program).arg("--version").stdin(Stdio::null()).output().is_err());
     if let Some((program, package)) = lacking {
         return Some(format!("as `{program}` is missing (package {package})"));
     }
@@ -87,7 +87,8 @@ fn lack() -> Option<String> {
 /// Takes away what test processes left that were killed.
 fn remove_abandoned() {
     for name in namespaces() {
-        let pid = name.strip_prefix(TAG).and_then(|rest| rest.strip_prefix('-')?.split('-').next()?.parse::<u32>().ok());
+        let pid =
+            name.strip_prefix(TAG).and_then(|rest| rest.strip_prefix('-')?.split('-').next()?.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
             let _ = Command::new("ip").args(["netns", "del", &name]).output();
         }

@@ -60,7 +60,8 @@ impl Site {
             let link = site.lab.links[host.link.0].name.clone();
             let address = format!("{}/{}", host.address.address, host.address.prefix.length());
             site.add_host(&host.name, &link, &address);
-            site.room.ip(&host.name, &["-6", "route", "add", "default", "via", &host.gateway.to_string(), "dev", "eth0"]);
+            site.room
+                .ip(&host.name, &["-6", "route", "add", "default", "via", &host.gateway.to_string(), "dev", "eth0"]);
         }
         site.carrier("mt", "radio-b", false);
         for node in &site.lab.nodes {

@@ -342,7 +342,8 @@ impl Room<'_> {
                     Running::Ping(Process::spawn(&flow.name, command, &self.workspace)?)
                 }
                 FlowKind::Udp { rate_pps, payload_len } => {
-                    let mut command = self.foreign(node, std::env::current_exe().context("cannot find this program")?)?;
+                    let mut command =
+                        self.foreign(node, std::env::current_exe().context("cannot find this program")?)?;
                     command.args(["probe", "send", &source.to_string()]).arg(format!("[{destination}]:{port}"));
                     command.args([&rate_pps.to_string(), &payload_len.to_string(), &count(rate_pps)]);
                     command.arg(self.workspace.path(&format!("{}.sent", flow.name)));

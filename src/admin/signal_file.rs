@@ -1,7 +1,7 @@
 //! Signal strength from a file, for machines whose radio we cannot ask: a decimal number in dBm, or `none`.
 
 use stack::machine::PortId;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -27,8 +27,10 @@ impl SignalFile {
     /// Looks at the file. Returns what to tell where the strength is another than before; a file that is not there means
     /// no signal, one that makes no sense says nothing.
     pub(super) fn poll(&mut self) -> Option<Option<i16>> {
-        let strength = match File::open(&self.path) {
-            Ok(file) => {
+        // Whoever opens a FIFO waits for its writer, and nobody would answer clients or hear SIGTERM meanwhile.
+        let is_file = fs::metadata(&self.path).is_ok_and(|metadata| metadata.is_file());
+        let strength = match is_file.then(|| File::open(&self.path)).and_then(Result::ok) {
+            Some(file) => {
                 let metadata = file.metadata().ok()?;
                 let stamp = (metadata.dev(), metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec());
                 if self.seen == Some(stamp) {
@@ -41,7 +43,7 @@ impl SignalFile {
                 self.seen = Some(stamp);
                 strength
             }
-            Err(_) => {
+            None => {
                 self.seen = None;
                 None
             }
@@ -92,5 +94,15 @@ mod tests {
         assert_eq!(file.poll(), Some(Some(-61)));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(file.poll(), Some(None));
+    }
+
+    #[test]
+    fn does_not_wait_for_the_writer_of_a_fifo() {
+        let path = std::env::temp_dir().join(format!("drover-signal-fifo-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let mut file = SignalFile::new(PortId(3), path.clone());
+        assert_eq!(file.poll(), Some(None), "as if it were not there");
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -12,6 +12,8 @@ mod figures;
 mod interruption;
 #[path = "namespaces/links.rs"]
 mod links;
+#[path = "namespaces/listener.rs"]
+mod listener;
 #[path = "namespaces/mistakes.rs"]
 mod mistakes;
 #[path = "namespaces/room.rs"]
@@ -20,3 +22,5 @@ mod room;
 mod site;
 #[path = "namespaces/unprivileged.rs"]
 mod unprivileged;
+#[path = "namespaces/views.rs"]
+mod views;

@@ -10,8 +10,10 @@ use stack::time::{Duration, Instant};
 use stack::wire::mld;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A packet that was sent so shortly before a movement is counted with it: it may still have been under way.
-const UNDER_WAY: Duration = Duration::from_millis(100);
+/// Added to the time that packets are under way, for those that were lost and would have taken longer.
+const UNDER_WAY_MARGIN: Duration = Duration::from_millis(20);
+/// No packet is under way for longer.
+const MAX_UNDER_WAY: Duration = Duration::from_millis(500);
 
 /// The report of a run.
 pub(crate) fn report(lab: &Lab, backend: &'static str, seed: u64, seen: &Observations) -> Report {
@@ -56,11 +58,26 @@ fn witness<'a>(lab: &Lab, seen: &'a Observations, terminal: NodeIndex) -> Option
 fn span(lab: &Lab, seen: &Observations, index: usize) -> (Instant, Instant) {
     let terminal = lab.moves[index].terminal;
     let next = (index + 1..lab.moves.len()).find(|&later| lab.moves[later].terminal == terminal);
-    (earlier(seen.moves[index]), next.map_or(seen.ended + UNDER_WAY, |next| earlier(seen.moves[next])))
+    (seen.moves[index], next.map_or(seen.ended + MAX_UNDER_WAY, |next| seen.moves[next]))
 }
 
-fn earlier(at: Instant) -> Instant {
-    Instant::ORIGIN + at.since(Instant::ORIGIN).saturating_sub(UNDER_WAY)
+/// When the packets were sent that are counted with a movement: those that were under way when it was made, and all
+/// later ones but those that were under way at the next.
+fn sent_span(lab: &Lab, seen: &Observations, index: usize, flow: &Flow) -> (Instant, Instant) {
+    let (from, until) = span(lab, seen, index);
+    let lead = under_way(flow);
+    let earlier = |at: Instant| Instant::ORIGIN + at.since(Instant::ORIGIN).saturating_sub(lead);
+    (earlier(from), earlier(until))
+}
+
+/// How long packets of a flow are under way, but for one in a hundred that was held up.
+fn under_way(flow: &Flow) -> Duration {
+    let sent: BTreeMap<u64, Instant> = flow.all_sent().iter().map(|sample| (sample.sequence, sample.at)).collect();
+    let delays = flow.all_received().iter().filter_map(|got| Some(got.at.since(*sent.get(&got.sequence)?)));
+    let mut delays: Vec<Duration> = delays.collect();
+    delays.sort_unstable();
+    let usual = delays.get(delays.len() * 99 / 100).copied().unwrap_or_default();
+    (usual + UNDER_WAY_MARGIN).min(MAX_UNDER_WAY)
 }
 
 fn handover(lab: &Lab, seen: &Observations, index: usize) -> Handover {
@@ -69,8 +86,11 @@ fn handover(lab: &Lab, seen: &Observations, index: usize) -> Handover {
     let (from, until) = span(lab, seen, index);
     let (mut summary, mut interruption) = (Default::default(), Duration::ZERO);
     if let Some((flow, rate)) = witness(lab, seen, movement.terminal) {
-        summary = flow.summary_between(from, until);
-        interruption = flow.interruption(at, until.since(at), Duration::from_secs(1) / rate);
+        let (first, last) = sent_span(lab, seen, index, flow);
+        summary = flow.summary_between(first, last);
+        // A silence that begins with the next movement is that one's.
+        let window = until.since(at).saturating_sub(UNDER_WAY_MARGIN);
+        interruption = flow.interruption(at, window, Duration::from_secs(1) / rate);
     }
     let stages = seen.stages.iter().filter(|stage| stage.terminal == movement.terminal);
     let mut stages_us = BTreeMap::new();
@@ -152,7 +172,7 @@ fn flow_line(lab: &Lab, seen: &Observations, flow: &crate::config::lab::LabFlow,
                 Some(MoveMode::BreakBeforeMake { gap }) => gap,
                 _ => Duration::ZERO,
             };
-            let after = packets.summary_between(last + gap, seen.ended + UNDER_WAY);
+            let after = packets.summary_between(last + gap, seen.ended + MAX_UNDER_WAY);
             FlowLine {
                 name,
                 kind,
@@ -269,7 +289,7 @@ fn entries(table: &serde_json::Value) -> usize {
 /// consequences lasted `length`.
 fn lost_elsewhere(lab: &Lab, seen: &Observations, index: usize, length: Duration) -> u64 {
     let Some((flow, _)) = witness(lab, seen, lab.moves[index].terminal) else { return 0 };
-    let (from, until) = span(lab, seen, index);
+    let (from, until) = sent_span(lab, seen, index, flow);
     let after = seen.moves[index] + length;
     let all = flow.summary_between(from, until).lost;
     all - flow.summary_between(from, after.min(until)).lost

@@ -71,6 +71,8 @@ pub(crate) fn script(lab: &Lab) -> Vec<(Duration, Step)> {
             }
             MoveMode::BreakBeforeMake { gap } => {
                 step(Duration::ZERO, Step::Detach { terminal, link: from });
+                // A radio that has lost its router says so, however late the carrier is seen to have gone.
+                step(Duration::ZERO, Step::Signal { terminal, link: from, dbm: Signals::FAR });
                 step(gap, near);
                 step(gap, Step::Attach { terminal, link: to });
             }

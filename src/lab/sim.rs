@@ -4,7 +4,7 @@ use super::observe::{FlowSeen, Observations, StageSeen, Wire};
 use super::report::Check;
 use super::script::{Signals, Step, script};
 use crate::config::lab::{Endpoint, FlowKind, Lab, LabLinkKind, LinkIndex, NodeIndex};
-use crate::config::resolved::{Attachment, NodeConfig};
+use crate::config::resolved::{Attachment, NodeConfig, PortConfig};
 use crate::node::{self, DroverNode, NodeEvent};
 use ::ha::mobile;
 use anyhow::{Context, Result, bail};
@@ -89,8 +89,9 @@ impl<'a> SimLab<'a> {
                 && let Some(tun) = terminal.tun
             {
                 let home_address = terminal.home_address;
+                let mtu = program_mtu(node.config.port(tun));
                 let host = network.add_node(format!("{}-programs", node.name), move |boot| {
-                    let info = port_info("programs", Medium::Ip, MacAddress::default(), PROGRAM_MTU);
+                    let info = port_info("programs", Medium::Ip, MacAddress::default(), mtu);
                     let config =
                         HostConfig { address: home_address, prefix_length: 128, gateway: None, seed: boot.seed };
                     let (host, end) = SimHost::in_memory(info, &config).expect("memory for a host's frames");
@@ -382,6 +383,11 @@ fn port_info(name: &str, medium: Medium, link_address: MacAddress, mtu: usize) -
     }
 }
 
+/// What programs behind a TUN device may send.
+fn program_mtu(port: &PortConfig) -> usize {
+    port.mtu.map_or(PROGRAM_MTU, usize::from)
+}
+
 /// A node as it starts, and the far ends of its ports.
 fn build(config: &NodeConfig, index: usize, boot: Boot) -> Result<Built> {
     let pool = Pool::new(POOL_FRAMES)?;
@@ -390,7 +396,7 @@ fn build(config: &NodeConfig, index: usize, boot: Boot) -> Result<Built> {
     let mut ends: Vec<MemEnd> = Vec::new();
     for (number, port) in config.ports.iter().enumerate() {
         let info = match port.attachment {
-            Attachment::Tun { .. } => port_info(&port.name, Medium::Ip, MacAddress::default(), PROGRAM_MTU),
+            Attachment::Tun { .. } => port_info(&port.name, Medium::Ip, MacAddress::default(), program_mtu(port)),
             Attachment::Link { .. } => {
                 let mtu = port.mtu.map_or(LINK_MTU, usize::from);
                 port_info(&port.name, Medium::Ethernet, mac(index, number), mtu)

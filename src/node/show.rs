@@ -263,6 +263,12 @@ impl View<'_> {
         all.into()
     }
 
+    /// The addresses that the node uses on a port.
+    fn addresses(&self, port: PortId) -> impl Iterator<Item = Ipv6Addr> {
+        let own = self.node.discovery.neighbor().addresses();
+        own.filter(move |address| address.port == port).map(|address| address.address)
+    }
+
     fn ports(&self) -> Value {
         let rows = self.worker.ports().zip(&self.node.ports).map(|(port, known)| {
             let (info, counters) = (port.info(), port.counters());
@@ -273,7 +279,7 @@ impl View<'_> {
                 "mode": info.mode,
                 "link": format!("{:?}", info.link).to_lowercase(),
                 "link_address": info.link_address.to_string(),
-                "link_local": known.link_local,
+                "addresses": words(self.addresses(known.id)),
                 "mtu": known.mtu_limit.map_or(info.mtu, |limit| info.mtu.min(usize::from(limit))),
                 "rx_frames": counters.rx_frames,
                 "rx_octets": counters.rx_octets,

@@ -11,9 +11,10 @@ use super::report::Check;
 use super::script::{Signals, Step, script};
 use super::sim::mac;
 use crate::admin::{self, Request, Topic};
-use crate::config::lab::{Endpoint, FlowKind, Lab, LabFlow, LinkIndex, NodeIndex};
+use crate::config::lab::{Endpoint, FlowKind, Lab, LabFlow, LinkIndex, MoveMode, NodeIndex};
 use crate::config::resolved::{Attachment, PortConfig};
 use crate::node;
+use ::ha::mobile::Stage;
 use anyhow::{Context, Result, bail};
 use fabric::Fabric;
 use process::{Process, Workspace};
@@ -37,6 +38,8 @@ const DRAIN: Duration = Duration::from_millis(1500);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// UDP port of probes, and TCP port of transfers; each flow has its own, counted up from here.
 const FIRST_PORT: u16 = 5001;
+/// How much later than in the script an old link is taken away at the most, where the new one does not carry yet.
+const LATE_AT_MOST: Duration = Duration::from_millis(400);
 /// How long a wait goes on before the keyboard is looked at.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -157,6 +160,14 @@ impl Room<'_> {
             match step {
                 Step::MoveMade { .. } => moves.push(now()),
                 Step::Snapshot => bindings.push(self.bindings()?),
+                Step::Detach { terminal, .. } => {
+                    if let Some(&made) = moves.last()
+                        && lab.moves[moves.len() - 1].mode == MoveMode::MakeBeforeBreak
+                    {
+                        self.await_data_by_the_new_link(terminal, made, started + at + LATE_AT_MOST)?;
+                    }
+                    self.take_step(&step)?;
+                }
                 _ => self.take_step(&step)?,
             }
         }
@@ -196,6 +207,22 @@ impl Room<'_> {
 
     fn socket(&self, node: NodeIndex) -> std::path::PathBuf {
         self.workspace.path(&format!("{}.sock", self.lab.nodes[node.0].name))
+    }
+
+    /// Waits until the new link of a make-before-break movement carries: a machine that has others to serve may take
+    /// its time to connect it.
+    fn await_data_by_the_new_link(&self, terminal: NodeIndex, made: Instant, deadline: Instant) -> Result<()> {
+        while now() < deadline {
+            let stages = self.stages()?;
+            if stages
+                .iter()
+                .any(|seen| seen.terminal == terminal && seen.at >= made && seen.stage == Stage::FirstData.name())
+            {
+                return Ok(());
+            }
+            self.wait_until(now() + TICK)?;
+        }
+        Ok(())
     }
 
     fn start_tap(&self) -> Result<Process> {
@@ -422,7 +449,7 @@ impl Room<'_> {
                 let mut words = line.split(' ');
                 if words.next() == Some("handover-stage")
                     && let (Some(at), Some(stage)) = (words.next(), words.next())
-                    && let (Ok(at), Some(stage)) = (at.parse(), ::ha::mobile::Stage::from_name(stage))
+                    && let (Ok(at), Some(stage)) = (at.parse(), Stage::from_name(stage))
                 {
                     stages.push(StageSeen { terminal, at: Instant::from_nanos(at), stage: stage.name() });
                 }

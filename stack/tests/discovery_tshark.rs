@@ -2,6 +2,8 @@
 //! passes.
 
 use stack::addr::{ALL_NODES, ALL_ROUTERS, MacAddress, solicited_node};
+use stack::port::{Medium, PcapWriter};
+use stack::time::{Duration, Instant};
 use stack::wire::mld::{Query, Record, RecordType, Report};
 use stack::wire::nd::{
     HomeAgentInformation, INFINITE_LIFETIME_SECS, MapOption, Message, NeighborAdvertisement, NeighborSolicitation,
@@ -10,7 +12,6 @@ use stack::wire::nd::{
 use std::io::Write;
 use std::net::Ipv6Addr;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 const HOST: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x10);
@@ -91,18 +92,12 @@ fn packets() -> Vec<Vec<u8>> {
 
 /// A capture of bare IPv6 packets.
 fn capture(packets: &[Vec<u8>]) -> Vec<u8> {
-    const LINKTYPE_RAW: u32 = 101;
     let mut file = Vec::new();
-    for word in [0xa1b2_c3d4, 4 << 16 | 2, 0, 0, 65_535, LINKTYPE_RAW] {
-        file.extend_from_slice(&u32::to_le_bytes(word));
-    }
+    let mut writer = PcapWriter::new(&mut file, Medium::Ip, Duration::ZERO).expect("memory takes it");
     for packet in packets {
-        let length = packet.len() as u32;
-        for word in [0, 0, length, length] {
-            file.extend_from_slice(&word.to_le_bytes());
-        }
-        file.extend_from_slice(packet);
+        writer.write(Instant::ORIGIN, packet).expect("memory takes it");
     }
+    drop(writer);
     file
 }
 

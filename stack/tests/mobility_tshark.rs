@@ -1,5 +1,7 @@
 //! tshark reads what the Mobility Header code writes. Without tshark on the machine the test says so and passes.
 
+use stack::port::{Medium, PcapWriter};
+use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
 use stack::wire::ipv6::protocol;
 use stack::wire::mobility::option::{
@@ -70,18 +72,12 @@ fn messages() -> Vec<MobilityMessage> {
 
 /// A capture of bare IPv6 packets.
 fn capture(packets: &[Vec<u8>]) -> Vec<u8> {
-    const LINKTYPE_RAW: u32 = 101;
     let mut file = Vec::new();
-    for word in [0xa1b2_c3d4, 4 << 16 | 2, 0, 0, 65_535, LINKTYPE_RAW] {
-        file.extend_from_slice(&u32::to_le_bytes(word));
-    }
+    let mut writer = PcapWriter::new(&mut file, Medium::Ip, Duration::ZERO).expect("memory takes it");
     for packet in packets {
-        let length = packet.len() as u32;
-        for word in [0, 0, length, length] {
-            file.extend_from_slice(&word.to_le_bytes());
-        }
-        file.extend_from_slice(packet);
+        writer.write(Instant::ORIGIN, packet).expect("memory takes it");
     }
+    drop(writer);
     file
 }
 

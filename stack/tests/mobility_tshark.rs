@@ -77,7 +77,6 @@ fn capture(packets: &[Vec<u8>]) -> Vec<u8> {
     for packet in packets {
         writer.write(Instant::ORIGIN, packet).expect("memory takes it");
     }
-    drop(writer);
     file
 }
 

@@ -59,6 +59,7 @@ fn updates() -> Vec<TableUpdate> {
             home_agent: OTHER_AGENT,
             gre_key,
             access_identifier: 0x55,
+            optimise: false,
             state,
         };
         TableUpdate::MmaBindingSet(SERVED[index], binding)
@@ -93,7 +94,12 @@ fn updates() -> Vec<TableUpdate> {
         mroute(OWN, 2, Accept::Local, &[ACCESS]),
         mroute(CORRESPONDENT, 8, Accept::Port(ACCESS), &[BORDER, NARROW]),
         mroute(Ipv6Addr::UNSPECIFIED, 9, Accept::Port(NARROW), &[ACCESS, NARROW]),
-        TableUpdate::MmaServiceSet(MmaService { address: OWN, access_prefixes: vec![Prefix::of_link(site(0xa, 0))] }),
+        TableUpdate::MmaServiceSet(MmaService {
+            address: OWN,
+            access_prefixes: vec![Prefix::of_link(site(0xa, 0))],
+            peers: Vec::new(),
+            chain: false,
+        }),
         binding(0, None, BindingState::Active),
         binding(1, Some(7), BindingState::Active),
         binding(2, None, BindingState::Forward { to: OTHER_AGENT, from_home_agent: true }),

@@ -180,6 +180,8 @@ impl MobilityManagementAgent {
         outputs.table(TableUpdate::MmaServiceSet(MmaService {
             address: config.address,
             access_prefixes: config.access_prefixes.clone(),
+            peers: Vec::new(),
+            chain: false,
         }));
         MobilityManagementAgent {
             admission: Admission::Open,

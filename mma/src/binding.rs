@@ -44,6 +44,7 @@ impl Binding {
             home_agent: self.home_agent,
             gre_key: self.gre_key,
             access_identifier: addr::interface_identifier(self.access_address),
+            optimise: false,
             state: BindingState::Active,
         }
     }

@@ -475,7 +475,10 @@ impl Node for DroverNode {
                     port.link_address = address;
                 }
             }
-            Notice::NeighborMissing { .. } | Notice::NeighborUsed { .. } | Notice::MulticastMiss { .. } => {}
+            Notice::NeighborMissing { .. }
+            | Notice::NeighborUsed { .. }
+            | Notice::MulticastMiss { .. }
+            | Notice::Correspondent { .. } => {}
         }
         self.settle(now);
     }

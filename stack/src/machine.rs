@@ -59,6 +59,9 @@ pub enum Via {
     LinkAddress(PortId, MacAddress),
     /// To this neighbour on this link.
     NextHop(PortId, Ipv6Addr),
+    /// To the terminal with this home address at the mobility agent of this node, as it is, whatever its destination:
+    /// through the tunnel of the terminal's binding.
+    Terminal(Ipv6Addr),
 }
 
 /// What a machine answers.
@@ -156,6 +159,27 @@ pub enum Notice {
         /// The group.
         group: Ipv6Addr,
     },
+    /// A packet of a correspondent, not its signalling, for a home address: at a mobility agent whose binding asks for
+    /// it, or at a terminal. Once in a while for each pair and way; rate limited.
+    Correspondent {
+        /// The home address.
+        home_address: Ipv6Addr,
+        /// The correspondent.
+        correspondent: Ipv6Addr,
+        /// How it came.
+        way: CorrespondentWay,
+    },
+}
+
+/// How a correspondent's packet came.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum CorrespondentWay {
+    /// In the home agent's tunnel: the correspondent has no binding.
+    HomeAgent,
+    /// From another agent, to that one's care-of address: the correspondent has an old binding.
+    Forwarded,
+    /// To the care-of address, with a type 2 routing header: the correspondent has the binding.
+    Optimised,
 }
 
 /// A protocol machine.

@@ -517,6 +517,7 @@ fn binding() -> MmaBinding {
         home_agent: HOME_AGENT,
         gre_key: None,
         access_identifier: ACCESS_ID,
+        optimise: false,
         state: BindingState::Active,
     }
 }
@@ -529,7 +530,12 @@ fn agent() -> Bench {
     bench.set_route(&format!("{SOURCE}/128"), Route::Local);
     bench.set_route("::/0", Route::Via { port: P0, next_hop: ROUTER });
     bench.set_neighbor(P0, ROUTER);
-    let service = MmaService { address: AGENT, access_prefixes: vec!["2001:db8:300::/48".parse().unwrap()] };
+    let service = MmaService {
+        address: AGENT,
+        access_prefixes: vec!["2001:db8:300::/48".parse().unwrap()],
+        peers: Vec::new(),
+        chain: false,
+    };
     bench.apply(TableUpdate::MmaServiceSet(service));
     bench.apply(TableUpdate::MmaBindingSet(HOME, binding()));
     bench.apply(tree(Accept::Local, &[P1]));

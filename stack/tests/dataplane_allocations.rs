@@ -135,7 +135,12 @@ fn the_fast_paths_allocate_nothing() {
         bench.set_route("2001:db8:200::/64", Route::CareOf);
         bench.set_route(&format!("{AGENT}/128"), Route::Local);
         bench.apply(mroute(Accept::Local));
-        let service = MmaService { address: AGENT, access_prefixes: vec!["2001:db8:300::/48".parse().unwrap()] };
+        let service = MmaService {
+            address: AGENT,
+            access_prefixes: vec!["2001:db8:300::/48".parse().unwrap()],
+            peers: Vec::new(),
+            chain: false,
+        };
         bench.apply(TableUpdate::MmaServiceSet(service));
         bench.apply(TableUpdate::MmaBindingSet(
             HOME,
@@ -146,6 +151,7 @@ fn the_fast_paths_allocate_nothing() {
                 home_agent: HOME_AGENT,
                 gre_key,
                 access_identifier: 0x0200_5eff_fe10_0001,
+                optimise: false,
                 state: BindingState::Active,
             },
         ));

@@ -207,7 +207,12 @@ impl Path {
         self.route(Prefix::of_link(CARE_OF), Route::CareOf);
         self.route(Prefix::host(AGENT), Route::Local);
         let access_prefixes = vec![Prefix::of_link(ACCESS)];
-        self.apply(TableUpdate::MmaServiceSet(MmaService { address: AGENT, access_prefixes }));
+        self.apply(TableUpdate::MmaServiceSet(MmaService {
+            address: AGENT,
+            access_prefixes,
+            peers: Vec::new(),
+            chain: false,
+        }));
         for index in 0..self.entries {
             self.mroute(index, Mroute { accept: Accept::Local, forward: PortSet::single(OUT) });
             let binding = MmaBinding {
@@ -217,6 +222,7 @@ impl Path {
                 home_agent: HOME_AGENT,
                 gre_key,
                 access_identifier: nth(ACCESS, index).to_bits() as u64,
+                optimise: false,
                 state: BindingState::Active,
             };
             self.apply(TableUpdate::MmaBindingSet(nth(HOME, index), binding));

@@ -235,7 +235,12 @@ fn starts_with_its_routes_and_its_service() {
             Output::Table(TableUpdate::RouteSet(care_of_prefix(), Route::CareOf)),
             Output::Table(TableUpdate::RouteSet(Prefix::host(AGENT), Route::Local)),
             Output::Table(TableUpdate::RouteSet(Prefix::host(SOURCE), Route::Local)),
-            Output::Table(TableUpdate::MmaServiceSet(MmaService { address: AGENT, access_prefixes })),
+            Output::Table(TableUpdate::MmaServiceSet(MmaService {
+                address: AGENT,
+                access_prefixes,
+                peers: Vec::new(),
+                chain: false
+            })),
         ]
     );
 }
@@ -261,6 +266,7 @@ fn binding_then_event_then_acknowledgement() {
         home_agent: HOME_AGENT,
         gre_key: None,
         access_identifier: 1,
+        optimise: false,
         state: BindingState::Active,
     };
     assert_eq!(*entry, expected);

@@ -98,6 +98,7 @@ fn is_ours(plane: &Dataplane, quoted: &[u8], inner: &[u8], sequence: Option<(u32
     let binding = tables.mma_bindings.binding(slot);
     match binding.state {
         BindingState::Forward { to, .. } => outer == (binding.care_of, to),
+        BindingState::Anchor => outer == (binding.source, binding.group),
         BindingState::Active => {
             let behind = |number: u32| tables.mma_bindings.sequence(slot).wrapping_sub(number).wrapping_sub(1);
             outer == (binding.source, binding.group)

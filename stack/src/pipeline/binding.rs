@@ -146,6 +146,7 @@ fn one(plane: &mut Dataplane, vector: &mut Vector, place: u8, carried: Carried, 
     let limit = limit.map(|(_, limit)| limit - 1);
     let dscp = plane.config.tunnel_dscp;
     let outer = match binding.state {
+        BindingState::Anchor => return Next::Drop(Counter::DropBindingNoHomeAddress),
         BindingState::Active => Outer {
             source: binding.source,
             destination: binding.group,
@@ -166,7 +167,7 @@ fn one(plane: &mut Dataplane, vector: &mut Vector, place: u8, carried: Carried, 
             job.meta.found = route(plane, slot, binding.source, binding.group);
             Next::Multicast
         }
-        BindingState::Forward { .. } => {
+        BindingState::Forward { .. } | BindingState::Anchor => {
             plane.counters.add(Counter::BindingForwarded);
             job.meta.found = Found::Nothing;
             Next::Lookup

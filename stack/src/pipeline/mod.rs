@@ -161,6 +161,7 @@ impl Dataplane {
             }
             Via::LinkAddress(port, address) => output::to_link_address(self, job, port, address),
             Via::NextHop(port, router) => output::to_router(self, job, port, router),
+            Via::Terminal(_) => self.discard(job, Counter::DropTransmitInvalid),
         }
         self.with_vector(|_, _| {});
     }

@@ -31,7 +31,10 @@ fn named_port(update: &TableUpdate) -> Option<PortId> {
         | TableUpdate::IngressFilterSet(port, _) => Some(*port),
         TableUpdate::UplinkSet(_, uplink) | TableUpdate::UplinkExceptionSet { uplink, .. } => match uplink {
             Uplink::Down => None,
-            Uplink::Native { port, .. } | Uplink::Direct { port, .. } | Uplink::Tunnel { port, .. } => Some(*port),
+            Uplink::Native { port, .. }
+            | Uplink::Direct { port, .. }
+            | Uplink::Tunnel { port, .. }
+            | Uplink::OptimisedTunnel { port, .. } => Some(*port),
         },
         TableUpdate::MrouteSet(_, mroute) => mroute.forward.iter().last(),
         _ => None,
@@ -106,6 +109,13 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
             plane.uplinks.remove_exception(home_address, correspondent);
         }
         TableUpdate::IngressFilterSet(port, filter) => plane.links[usize::from(port.0)].filter = filter,
+        TableUpdate::OptimisedSet { .. }
+        | TableUpdate::OptimisedRemove { .. }
+        | TableUpdate::CorrespondentSet(_)
+        | TableUpdate::CorrespondentBindingSet(..)
+        | TableUpdate::CorrespondentBindingRemove(_)
+        | TableUpdate::CareOfSet(..)
+        | TableUpdate::CareOfRemove(_) => {}
     }
     Ok(())
 }

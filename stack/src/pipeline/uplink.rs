@@ -43,7 +43,9 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
         None | Some(Uplink::Down) => Next::Drop(Counter::DropUplinkDown),
         Some(Uplink::Native { port, router }) => Next::Output(port, router),
         Some(Uplink::Direct { port, router, source }) => direct(plane, job, port, router, source),
-        Some(Uplink::Tunnel { port, router, source, peer }) => {
+        Some(
+            Uplink::Tunnel { port, router, source, peer } | Uplink::OptimisedTunnel { port, router, source, peer, .. },
+        ) => {
             let limit = tunnel_header::encapsulation_limit(bytes);
             if let Some((at, 0)) = limit {
                 return Next::IcmpError(Cause::HeaderField(at as u32));

@@ -12,6 +12,8 @@ use core::sync::atomic::Ordering;
 const FLAG_KEY: u64 = 1 << 32;
 const FLAG_FORWARD: u64 = 1 << 33;
 const FLAG_FROM_HOME_AGENT: u64 = 1 << 34;
+const FLAG_ANCHOR: u64 = 1 << 35;
+const FLAG_OPTIMISE: u64 = 1 << 36;
 
 /// Bindings of the mobility agent.
 pub(crate) struct MmaBindings(HashTable<2, 12, 1>);
@@ -111,11 +113,20 @@ fn encode(binding: &MmaBinding) -> [u64; 12] {
     let [s0, s1] = halves(binding.source);
     let [h0, h1] = halves(binding.home_agent);
     let mut flags = binding.gre_key.map_or(0, |key| FLAG_KEY | u64::from(key));
-    let mut to = Ipv6Addr::UNSPECIFIED;
-    if let BindingState::Forward { to: next, from_home_agent } = binding.state {
-        flags |= FLAG_FORWARD | if from_home_agent { FLAG_FROM_HOME_AGENT } else { 0 };
-        to = next;
+    if binding.optimise {
+        flags |= FLAG_OPTIMISE;
     }
+    let to = match binding.state {
+        BindingState::Active => Ipv6Addr::UNSPECIFIED,
+        BindingState::Anchor => {
+            flags |= FLAG_ANCHOR;
+            Ipv6Addr::UNSPECIFIED
+        }
+        BindingState::Forward { to, from_home_agent } => {
+            flags |= FLAG_FORWARD | if from_home_agent { FLAG_FROM_HOME_AGENT } else { 0 };
+            to
+        }
+    };
     let [t0, t1] = halves(to);
     [c0, c1, g0, g1, s0, s1, h0, h1, t0, t1, binding.access_identifier, flags]
 }
@@ -129,10 +140,11 @@ fn decode([c0, c1, g0, g1, s0, s1, h0, h1, t0, t1, access_identifier, flags]: [u
         home_agent: address(h0, h1),
         gre_key: (flags & FLAG_KEY != 0).then_some(flags as u32),
         access_identifier,
-        state: if flags & FLAG_FORWARD == 0 {
-            BindingState::Active
-        } else {
-            BindingState::Forward { to: address(t0, t1), from_home_agent: flags & FLAG_FROM_HOME_AGENT != 0 }
+        optimise: flags & FLAG_OPTIMISE != 0,
+        state: match flags & (FLAG_FORWARD | FLAG_ANCHOR) {
+            0 => BindingState::Active,
+            FLAG_ANCHOR => BindingState::Anchor,
+            _ => BindingState::Forward { to: address(t0, t1), from_home_agent: flags & FLAG_FROM_HOME_AGENT != 0 },
         },
     }
 }
@@ -231,12 +243,14 @@ mod tests {
     fn any_binding() -> impl Strategy<Value = MmaBinding> {
         let state = prop_oneof![
             Just(BindingState::Active),
+            Just(BindingState::Anchor),
             (any_address(), any::<bool>())
                 .prop_map(|(to, from_home_agent)| BindingState::Forward { to, from_home_agent }),
         ];
-        (any::<[u128; 4]>(), any::<Option<u32>>(), any::<u64>(), state).prop_map(|(a, gre_key, id, state)| {
+        let flags = (any::<Option<u32>>(), any::<bool>());
+        (any::<[u128; 4]>(), flags, any::<u64>(), state).prop_map(|(a, (gre_key, optimise), id, state)| {
             let [care_of, group, source, home_agent] = a.map(Ipv6Addr::from_bits);
-            MmaBinding { care_of, group, source, home_agent, gre_key, access_identifier: id, state }
+            MmaBinding { care_of, group, source, home_agent, gre_key, access_identifier: id, optimise, state }
         })
     }
 
@@ -292,6 +306,7 @@ mod tests {
             home_agent: home,
             gre_key: Some(1),
             access_identifier: 0,
+            optimise: false,
             state: BindingState::Active,
         };
         let mut table = MmaBindings::new(4, 1);

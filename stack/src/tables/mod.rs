@@ -16,8 +16,9 @@ mod update;
 
 pub use hash::TableFull;
 pub use update::{
-    Accept, BindingState, GroupReception, HomeBinding, IngressFilter, MmaBinding, MmaService, Mroute, MrouteKey,
-    Neighbor, PortSet, Route, TableUpdate, TunnelReception, Uplink,
+    Accept, BindingState, Correspondent, CorrespondentBinding, GroupReception, HomeAddressPolicy, HomeBinding,
+    IngressFilter, MmaBinding, MmaService, Mroute, MrouteKey, Neighbor, PortSet, Route, TableUpdate, TunnelReception,
+    Uplink,
 };
 
 pub(crate) use binding::{HomeBindings, MmaBindings};

@@ -30,6 +30,27 @@ pub enum TableUpdate {
     MmaBindingRemove(Ipv6Addr),
     /// Mobility agent: where it takes reverse tunnels.
     MmaServiceSet(MmaService),
+    /// Mobility agent: this correspondent has a binding of this home address to the agent's care-of address. What the
+    /// terminal sends to it through the reverse tunnel leaves from the care-of address with a Home Address option.
+    OptimisedSet {
+        /// The home address.
+        home_address: Ipv6Addr,
+        /// The correspondent.
+        correspondent: Ipv6Addr,
+    },
+    /// The correspondent is reached through the home agent again.
+    OptimisedRemove {
+        /// The home address.
+        home_address: Ipv6Addr,
+        /// The correspondent.
+        correspondent: Ipv6Addr,
+    },
+    /// Correspondent node: the role, and whose Home Address options it believes.
+    CorrespondentSet(Correspondent),
+    /// Correspondent node: the binding of a home address (RFC 6275 §9.1).
+    CorrespondentBindingSet(Ipv6Addr, CorrespondentBinding),
+    /// The binding is gone: packets go to the home address.
+    CorrespondentBindingRemove(Ipv6Addr),
     /// Home agent: the binding of a home address; its packets are intercepted.
     HomeBindingSet(Ipv6Addr, HomeBinding),
     /// The binding is gone: packets for the home address go to the home link again.
@@ -43,6 +64,11 @@ pub enum TableUpdate {
     TunnelReceptionSet(TunnelReception),
     /// The tunnel is no longer left.
     TunnelReceptionRemove(TunnelReception),
+    /// Mobile terminal: a care-of address, present or former, with the home address that it stands for. Packets that
+    /// come to it out of a tunnel with a type 2 routing header are the terminal's (RFC 6275 §6.4).
+    CareOfSet(Ipv6Addr, Ipv6Addr),
+    /// The care-of address is no longer the terminal's.
+    CareOfRemove(Ipv6Addr),
     /// Mobile terminal: how packets with this source address leave.
     UplinkSet(Ipv6Addr, Uplink),
     /// Mobile terminal: how packets from this home address to this correspondent leave.
@@ -221,6 +247,10 @@ pub enum BindingState {
         /// Whether packets that came through the home agent's tunnel are forwarded too; dropped and counted otherwise.
         from_home_agent: bool,
     },
+    /// Mobility anchor point without a group (RFC 5380 §6.2): the key of the binding is [`MmaBinding::care_of`], the
+    /// regional address, and whatever is sent there goes in a tunnel to [`MmaBinding::group`], which is the terminal's
+    /// on-link address and no group. [`MmaBinding::home_agent`] is not looked at.
+    Anchor,
 }
 
 /// A binding of the mobility agent, looked up by home address.
@@ -238,6 +268,8 @@ pub struct MmaBinding {
     pub gre_key: Option<u32>,
     /// Interface identifier that the outer source of a reverse tunnel must have.
     pub access_identifier: u64,
+    /// Whether the node wants to know the correspondents ([`crate::machine::Notice::Correspondent`]).
+    pub optimise: bool,
     /// What becomes of packets.
     pub state: BindingState,
 }
@@ -249,6 +281,39 @@ pub struct MmaService {
     pub address: Ipv6Addr,
     /// The site's access prefixes: outer sources of reverse tunnels are in one of them.
     pub access_prefixes: Vec<Prefix>,
+    /// Care-of prefixes of the agents of other sites that may forward packets of terminals that came from there.
+    pub peers: Vec<Prefix>,
+    /// Whether what a peer has forwarded may be forwarded once more.
+    pub chain: bool,
+}
+
+/// What a correspondent node does with Home Address options (PROTOCOL D9).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Correspondent {
+    /// The node's address: source of what it sends to terminals, destination of what it takes from them.
+    pub address: Ipv6Addr,
+    /// Whose options are believed.
+    pub policy: HomeAddressPolicy,
+}
+
+/// From where a packet with a Home Address option has to come.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HomeAddressPolicy {
+    /// From the care-of address that the home address is bound to (RFC 6275 §9.3.1).
+    CareOf,
+    /// From there, or, where the home address is bound, from one of these prefixes.
+    Prefixes(Vec<Prefix>),
+    /// From anywhere, where the home address is bound: the patent's uplink.
+    Bound,
+}
+
+/// A binding of a correspondent node, looked up by home address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CorrespondentBinding {
+    /// The node's address that the binding was made with.
+    pub local: Ipv6Addr,
+    /// The care-of address.
+    pub care_of: Ipv6Addr,
 }
 
 /// A binding of the home agent, looked up by home address.
@@ -317,6 +382,20 @@ pub enum Uplink {
         source: Ipv6Addr,
         /// The other end.
         peer: Ipv6Addr,
+    },
+    /// In such a tunnel, inside of which they come from the care-of address with a Home Address option: the
+    /// correspondent has a binding (RFC 5380 §12).
+    OptimisedTunnel {
+        /// On this link.
+        port: PortId,
+        /// The router.
+        router: Ipv6Addr,
+        /// The temporary address, LCoA.
+        source: Ipv6Addr,
+        /// The other end.
+        peer: Ipv6Addr,
+        /// The care-of address.
+        care_of: Ipv6Addr,
     },
 }
 

@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod binding;
-mod counters;
 pub mod home_agent;
 pub mod mobile;
 mod reception;

@@ -3,116 +3,102 @@
 use crate::registration::Refusal;
 use stack::wire::mobility::MobilityMessage;
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $field:ident $name:literal,)*) => {
-        /// Counters of an agent since its start.
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-        pub struct Counters {
-            $($(#[$doc])* pub $field: u64,)*
-        }
-
-        impl Counters {
-            /// Names and values.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-                [$(($name, self.$field)),*].into_iter()
-            }
-        }
-    };
-}
-
-counters! {
-    /// Binding Updates.
-    rx_binding_update "rx-binding-update",
-    /// Messages of known type that an agent has no use for.
-    rx_unexpected "rx-unexpected",
-    /// Messages of unknown type.
-    rx_unknown "rx-unknown",
-    /// Binding Acknowledgements that accept.
-    tx_acknowledgement_accepted "tx-binding-acknowledgement-accepted",
-    /// Binding Acknowledgements that refuse.
-    tx_acknowledgement_refused "tx-binding-acknowledgement-refused",
-    /// Binding Errors.
-    tx_binding_error "tx-binding-error",
-    /// ICMPv6 Parameter Problems.
-    tx_parameter_problem "tx-parameter-problem",
-    /// Bindings made.
-    registered "binding-registered",
-    /// Bindings made to last longer.
-    refreshed "binding-refreshed",
-    /// Bindings whose lifetime ran out.
-    expired "binding-expired",
-    /// Bindings that their terminals removed.
-    deregistered "binding-deregistered",
-    /// Bindings that the operator removed.
-    revoked "binding-revoked",
-    /// Updates authenticated with the source of the packet in place of the Alternate Care-of Address.
-    authenticated_by_source "authenticated-by-source",
-    /// Terminals that asked for a group of another layout and got one of this site's.
-    group_regranted "group-regranted",
-    /// Care-of addresses that were free again before their time.
-    quarantine_cut_short "quarantine-cut-short",
-    /// Answers not sent because of the rate limit.
-    answer_rate_limited "answer-rate-limited",
-    /// IPv6 or extension headers that cannot be read, or are no Mobility Header's.
-    drop_header "drop-mobility-header",
-    /// Not to the agent's address.
-    drop_destination "drop-mobility-destination",
-    /// Source, home address or care-of address is not unicast and routable.
-    drop_source "drop-mobility-source",
-    /// Fragments that nobody put together.
-    drop_fragment "drop-mobility-fragment",
-    /// Wrong checksum.
-    drop_checksum "drop-mobility-checksum",
-    /// Payload protocol or header length wrong.
-    drop_framing "drop-mobility-framing",
-    /// Cut short, or options that cannot be read.
-    drop_malformed "drop-mobility-malformed",
-    /// No authentication option.
-    drop_unauthenticated "drop-update-unauthenticated",
-    /// No security association.
-    drop_no_association "drop-update-no-association",
-    /// Status 146.
-    refused_authentication "refused-authentication",
-    /// Status 135.
-    refused_sequence "refused-sequence",
-    /// Status 145.
-    refused_timestamp_required "refused-timestamp-required",
-    /// Status 144.
-    refused_timestamp "refused-timestamp",
-    /// Replay protection has no room, status 130.
-    refused_replay_memory "refused-replay-memory",
-    /// Home registration, status 131.
-    refused_home_registration "refused-home-registration",
-    /// Not a registration with a mobility agent, status 129.
-    refused_not_map "refused-not-map",
-    /// No group: plain HMIPv6, status 129.
-    refused_map_mode "refused-map-mode",
-    /// Forwarding after a move, status 129.
-    refused_forwarding "refused-forwarding",
-    /// Several groups, status 128.
-    refused_several_groups "refused-several-groups",
-    /// An alternate care-of address beside a group, or none at all, status 174.
-    refused_care_of "refused-care-of",
-    /// Not from an access prefix, status 129.
-    refused_access_prefix "refused-access-prefix",
-    /// No home agent, status 129.
-    refused_home_agent "refused-home-agent",
-    /// Home address of another terminal, status 129.
-    refused_owner "refused-owner",
-    /// Group of another EUI-64, status 129.
-    refused_terminal "refused-terminal",
-    /// Group is another home address's, status 134.
-    refused_group_taken "refused-group-taken",
-    /// Stateless care-of address is taken, status 134.
-    refused_care_of_taken "refused-care-of-taken",
-    /// No care-of address is free, status 130.
-    refused_care_of_exhausted "refused-care-of-exhausted",
-    /// Too many bindings, status 130.
-    refused_full "refused-full",
-    /// Drained or stopped, status 130.
-    refused_draining "refused-draining",
-    /// GRE is required, status 163.
-    refused_gre_required "refused-gre-required",
+stack::counters! {
+    /// Counters of an agent since its start.
+    Counters {
+        /// Binding Updates.
+        rx_binding_update = "rx-binding-update",
+        /// Messages of known type that an agent has no use for.
+        rx_unexpected = "rx-unexpected",
+        /// Messages of unknown type.
+        rx_unknown = "rx-unknown",
+        /// Binding Acknowledgements that accept.
+        tx_acknowledgement_accepted = "tx-binding-acknowledgement-accepted",
+        /// Binding Acknowledgements that refuse.
+        tx_acknowledgement_refused = "tx-binding-acknowledgement-refused",
+        /// Binding Errors.
+        tx_binding_error = "tx-binding-error",
+        /// ICMPv6 Parameter Problems.
+        tx_parameter_problem = "tx-parameter-problem",
+        /// Bindings made.
+        registered = "binding-registered",
+        /// Bindings made to last longer.
+        refreshed = "binding-refreshed",
+        /// Bindings whose lifetime ran out.
+        expired = "binding-expired",
+        /// Bindings that their terminals removed.
+        deregistered = "binding-deregistered",
+        /// Bindings that the operator removed.
+        revoked = "binding-revoked",
+        /// Updates authenticated with the source of the packet in place of the Alternate Care-of Address.
+        authenticated_by_source = "authenticated-by-source",
+        /// Terminals that asked for a group of another layout and got one of this site's.
+        group_regranted = "group-regranted",
+        /// Care-of addresses that were free again before their time.
+        quarantine_cut_short = "quarantine-cut-short",
+        /// Answers not sent because of the rate limit.
+        answer_rate_limited = "answer-rate-limited",
+        /// IPv6 or extension headers that cannot be read, or are no Mobility Header's.
+        drop_header = "drop-mobility-header",
+        /// Not to the agent's address.
+        drop_destination = "drop-mobility-destination",
+        /// Source, home address or care-of address is not unicast and routable.
+        drop_source = "drop-mobility-source",
+        /// Fragments that nobody put together.
+        drop_fragment = "drop-mobility-fragment",
+        /// Wrong checksum.
+        drop_checksum = "drop-mobility-checksum",
+        /// Payload protocol or header length wrong.
+        drop_framing = "drop-mobility-framing",
+        /// Cut short, or options that cannot be read.
+        drop_malformed = "drop-mobility-malformed",
+        /// No authentication option.
+        drop_unauthenticated = "drop-update-unauthenticated",
+        /// No security association.
+        drop_no_association = "drop-update-no-association",
+        /// Status 146.
+        refused_authentication = "refused-authentication",
+        /// Status 135.
+        refused_sequence = "refused-sequence",
+        /// Status 145.
+        refused_timestamp_required = "refused-timestamp-required",
+        /// Status 144.
+        refused_timestamp = "refused-timestamp",
+        /// Replay protection has no room, status 130.
+        refused_replay_memory = "refused-replay-memory",
+        /// Home registration, status 131.
+        refused_home_registration = "refused-home-registration",
+        /// Not a registration with a mobility agent, status 129.
+        refused_not_map = "refused-not-map",
+        /// No group: plain HMIPv6, status 129.
+        refused_map_mode = "refused-map-mode",
+        /// Forwarding after a move, status 129.
+        refused_forwarding = "refused-forwarding",
+        /// Several groups, status 128.
+        refused_several_groups = "refused-several-groups",
+        /// An alternate care-of address beside a group, or none at all, status 174.
+        refused_care_of = "refused-care-of",
+        /// Not from an access prefix, status 129.
+        refused_access_prefix = "refused-access-prefix",
+        /// No home agent, status 129.
+        refused_home_agent = "refused-home-agent",
+        /// Home address of another terminal, status 129.
+        refused_owner = "refused-owner",
+        /// Group of another EUI-64, status 129.
+        refused_terminal = "refused-terminal",
+        /// Group is another home address's, status 134.
+        refused_group_taken = "refused-group-taken",
+        /// Stateless care-of address is taken, status 134.
+        refused_care_of_taken = "refused-care-of-taken",
+        /// No care-of address is free, status 130.
+        refused_care_of_exhausted = "refused-care-of-exhausted",
+        /// Too many bindings, status 130.
+        refused_full = "refused-full",
+        /// Drained or stopped, status 130.
+        refused_draining = "refused-draining",
+        /// GRE is required, status 163.
+        refused_gre_required = "refused-gre-required",
+    }
 }
 
 impl Counters {

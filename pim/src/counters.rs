@@ -1,23 +1,6 @@
 //! What a PIM router counts.
 
-macro_rules! counters {
-    ($(#[$outer:meta])* $type:ident { $($(#[$inner:meta])* $field:ident = $name:literal,)* }) => {
-        $(#[$outer])*
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-        pub struct $type {
-            $($(#[$inner])* pub $field: u64,)*
-        }
-
-        impl $type {
-            /// Name and value of each, in the order of the protocol.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$(($name, self.$field),)*].into_iter()
-            }
-        }
-    };
-}
-
-counters! {
+stack::counters! {
     /// Counters of a [`crate::Router`].
     Counters {
         /// Hellos received.

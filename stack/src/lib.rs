@@ -2,6 +2,7 @@
 //! neighbour discovery, ICMPv6, tunnels, the host stack and the simulator. It holds no protocol policy.
 
 pub mod addr;
+mod counters;
 pub mod host;
 pub(crate) mod icmpv6;
 pub mod inspect;

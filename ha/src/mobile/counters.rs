@@ -1,63 +1,63 @@
-use crate::counters::counters;
-
-counters! {
-    "What the terminal has sent, received and refused.":
-    /// Binding Updates to mobility agents.
-    tx_agent_update => "tx-binding-update-agent",
-    /// Binding Updates to the home agent.
-    tx_home_update => "tx-binding-update-home",
-    /// Of these, those that were sent again because no acknowledgement came.
-    tx_retransmission => "tx-binding-update-retransmission",
-    /// Updates that waited because three had gone to the peer within a second.
-    update_rate_limited => "binding-update-rate-limited",
-    /// Binding Acknowledgements.
-    rx_acknowledgement => "rx-binding-acknowledgement",
-    /// Binding Acknowledgements that refuse.
-    rx_refusal => "rx-binding-acknowledgement-refusal",
-    /// Binding Acknowledgements with status 135 that were followed.
-    rx_sequence => "rx-binding-acknowledgement-sequence",
-    /// Binding Acknowledgements with status 144 that were followed.
-    rx_clock => "rx-binding-acknowledgement-clock",
-    /// Binding Refresh Requests that were followed.
-    rx_refresh_request => "rx-binding-refresh-request",
-    /// Binding Errors.
-    rx_binding_error => "rx-binding-error",
-    /// ICMPv6 Parameter Problems.
-    rx_parameter_problem => "rx-parameter-problem",
-    /// Binding Errors sent.
-    tx_binding_error => "tx-binding-error",
-    /// Correspondents that refused the Home Address option.
-    uplink_refused => "uplink-home-address-refused",
-    /// Packets with neither a Mobility Header nor a Parameter Problem.
-    drop_not_mobility => "drop-terminal-not-mobility",
-    /// Mobility Headers whose checksum does not hold.
-    drop_checksum => "drop-terminal-mobility-checksum",
-    /// Malformed messages.
-    drop_malformed => "drop-terminal-mobility-malformed",
-    /// Messages of unknown type.
-    drop_unknown_type => "drop-terminal-mobility-unknown-type",
-    /// Messages that are no business of a terminal, or of none of its peers.
-    drop_unexpected => "drop-terminal-mobility-unexpected",
-    /// Acknowledgements for another home address (RFC 6275 §6.4.3).
-    drop_home_address => "drop-terminal-acknowledgement-home-address",
-    /// Acknowledgements with wrong authentication data or none.
-    drop_unauthentic => "drop-terminal-acknowledgement-unauthentic",
-    /// Acknowledgements that answer no update that is out.
-    drop_unmatched => "drop-terminal-acknowledgement-unmatched",
-    /// Accepted, but without a care-of address or group that can be used.
-    drop_grant => "drop-terminal-acknowledgement-grant",
-    /// Errors that quote no packet of ours.
-    drop_error => "drop-terminal-error-not-ours",
-    /// Answers that the rate limit held back.
-    drop_rate_limit => "drop-terminal-rate-limit",
-    /// Commands about ports that are no radio ports, or that found no room.
-    drop_command => "drop-terminal-command",
-    /// Mobility agents that did not answer.
-    agent_lost => "registration-agent-lost",
-    /// Bindings whose lifetime ended.
-    expired => "registration-expired",
-    /// Moves begun.
-    handovers => "handover-started",
-    /// Moves completed.
-    handovers_completed => "handover-completed",
+stack::counters! {
+    /// What the terminal has sent, received and refused.
+    Counters {
+        /// Binding Updates to mobility agents.
+        tx_agent_update = "tx-binding-update-agent",
+        /// Binding Updates to the home agent.
+        tx_home_update = "tx-binding-update-home",
+        /// Of these, those that were sent again because no acknowledgement came.
+        tx_retransmission = "tx-binding-update-retransmission",
+        /// Updates that waited because three had gone to the peer within a second.
+        update_rate_limited = "binding-update-rate-limited",
+        /// Binding Acknowledgements.
+        rx_acknowledgement = "rx-binding-acknowledgement",
+        /// Binding Acknowledgements that refuse.
+        rx_refusal = "rx-binding-acknowledgement-refusal",
+        /// Binding Acknowledgements with status 135 that were followed.
+        rx_sequence = "rx-binding-acknowledgement-sequence",
+        /// Binding Acknowledgements with status 144 that were followed.
+        rx_clock = "rx-binding-acknowledgement-clock",
+        /// Binding Refresh Requests that were followed.
+        rx_refresh_request = "rx-binding-refresh-request",
+        /// Binding Errors.
+        rx_binding_error = "rx-binding-error",
+        /// ICMPv6 Parameter Problems.
+        rx_parameter_problem = "rx-parameter-problem",
+        /// Binding Errors sent.
+        tx_binding_error = "tx-binding-error",
+        /// Correspondents that refused the Home Address option.
+        uplink_refused = "uplink-home-address-refused",
+        /// Packets with neither a Mobility Header nor a Parameter Problem.
+        drop_not_mobility = "drop-terminal-not-mobility",
+        /// Mobility Headers whose checksum does not hold.
+        drop_checksum = "drop-terminal-mobility-checksum",
+        /// Malformed messages.
+        drop_malformed = "drop-terminal-mobility-malformed",
+        /// Messages of unknown type.
+        drop_unknown_type = "drop-terminal-mobility-unknown-type",
+        /// Messages that are no business of a terminal, or of none of its peers.
+        drop_unexpected = "drop-terminal-mobility-unexpected",
+        /// Acknowledgements for another home address (RFC 6275 §6.4.3).
+        drop_home_address = "drop-terminal-acknowledgement-home-address",
+        /// Acknowledgements with wrong authentication data or none.
+        drop_unauthentic = "drop-terminal-acknowledgement-unauthentic",
+        /// Acknowledgements that answer no update that is out.
+        drop_unmatched = "drop-terminal-acknowledgement-unmatched",
+        /// Accepted, but without a care-of address or group that can be used.
+        drop_grant = "drop-terminal-acknowledgement-grant",
+        /// Errors that quote no packet of ours.
+        drop_error = "drop-terminal-error-not-ours",
+        /// Answers that the rate limit held back.
+        drop_rate_limit = "drop-terminal-rate-limit",
+        /// Commands about ports that are no radio ports, or that found no room.
+        drop_command = "drop-terminal-command",
+        /// Mobility agents that did not answer.
+        agent_lost = "registration-agent-lost",
+        /// Bindings whose lifetime ended.
+        expired = "registration-expired",
+        /// Moves begun.
+        handovers = "handover-started",
+        /// Moves completed.
+        handovers_completed = "handover-completed",
+    }
 }

@@ -171,41 +171,25 @@ impl PortConfig {
     }
 }
 
-/// What was received, sent and refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Counters {
-    /// Router Solicitations received.
-    pub rx_router_solicitation: u64,
-    /// Advertisements sent to all nodes.
-    pub tx_multicast: u64,
-    /// Advertisements sent to one solicitor.
-    pub tx_unicast: u64,
-    /// Advertisements of other routers that contradict ours (RFC 4861 §6.2.7).
-    pub inconsistent: u64,
-    /// Solicitations that were not answered at once because there were too many.
-    pub immediate_exceeded: u64,
-    /// Solicitations on ports that do not advertise, or through a tunnel.
-    pub drop_port: u64,
-    /// Packets that are not valid; Neighbor Discovery counts them by reason.
-    pub drop_invalid: u64,
-    /// Commands refused: unknown port, impossible option, limit reached.
-    pub drop_command: u64,
-}
-
-impl Counters {
-    /// Names and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        [
-            ("rx-ra-router-solicitation", self.rx_router_solicitation),
-            ("tx-ra-multicast", self.tx_multicast),
-            ("tx-ra-unicast", self.tx_unicast),
-            ("ra-inconsistent", self.inconsistent),
-            ("ra-immediate-exceeded", self.immediate_exceeded),
-            ("drop-ra-port", self.drop_port),
-            ("drop-ra-invalid", self.drop_invalid),
-            ("drop-ra-command", self.drop_command),
-        ]
-        .into_iter()
+crate::counters! {
+    /// What was received, sent and refused.
+    Counters {
+        /// Router Solicitations received.
+        rx_router_solicitation = "rx-ra-router-solicitation",
+        /// Advertisements sent to all nodes.
+        tx_multicast = "tx-ra-multicast",
+        /// Advertisements sent to one solicitor.
+        tx_unicast = "tx-ra-unicast",
+        /// Advertisements of other routers that contradict ours (RFC 4861 §6.2.7).
+        inconsistent = "ra-inconsistent",
+        /// Solicitations that were not answered at once because there were too many.
+        immediate_exceeded = "ra-immediate-exceeded",
+        /// Solicitations on ports that do not advertise, or through a tunnel.
+        drop_port = "drop-ra-port",
+        /// Packets that are not valid; Neighbor Discovery counts them by reason.
+        drop_invalid = "drop-ra-invalid",
+        /// Commands refused: unknown port, impossible option, limit reached.
+        drop_command = "drop-ra-command",
     }
 }
 

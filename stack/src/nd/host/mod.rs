@@ -201,42 +201,26 @@ impl PortConfig {
     }
 }
 
-/// What was received, sent and refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Counters {
-    /// Router Advertisements received.
-    pub rx_router_advertisement: u64,
-    /// Router Solicitations sent.
-    pub tx_router_solicitation: u64,
-    /// Packets that are not valid; Neighbor Discovery counts them by reason.
-    pub drop_invalid: u64,
-    /// Advertisements on ports where this node is no host or whose link is down, or through a tunnel.
-    pub drop_port: u64,
-    /// Routers beyond the limit.
-    pub drop_router: u64,
-    /// Prefixes beyond the limit.
-    pub drop_prefix_limit: u64,
-    /// Prefixes that nothing is made of: link-local, everything, lifetimes that contradict each other, no room for an
-    /// interface identifier.
-    pub drop_prefix: u64,
-    /// Own addresses found to be another's.
-    pub address_duplicate: u64,
-}
-
-impl Counters {
-    /// Names and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        [
-            ("rx-host-router-advertisement", self.rx_router_advertisement),
-            ("tx-host-router-solicitation", self.tx_router_solicitation),
-            ("drop-host-invalid", self.drop_invalid),
-            ("drop-host-port", self.drop_port),
-            ("drop-host-router", self.drop_router),
-            ("drop-host-prefix-limit", self.drop_prefix_limit),
-            ("drop-host-prefix", self.drop_prefix),
-            ("host-address-duplicate", self.address_duplicate),
-        ]
-        .into_iter()
+crate::counters! {
+    /// What was received, sent and refused.
+    Counters {
+        /// Router Advertisements received.
+        rx_router_advertisement = "rx-host-router-advertisement",
+        /// Router Solicitations sent.
+        tx_router_solicitation = "tx-host-router-solicitation",
+        /// Packets that are not valid; Neighbor Discovery counts them by reason.
+        drop_invalid = "drop-host-invalid",
+        /// Advertisements on ports where this node is no host or whose link is down, or through a tunnel.
+        drop_port = "drop-host-port",
+        /// Routers beyond the limit.
+        drop_router = "drop-host-router",
+        /// Prefixes beyond the limit.
+        drop_prefix_limit = "drop-host-prefix-limit",
+        /// Prefixes that nothing is made of: link-local, everything, lifetimes that contradict each other, no room for an
+        /// interface identifier.
+        drop_prefix = "drop-host-prefix",
+        /// Own addresses found to be another's.
+        address_duplicate = "host-address-duplicate",
     }
 }
 

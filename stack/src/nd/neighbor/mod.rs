@@ -83,103 +83,69 @@ enum Timer {
     Redraw(PortId),
 }
 
-/// What was received, sent and refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Counters {
-    /// Router Solicitations received.
-    pub rx_router_solicitation: u64,
-    /// Router Advertisements received.
-    pub rx_router_advertisement: u64,
-    /// Neighbor Solicitations received.
-    pub rx_neighbor_solicitation: u64,
-    /// Neighbor Advertisements received.
-    pub rx_neighbor_advertisement: u64,
-    /// Redirects received; none changes anything.
-    pub rx_redirect: u64,
-    /// Neighbor Solicitations sent.
-    pub tx_neighbor_solicitation: u64,
-    /// Neighbor Advertisements sent.
-    pub tx_neighbor_advertisement: u64,
-    /// Refused: a header in front of the message is wrong.
-    pub drop_header: u64,
-    /// Refused: no message of Neighbor Discovery, a fragment, or with a mobility header.
-    pub drop_not_nd: u64,
-    /// Refused: came through a tunnel.
-    pub drop_tunnel: u64,
-    /// Refused: on a port where there is no Neighbor Discovery, or whose link is down.
-    pub drop_port: u64,
-    /// Refused: hop limit.
-    pub drop_hop_limit: u64,
-    /// Refused: checksum.
-    pub drop_checksum: u64,
-    /// Refused: code.
-    pub drop_code: u64,
-    /// Refused: message or option malformed.
-    pub drop_message: u64,
-    /// Refused: addresses, or options that do not go with them.
-    pub drop_address: u64,
-    /// Refused: sent by this port itself and looped back.
-    pub drop_looped: u64,
-    /// Solicitations whose target is nobody here.
-    pub drop_target: u64,
-    /// Advertisements of neighbours that nobody asked for.
-    pub drop_unknown_neighbor: u64,
-    /// Advertisements that claim an address in use here.
-    pub address_conflict: u64,
-    /// Neighbours that found no room in the cache.
-    pub drop_cache_full: u64,
-    /// Neighbours that made room for others.
-    pub cache_evicted: u64,
-    /// Neighbours that could not be resolved.
-    pub resolution_failed: u64,
-    /// Neighbours that stopped answering.
-    pub unreachable: u64,
-    /// Solicitations that were not sent because the port has no address to send them from (RFC 4429 §3.2).
-    pub no_source: u64,
-    /// Own addresses found to be another's.
-    pub address_duplicate: u64,
-    /// Commands refused: unknown port, not a unicast address, or a limit reached.
-    pub drop_command: u64,
-    /// Timer values of routers that were out of bounds.
-    pub drop_timer_value: u64,
+crate::counters! {
+    /// What was received, sent and refused.
+    Counters {
+        /// Router Solicitations received.
+        rx_router_solicitation = "rx-router-solicitation",
+        /// Router Advertisements received.
+        rx_router_advertisement = "rx-router-advertisement",
+        /// Neighbor Solicitations received.
+        rx_neighbor_solicitation = "rx-neighbor-solicitation",
+        /// Neighbor Advertisements received.
+        rx_neighbor_advertisement = "rx-neighbor-advertisement",
+        /// Redirects received; none changes anything.
+        rx_redirect = "rx-redirect",
+        /// Neighbor Solicitations sent.
+        tx_neighbor_solicitation = "tx-neighbor-solicitation",
+        /// Neighbor Advertisements sent.
+        tx_neighbor_advertisement = "tx-neighbor-advertisement",
+        /// Refused: a header in front of the message is wrong.
+        drop_header = "drop-nd-header",
+        /// Refused: no message of Neighbor Discovery, a fragment, or with a mobility header.
+        drop_not_nd = "drop-nd-not-nd",
+        /// Refused: came through a tunnel.
+        drop_tunnel = "drop-nd-tunnel",
+        /// Refused: on a port where there is no Neighbor Discovery, or whose link is down.
+        drop_port = "drop-nd-port",
+        /// Refused: hop limit.
+        drop_hop_limit = "drop-nd-hop-limit",
+        /// Refused: checksum.
+        drop_checksum = "drop-nd-checksum",
+        /// Refused: code.
+        drop_code = "drop-nd-code",
+        /// Refused: message or option malformed.
+        drop_message = "drop-nd-message",
+        /// Refused: addresses, or options that do not go with them.
+        drop_address = "drop-nd-address",
+        /// Refused: sent by this port itself and looped back.
+        drop_looped = "drop-nd-looped",
+        /// Solicitations whose target is nobody here.
+        drop_target = "drop-nd-target",
+        /// Advertisements of neighbours that nobody asked for.
+        drop_unknown_neighbor = "drop-nd-unknown-neighbor",
+        /// Advertisements that claim an address in use here.
+        address_conflict = "nd-address-conflict",
+        /// Neighbours that found no room in the cache.
+        drop_cache_full = "drop-nd-cache-full",
+        /// Neighbours that made room for others.
+        cache_evicted = "nd-cache-evicted",
+        /// Neighbours that could not be resolved.
+        resolution_failed = "nd-resolution-failed",
+        /// Neighbours that stopped answering.
+        unreachable = "nd-unreachable",
+        /// Solicitations that were not sent because the port has no address to send them from (RFC 4429 §3.2).
+        no_source = "nd-no-source",
+        /// Own addresses found to be another's.
+        address_duplicate = "nd-address-duplicate",
+        /// Commands refused: unknown port, not a unicast address, or a limit reached.
+        drop_command = "drop-nd-command",
+        /// Timer values of routers that were out of bounds.
+        drop_timer_value = "drop-nd-timer-value",
+    }
 }
 
 impl Counters {
-    /// Names and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        [
-            ("rx-router-solicitation", self.rx_router_solicitation),
-            ("rx-router-advertisement", self.rx_router_advertisement),
-            ("rx-neighbor-solicitation", self.rx_neighbor_solicitation),
-            ("rx-neighbor-advertisement", self.rx_neighbor_advertisement),
-            ("rx-redirect", self.rx_redirect),
-            ("tx-neighbor-solicitation", self.tx_neighbor_solicitation),
-            ("tx-neighbor-advertisement", self.tx_neighbor_advertisement),
-            ("drop-nd-header", self.drop_header),
-            ("drop-nd-not-nd", self.drop_not_nd),
-            ("drop-nd-tunnel", self.drop_tunnel),
-            ("drop-nd-port", self.drop_port),
-            ("drop-nd-hop-limit", self.drop_hop_limit),
-            ("drop-nd-checksum", self.drop_checksum),
-            ("drop-nd-code", self.drop_code),
-            ("drop-nd-message", self.drop_message),
-            ("drop-nd-address", self.drop_address),
-            ("drop-nd-looped", self.drop_looped),
-            ("drop-nd-target", self.drop_target),
-            ("drop-nd-unknown-neighbor", self.drop_unknown_neighbor),
-            ("nd-address-conflict", self.address_conflict),
-            ("drop-nd-cache-full", self.drop_cache_full),
-            ("nd-cache-evicted", self.cache_evicted),
-            ("nd-resolution-failed", self.resolution_failed),
-            ("nd-unreachable", self.unreachable),
-            ("nd-no-source", self.no_source),
-            ("nd-address-duplicate", self.address_duplicate),
-            ("drop-nd-command", self.drop_command),
-            ("drop-nd-timer-value", self.drop_timer_value),
-        ]
-        .into_iter()
-    }
-
     fn count_refusal(&mut self, refusal: Refusal) {
         let counter = match refusal {
             Refusal::Header(_) => &mut self.drop_header,

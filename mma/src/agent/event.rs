@@ -1,0 +1,93 @@
+//! What a node asks of the agent, and what the agent tells it.
+
+use crate::auth::NtpTime;
+use crate::registration::Refusal;
+use core::net::Ipv6Addr;
+use stack::time::Duration;
+use stack::wire::mobility::Status;
+
+/// What a node may ask of the agent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Take no new terminals; those that are bound may stay. [`Event::Drained`] tells when the last is gone.
+    Drain,
+    /// Take new terminals again.
+    Resume,
+    /// Remove all bindings and take no new terminals.
+    Stop,
+    /// Remove the binding of this home address.
+    Revoke(Ipv6Addr),
+    /// This node's time of day now, for timestamps.
+    SetClock(NtpTime),
+}
+
+/// Who removed a binding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Removal {
+    /// The terminal, by a Binding Update with lifetime zero.
+    Terminal,
+    /// The operator, by [`Command::Revoke`].
+    Operator,
+    /// The agent that stops.
+    Stop,
+}
+
+/// What the agent tells its node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A terminal is bound that was not.
+    Registered {
+        /// Its home address.
+        home_address: Ipv6Addr,
+        /// Its care-of address.
+        care_of: Ipv6Addr,
+        /// Its group.
+        group: Ipv6Addr,
+        /// Its home agent.
+        home_agent: Ipv6Addr,
+        /// Where it registered from.
+        access_address: Ipv6Addr,
+        /// For how long.
+        lifetime: Duration,
+    },
+    /// A bound terminal registered again.
+    Refreshed {
+        /// Its home address.
+        home_address: Ipv6Addr,
+        /// Where it registered from.
+        access_address: Ipv6Addr,
+        /// For how long.
+        lifetime: Duration,
+    },
+    /// A Binding Update was refused.
+    Refused {
+        /// The home address that it named.
+        home_address: Ipv6Addr,
+        /// The status of the answer.
+        status: Status,
+        /// Why.
+        reason: Refusal,
+    },
+    /// A binding's lifetime ran out.
+    Expired {
+        /// Its home address.
+        home_address: Ipv6Addr,
+        /// Its care-of address.
+        care_of: Ipv6Addr,
+        /// Its group.
+        group: Ipv6Addr,
+    },
+    /// A binding was removed.
+    Deregistered {
+        /// Its home address.
+        home_address: Ipv6Addr,
+        /// Its care-of address.
+        care_of: Ipv6Addr,
+        /// Its group.
+        group: Ipv6Addr,
+        /// By whom.
+        by: Removal,
+    },
+    /// The agent takes no new terminals and the last one is gone.
+    Drained,
+}

@@ -1,0 +1,87 @@
+//! The home agent: interception, reverse tunnels, errors from inside its tunnels, and with an agent on one node.
+
+use super::*;
+
+#[test]
+fn the_home_agent_intercepts_and_tunnels() {
+    let mut bench = home_agent();
+    let packet = udp(CN, HOME, 64, b"x");
+    bench.receive(P0, std::slice::from_ref(&packet));
+    assert_tunnelled(&bench.sent(P0), &[frame(mac_of(ROUTER), MAC0, &tunnel(HOME_AGENT, CARE_OF, &hopped(&packet)))]);
+    bench.expect_counters(&[("rx", 1), ("home-intercepted", 1), ("output", 1)]);
+    bench.apply(TableUpdate::HomeBindingRemove(HOME));
+    bench.set_neighbor(P1, HOME);
+    bench.receive(P0, std::slice::from_ref(&packet));
+    assert_eq!(bench.sent(P1), [frame(mac_of(HOME), MAC1, &hopped(&packet))]);
+}
+
+#[test]
+fn the_home_agent_takes_reverse_tunnels_only_from_the_care_of_address() {
+    let mut bench = home_agent();
+    let inner = udp(HOME, CN, 60, b"x");
+    bench.receive(P0, &[tunnel(CARE_OF, HOME_AGENT, &inner), tunnel(FAR, HOME_AGENT, &inner)]);
+    assert_eq!(bench.sent(P0), [frame(mac_of(ROUTER), MAC0, &hopped(&inner))]);
+    bench.expect_counters(&[("rx", 2), ("tunnel-exit", 1), ("output", 1), ("drop-tunnel-care-of", 1)]);
+}
+
+#[test]
+fn errors_from_inside_the_tunnel_reach_the_correspondent() {
+    let mut bench = home_agent();
+    let inner = udp(CN, HOME, 60, &[7; 1400]);
+    let quoted = &tunnel(HOME_AGENT, CARE_OF, &inner)[..1232];
+    let error = |kind, code, word: u32, about: &[u8]| {
+        PacketBuilder::new(FAR, HOME_AGENT).icmpv6(kind, code, &[&word.to_be_bytes()[..], about].concat())
+    };
+    let expect = |kind, code, word: u32| {
+        let body = [&word.to_be_bytes()[..], &inner[..1192]].concat();
+        frame(mac_of(ROUTER), MAC0, &PacketBuilder::new(SELF, CN).icmpv6(kind, code, &body))
+    };
+    bench.receive(P0, &[error(2, 0, 1400, quoted)]);
+    assert_eq!(bench.sent(P0), [expect(2, 0, 1360)]);
+    bench.receive(P0, &[error(3, 0, 0, quoted)]);
+    assert_eq!(bench.sent(P0), [expect(1, 3, 0)]);
+    bench.expect_counters(&[
+        ("rx", 2),
+        ("icmp-error-relayed", 2),
+        ("generated", 2),
+        ("output", 2),
+        ("path-mtus-learnt", 1),
+    ]);
+    // The tunnel has learnt: the next such packet is answered here.
+    bench.receive(P0, &[udp(CN, HOME, 60, &[7; 1361 - 48])]);
+    assert_eq!(bench.sent(P0)[0][14 + 44..14 + 48], 1360u32.to_be_bytes());
+    // What was never sent from here is not believed, and a size below the minimum is ignored.
+    bench.expect_counters(&[
+        ("rx", 1),
+        ("home-intercepted", 1),
+        ("icmp-error-packet-too-big", 1),
+        ("generated", 1),
+        ("output", 1),
+    ]);
+    let forged = &tunnel(HOME_AGENT, FAR, &inner)[..1232];
+    bench.receive(P0, &[error(2, 0, 1300, forged), error(2, 0, 600, quoted)]);
+    bench.expect_counters(&[("rx", 2), ("local", 1), ("icmp-error-relayed", 1)]);
+}
+
+#[test]
+
+fn agent_and_home_agent_share_a_node() {
+    let mut bench = agent();
+    bench.set_route(&format!("{HOME_AGENT}/128"), Route::Local);
+    let home = HomeBinding { care_of: CARE_OF, agent: HOME_AGENT, home_port: P1 };
+    bench.apply(TableUpdate::HomeBindingSet(HOME, home));
+    let packet = udp(CN, HOME, 60, b"down");
+    bench.receive(P0, std::slice::from_ref(&packet));
+    assert_tunnelled(&bench.sent(P1), &[to_group(1, &tunnel(SOURCE, GROUP, &hopped(&hopped(&packet))))]);
+    let reply = udp(HOME, CN, 60, b"up");
+    bench.receive(P1, &[tunnel(ACCESS, AGENT, &reply)]);
+    assert_eq!(bench.sent(P0), [frame(mac_of(ROUTER), MAC0, &hopped(&hopped(&reply)))]);
+    bench.expect_counters(&[
+        ("rx", 2),
+        ("home-intercepted", 1),
+        ("binding-to-group", 1),
+        ("tunnel-to-home-agent", 1),
+        ("tunnel-exit", 1),
+        ("output", 2),
+    ]);
+}

@@ -2,7 +2,8 @@
 //!
 //! [`MobilityManagementAgent`] is the control side: registration of terminals, their bindings, care-of addresses and
 //! groups. The data plane (`stack::pipeline`) forwards by the bindings that the agent puts in its table. [`auth`] is
-//! the authentication of Mobile IPv6 messages, which home agent and terminal share.
+//! the authentication of Mobile IPv6 messages, which home agent and terminal share; [`return_routability`] is what
+//! initiator and correspondent compute, and [`secret`] where their secrets come from.
 #![forbid(unsafe_code)]
 
 mod agent;
@@ -12,6 +13,8 @@ mod care_of_pool;
 mod config;
 mod counters;
 mod registration;
+pub mod return_routability;
+pub mod secret;
 
 pub use agent::{Command, Event, MobilityManagementAgent, Removal};
 pub use binding::Binding;

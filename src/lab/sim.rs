@@ -7,6 +7,7 @@ use crate::config::lab::{Endpoint, FlowKind, Lab, LabLinkKind, LinkIndex, NodeIn
 use crate::config::resolved::{Attachment, NodeConfig, PortConfig};
 use crate::node::{self, DroverNode, NodeEvent};
 use ::ha::mobile;
+use ::mma::secret::SecretRng;
 use anyhow::{Context, Result, bail};
 use stack::addr::MacAddress;
 use stack::host::{FlowId, HostConfig, PingConfig, Role, SimHost, StreamConfig, StreamKey};
@@ -410,7 +411,7 @@ fn build(config: &NodeConfig, index: usize, boot: Boot) -> Result<Built> {
         ports.push(Box::new(port));
         ends.push(end);
     }
-    let node = DroverNode::new(config, &infos, boot.seed, node::fixed_clock())?;
+    let node = DroverNode::new(config, &infos, boot.seed, SecretRng::simulated(boot.seed), node::fixed_clock())?;
     let dataplane = Dataplane::new(DroverNode::dataplane_config(config, boot.seed), pool, &infos);
     Ok(Built::new(Worker::new(dataplane, node, ports), ends))
 }

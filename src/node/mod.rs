@@ -28,6 +28,7 @@ use ::ha::home_agent::{self as ha_machine, HomeAgent};
 use ::ha::mobile::{self, MobileTerminal};
 use ::mma::MobilityManagementAgent;
 use ::mma::auth::{NtpTime, WallClock};
+use ::mma::secret::SecretRng;
 use core::net::Ipv6Addr;
 use stack::addr::{self, MacAddress, Prefix};
 use stack::machine::{Machine, Notice, Output, Outputs, PortId, RxMeta, Transmit};
@@ -120,12 +121,18 @@ pub struct DroverNode {
 }
 
 impl DroverNode {
-    /// The node of a configuration, whose ports are open and look like `ports`. All its randomness comes from `seed`;
-    /// `clock` is the time of day, for timestamps.
+    /// The node of a configuration, whose ports are open and look like `ports`. Its timers and identifiers come from
+    /// `seed`, its cookies, keys and nonces from `secrets`; `clock` is the time of day, for timestamps.
     ///
     /// # Errors
     /// See [`NodeError`].
-    pub fn new(config: &NodeConfig, ports: &[PortInfo], seed: u64, clock: WallClock) -> Result<Self, NodeError> {
+    pub fn new(
+        config: &NodeConfig,
+        ports: &[PortInfo],
+        seed: u64,
+        mut secrets: SecretRng,
+        clock: WallClock,
+    ) -> Result<Self, NodeError> {
         if ports.len() != config.ports.len() {
             return Err(NodeError::Ports { configured: config.ports.len(), opened: ports.len() });
         }
@@ -144,6 +151,9 @@ impl DroverNode {
             })
             .collect();
         let mut seeds = stack::rng::Rng::new(seed);
+        // Each machine has secrets of its own, whatever other roles the node has.
+        let [_mma_secrets, _terminal_secrets, _correspondent_secrets]: [SecretRng; 3] =
+            core::array::from_fn(|_| secrets.fork());
         let terminal = config.mobile_terminal.as_ref();
         let mut node = DroverNode {
             name: config.name.clone(),

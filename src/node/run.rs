@@ -6,6 +6,7 @@ use crate::config::resolved::{Attachment, NodeConfig, PollMode, PortConfig};
 use crate::one_line::in_one_line;
 use ::ha::mobile;
 use ::mma::auth::{NtpTime, WallClock};
+use ::mma::secret::SecretRng;
 use anyhow::{Context, Result};
 use stack::addr::Prefix;
 use stack::packet::Pool;
@@ -13,7 +14,7 @@ use stack::pipeline::Dataplane;
 use stack::port::netdevice::HostRoute;
 use stack::port::{PacketPort, Port, PortError, PortInfo, TunOptions, TunPort, Umem, XdpOptions, XdpPort};
 use stack::runtime::{self, Clock, Load, Worker, WorkerSpec};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,7 +118,7 @@ fn assemble(config: &NodeConfig, seed: u64) -> Result<Worker<DroverNode>> {
         ports.push(opened.with_context(|| format!("port[{}].interface", port.id.0))?);
     }
     let infos: Vec<PortInfo> = ports.iter().map(|port| port.info().clone()).collect();
-    let node = DroverNode::new(config, &infos, seed, system_clock())?;
+    let node = DroverNode::new(config, &infos, seed, kernel_secrets()?, system_clock())?;
     let dataplane = Dataplane::new(DroverNode::dataplane_config(config, seed), pool, &infos);
     Ok(Worker::new(dataplane, node, ports))
 }
@@ -147,4 +148,13 @@ fn open(config: &NodeConfig, port: &PortConfig, umem: &Umem) -> Result<Box<dyn P
 /// The time of day, as timestamps of Mobile IP need it.
 fn system_clock() -> WallClock {
     WallClock { at: stack::time::Instant::ORIGIN, reads: NtpTime::from_unix(Clock.origin()) }
+}
+
+/// Secrets that no one else has, however `seed` was chosen. The device waits where the kernel has none to give yet.
+fn kernel_secrets() -> Result<SecretRng> {
+    const DEVICE: &str = "/dev/random";
+    let mut seed = [0; SecretRng::SEED_LEN];
+    let read = std::fs::File::open(DEVICE).and_then(|mut device| device.read_exact(&mut seed));
+    read.with_context(|| format!("{DEVICE} cannot be read, and secrets come from there"))?;
+    Ok(SecretRng::new(seed))
 }

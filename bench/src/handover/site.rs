@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use core::net::Ipv6Addr;
 use drover::config;
 use drover::node::{DroverNode, fixed_clock};
+use mma::secret::SecretRng;
 use stack::addr::MacAddress;
 use stack::inspect::{self, Kind};
 use stack::packet::Pool;
@@ -163,7 +164,7 @@ impl Router {
             ends.push(end);
         }
         let seed = u64::from(number);
-        let node = DroverNode::new(&config, &infos, seed, fixed_clock())?;
+        let node = DroverNode::new(&config, &infos, seed, SecretRng::simulated(seed), fixed_clock())?;
         let dataplane = Dataplane::new(DroverNode::dataplane_config(&config, seed), pool, &infos);
         Ok(Router { worker: Worker::new(dataplane, node, ports), ends })
     }

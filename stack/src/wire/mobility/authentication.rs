@@ -1,14 +1,20 @@
+//! Where the authenticators of Binding Updates and Binding Acknowledgements stand.
+//!
 //! What RFC 4285 authenticates: the care-of address, the home address, and the Mobility Header up to and including the
 //! SPI of the authentication option, with the checksum zero (RFC 4285 §5.1).
 //!
 //! A signer emits the message with authentication data of the right length and any content, has [`locate`] find the
 //! option, runs its code over the three parts of [`Span::mobility_data`] and writes the result to [`Span::data`]. A
-//! verifier does the same with the message that it received and compares. Nothing here knows a key.
+//! verifier does the same with the message that it received and compares. RFC 6275 has an option of its own for return routability,
+//! [`locate_authorization_data`]. Nothing here knows a key.
 
 use super::option::{Authentication, kind, walk};
 use super::{CHECKSUM_AT, UNIT};
 use core::net::Ipv6Addr;
 use core::ops::Range;
+
+/// Where the options of Binding Update and Binding Acknowledgement start.
+const OPTIONS_AT: usize = 12;
 
 /// Where an authentication option stands in a message.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,12 +30,7 @@ pub struct Span {
 /// Finds the MN-HA authentication option of a Binding Update or Binding Acknowledgement, given from its Mobility
 /// Header on. `None` where there is none or the message is not well formed.
 pub fn locate(message: &[u8]) -> Option<Span> {
-    const OPTIONS_AT: usize = 12;
-    let length = UNIT + UNIT * usize::from(*message.get(1)?);
-    let message = message.get(..length)?;
-    if !matches!(message[2], super::kind::BINDING_UPDATE | super::kind::BINDING_ACKNOWLEDGEMENT) {
-        return None;
-    }
+    let message = binding_message(message)?;
     walk(message, OPTIONS_AT).map_while(Result::ok).find_map(|raw| match (raw.kind, raw.data) {
         (kind::AUTHENTICATION, &[Authentication::MN_HA, a, b, c, d, ..]) => {
             let covered = raw.at + 2 + 5;
@@ -37,6 +38,25 @@ pub fn locate(message: &[u8]) -> Option<Span> {
         }
         _ => None,
     })
+}
+
+/// Finds the authenticator of a Binding Authorization Data option (RFC 6275 §6.2.7) in a Binding Update or Binding
+/// Acknowledgement, given from its Mobility Header on. `None` where there is none, it has another length than the 96
+/// bits of return routability, anything follows it, padding too, or the message is not well formed.
+pub fn locate_authorization_data(message: &[u8]) -> Option<Range<usize>> {
+    const LENGTH: usize = 12;
+    let message = binding_message(message)?;
+    let last = walk(message, OPTIONS_AT).map_while(Result::ok).last()?;
+    let data = last.at + 2..last.at + 2 + last.data.len();
+    let found = last.kind == kind::BINDING_AUTHORIZATION_DATA && data.len() == LENGTH && data.end == message.len();
+    found.then_some(data)
+}
+
+/// The message that a Mobility Header with options from [`OPTIONS_AT`] on says it is.
+fn binding_message(message: &[u8]) -> Option<&[u8]> {
+    let length = UNIT + UNIT * usize::from(*message.get(1)?);
+    let message = message.get(..length)?;
+    matches!(message[2], super::kind::BINDING_UPDATE | super::kind::BINDING_ACKNOWLEDGEMENT).then_some(message)
 }
 
 impl Span {

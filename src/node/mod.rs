@@ -488,7 +488,8 @@ impl Node for DroverNode {
             Notice::NeighborMissing { .. }
             | Notice::NeighborUsed { .. }
             | Notice::MulticastMiss { .. }
-            | Notice::Correspondent { .. } => {}
+            | Notice::Correspondent { .. }
+            | Notice::CorrespondentBindingUsed { .. } => {}
         }
         self.settle(now);
     }

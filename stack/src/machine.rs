@@ -169,6 +169,13 @@ pub enum Notice {
         /// How it came.
         way: CorrespondentWay,
     },
+    /// A packet was sent by a correspondent node's binding, or taken because of it. Once after each
+    /// [`crate::tables::TableUpdate::CorrespondentBindingSet`]: setting the same binding again asks anew (RFC 6275
+    /// §9.5.5).
+    CorrespondentBindingUsed {
+        /// The home address.
+        home_address: Ipv6Addr,
+    },
 }
 
 /// How a correspondent's packet came.

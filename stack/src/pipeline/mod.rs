@@ -21,6 +21,7 @@ mod counters;
 mod ethernet_input;
 mod fragmentation;
 pub(crate) mod header;
+mod home_address;
 mod home_agent;
 mod ip6_input;
 mod local;

@@ -2,19 +2,14 @@
 //! tunnel.
 
 use super::counters::Counter;
+use super::home_address::{self, InsertError};
 use super::tunnel_header::{self, Outer};
 use super::vector::{Job, Lane, Origin, Vector};
-use super::{Dataplane, fragmentation, header, output};
+use super::{Dataplane, header, output};
 use crate::icmpv6::Cause;
 use crate::machine::PortId;
-use crate::packet::Packet;
 use crate::tables::Uplink;
-use crate::wire::ext::option;
-use crate::wire::ipv6::protocol;
 use core::net::Ipv6Addr;
-
-/// Octets of a Destination Options header with a Home Address option (RFC 6275 §6.3: it stands at 8n + 6).
-const HOME_ADDRESS_LEN: usize = 24;
 
 enum Next {
     /// To this router.
@@ -69,42 +64,20 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
 
 fn direct(plane: &Dataplane, job: &mut Job, port: PortId, router: Ipv6Addr, source: Ipv6Addr) -> Next {
     let mtu = plane.links.get(usize::from(port.0)).map_or(0, |link| link.mtu);
-    if job.packet.len() + HOME_ADDRESS_LEN > mtu {
-        let room = mtu.saturating_sub(HOME_ADDRESS_LEN);
+    if job.packet.len() + home_address::OPTION_LEN > mtu {
+        let room = mtu.saturating_sub(home_address::OPTION_LEN);
         return if room >= crate::wire::ipv6::MINIMUM_MTU && job.packet.len() > room {
             Next::IcmpError(Cause::PacketTooBig(room as u32))
         } else {
             Next::Drop(Counter::DropUplinkTooBig)
         };
     }
-    if job.packet.headroom() < HOME_ADDRESS_LEN {
-        return Next::Drop(Counter::DropTunnelHeadroom);
-    }
-    match insert_home_address(&mut job.packet, source) {
-        Some(()) => {
+    match home_address::insert_option(&mut job.packet, source) {
+        Ok(()) => {
             job.meta.origin = Origin::Own;
             Next::Output(port, router)
         }
-        None => Next::Drop(Counter::DropUplinkHeaders),
+        Err(InsertError::Headers) => Next::Drop(Counter::DropUplinkHeaders),
+        Err(InsertError::Headroom) => Next::Drop(Counter::DropTunnelHeadroom),
     }
-}
-
-/// Moves the source into a Home Address option behind any hop-by-hop options and routing header and before everything
-/// else (RFC 6275 §6.3), and speaks from `source`. The upper layer's checksum still holds: its pseudo-header has the home
-/// address (§11.3.1). `None` where the headers do not end within the packet.
-fn insert_home_address(packet: &mut Packet, source: Ipv6Addr) -> Option<()> {
-    let bytes = packet.bytes();
-    let (named_at, at) = fragmentation::unfragmentable(bytes)?;
-    let home_address = header::source(bytes);
-    let next_header = bytes[named_at];
-    packet.prepend::<HOME_ADDRESS_LEN>();
-    let bytes = packet.bytes_mut();
-    bytes.copy_within(HOME_ADDRESS_LEN..HOME_ADDRESS_LEN + at, 0);
-    bytes[named_at] = protocol::DESTINATION_OPTIONS;
-    let options = &mut bytes[at..at + HOME_ADDRESS_LEN];
-    options[..8].copy_from_slice(&[next_header, 2, option::PADN, 2, 0, 0, option::HOME_ADDRESS, 16]);
-    options[8..].copy_from_slice(&home_address.octets());
-    bytes[8..24].copy_from_slice(&source.octets());
-    header::set_length(bytes);
-    Some(())
 }

@@ -674,3 +674,40 @@ fn key_files() {
         std::fs::remove_file(path).unwrap();
     }
 }
+
+/// A lab whose topology stands in another file: a mistake is told where it stands.
+#[test]
+fn what_a_lab_is_based_on() {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("config-errors-base");
+    std::fs::create_dir_all(&directory).unwrap();
+    let topology = shipped("lab/fig5.toml").split_once("[[link]]").map(|(_, rest)| format!("[[link]]{rest}")).unwrap();
+    let part = directory.join("part.toml");
+    let said = |topology: &str, lab: &str| {
+        std::fs::write(&part, topology).unwrap();
+        let lab = format!("[lab]\nname = \"based\"\nduration_ms = 14000\nbase = [\"part.toml\"]\n{lab}");
+        parse_lab("based.toml", &lab, &directory).map_or_else(|error| error.to_string(), |_| "accepted".to_owned())
+    };
+    let part_name = part.display();
+    assert_eq!(said(&topology, ""), "accepted");
+    // The first movement is to radio-b, where the terminal starts now.
+    let changed = said(&topology, "[[node]]\nname = \"mt\"\nstart = \"radio-b\"\n");
+    assert!(changed.contains("at 1000 ms the terminal is on \"radio-b\" already"), "{changed}");
+    let wrong = topology.replacen("delay_us = 2000", "delay_us = -1", 1);
+    let line = 1 + topology[..topology.find("delay_us = 2000").unwrap()].matches('\n').count();
+    let complaint = "link[0].delay_us: -1 is too small; give 0 to 10000000";
+    assert_eq!(said(&wrong, ""), format!("{part_name}:{line}: {complaint}"));
+    let over = "[[link]]\nname = \"cn-bb\"\ndelay_us = -1\n";
+    assert_eq!(said(&topology, over), format!("based.toml:7: {complaint}"));
+    assert_eq!(said(&wrong, over), format!("based.toml:7: {complaint}"), "what is replaced is not judged");
+    assert_eq!(said(&wrong, "[[link]]\nname = \"cn-bb\"\ndelay_us = 7\n"), "accepted");
+    let remedy = "name files that hold parts of a lab, without [lab]";
+    let expected = format!("{part_name}:1: lab: another lab is based on this file; {remedy}");
+    assert_eq!(said("[lab]\nname = \"other\"\n", ""), expected);
+    let expected = format!("{part_name}:2: this is not TOML: ");
+    let broken = said("# A part.\n[link\n", "");
+    assert!(broken.starts_with(&expected), "{broken}");
+    std::fs::remove_file(&part).unwrap();
+    let lab = "[lab]\nname = \"based\"\nduration_ms = 14000\nbase = [\"part.toml\"]\n";
+    let error = parse_lab("based.toml", lab, &directory).unwrap_err().to_string();
+    assert!(error.starts_with("based.toml:4: lab.base[0]: \"part.toml\": the file cannot be read: "), "{error}");
+}

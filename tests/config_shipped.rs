@@ -15,10 +15,10 @@ fn shipped(directory: &str) -> Vec<std::path::PathBuf> {
 #[test]
 fn lab_files_are_accepted_and_so_is_each_of_their_nodes_alone() {
     let files = shipped("configs/lab");
-    assert!(files.len() >= 2);
+    assert!(files.len() >= 9);
     for file in files {
         let lab = load_lab(&file).unwrap_or_else(|error| panic!("{error}"));
-        assert!(lab.moves.len() >= 10, "{}", lab.name);
+        assert!(!lab.moves.is_empty(), "{}", lab.name);
         for node in &lab.nodes {
             let interface_of = |port: &drover::config::resolved::PortConfig| ("af_xdp", format!("d-{}", port.name));
             let text = node.node_file(interface_of, Path::new("/run/drover/lab.sock"));

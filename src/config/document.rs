@@ -81,27 +81,47 @@ impl Fault {
     }
 }
 
-/// The text of a file and the problems found in it so far.
+/// A file of a [`Source`].
+#[derive(Clone, Copy, Debug)]
+pub struct FileText<'a> {
+    /// What messages call it.
+    pub name: &'a str,
+    /// Where it begins among the files of the source, in octets.
+    pub start: usize,
+    /// As many line ends as there are octets before `start`, then what stands in the file: spans in one file are never
+    /// spans in another.
+    pub padded: &'a str,
+}
+
+/// The text of a file, or of several that are read as one, and the problems found so far.
 #[derive(Debug)]
 pub struct Source<'a> {
-    file: &'a str,
-    text: &'a str,
-    problems: RefCell<Vec<Problem>>,
+    /// In the order of where they begin; never empty.
+    files: Vec<FileText<'a>>,
+    /// Each with the index of its file.
+    problems: RefCell<Vec<(usize, Problem)>>,
 }
 
 impl<'a> Source<'a> {
     /// `text` of the file that messages call `file`.
     pub fn new(file: &'a str, text: &'a str) -> Self {
-        Source { file, text, problems: RefCell::new(Vec::new()) }
+        Source::of_files(FileText { name: file, start: 0, padded: text }, Vec::new())
+    }
+
+    /// A file and others that are read together with it, in the order of where they begin.
+    pub fn of_files(first: FileText<'a>, others: Vec<FileText<'a>>) -> Self {
+        Source { files: [vec![first], others].concat(), problems: RefCell::new(Vec::new()) }
     }
 
     /// Notes a problem at `span`, octets in the text.
     pub fn report(&self, span: Range<usize>, key: impl Into<String>, fault: Fault) {
-        let upto = self.text.len().min(span.start);
-        let line = 1 + self.text.as_bytes()[..upto].iter().filter(|&&octet| octet == b'\n').count();
+        let index = self.files.partition_point(|file| file.start <= span.start).saturating_sub(1);
+        let file = self.files[index];
+        let upto = file.padded.len().min(span.start);
+        let line = 1 + file.padded.as_bytes()[file.start..upto].iter().filter(|&&octet| octet == b'\n').count();
         let Fault { what, remedy } = fault;
         let key = key.into();
-        self.problems.borrow_mut().push(Problem { file: self.file.to_owned(), line, key, what, remedy });
+        self.problems.borrow_mut().push((index, Problem { file: file.name.to_owned(), line, key, what, remedy }));
     }
 
     /// Whether nothing is wrong so far.
@@ -109,20 +129,31 @@ impl<'a> Source<'a> {
         self.problems.borrow().is_empty()
     }
 
-    /// All problems, in the order of their lines; `None` where there is none.
+    /// All problems, in the order of files and lines; `None` where there is none.
     pub fn into_error(self) -> Option<ConfigError> {
         let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| problem.line);
+        problems.sort_by_key(|(file, problem)| (*file, problem.line));
+        let mut problems: Vec<Problem> = problems.into_iter().map(|(_, problem)| problem).collect();
         problems.dedup();
         (!problems.is_empty()).then_some(ConfigError(problems))
     }
 
-    /// Parses the text as TOML; syntax errors are noted.
+    /// Parses the text of the first file as TOML; syntax errors are noted.
     pub fn parse(&self) -> Option<Spanned<DeTable<'a>>> {
-        match DeTable::parse(self.text) {
+        self.parse_file(self.files[0])
+    }
+
+    /// Parses the text of each file; syntax errors are noted.
+    pub fn parse_all(&self) -> Option<Vec<Spanned<DeTable<'a>>>> {
+        let tables: Vec<_> = self.files.iter().map(|file| self.parse_file(*file)).collect();
+        tables.into_iter().collect()
+    }
+
+    fn parse_file(&self, file: FileText<'a>) -> Option<Spanned<DeTable<'a>>> {
+        match DeTable::parse(file.padded) {
             Ok(table) => Some(table),
             Err(error) => {
-                let span = error.span().unwrap_or_default();
+                let span = error.span().unwrap_or(file.start..file.start);
                 let what = format!("this is not TOML: {}", one_line(error.message()));
                 self.report(span, "", Fault::new(what, "write tables as [name] and keys as key = value"));
                 None

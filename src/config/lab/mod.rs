@@ -3,15 +3,17 @@
 //! A node of the lab is configured by the same tables as a node file, under `[node.config]`; its ports name links of
 //! the lab in place of interfaces. [`LabNode::node_file`] turns one into the node file of a process of its own.
 
+mod base;
 mod raw;
 mod script;
 mod topology;
 
-use super::document::{ConfigError, Source};
+use super::document::ConfigError;
 use super::resolved::{Attachment, InterfaceAddress, NodeConfig, PortConfig};
 use super::{finish, other_kind, read};
 use core::net::Ipv6Addr;
 use core::time::Duration;
+use serde::Deserialize;
 use stack::machine::PortId;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
@@ -315,9 +317,26 @@ pub fn load_lab(path: &Path) -> Result<Lab, ConfigError> {
 
 /// Reads the lab file `text`, which messages call `file`; relative paths in it start at `directory`.
 pub fn parse_lab(file: &str, text: &str, directory: &Path) -> Result<Lab, ConfigError> {
-    let source = Source::new(file, text);
-    let lab = source.parse().and_then(|table| topology::lab(&source, table.into_inner(), directory));
+    let files = base::Files::read(file, text, directory)?;
+    let source = files.source();
+    let lab = base::table(&source).and_then(|table| topology::lab(&source, table, directory));
     finish(source, lab)
+}
+
+/// The lab file at `path` as one table, the files that it is based on laid under it, before anything in it is judged.
+pub fn load_table(path: &Path) -> Result<toml::Table, ConfigError> {
+    let file = path.display().to_string();
+    let text = read(path)?;
+    let files = base::Files::read(&file, &text, path.parent().unwrap_or(Path::new("")))?;
+    let source = files.source();
+    let table = base::table(&source).map(|mut table| {
+        if let Some(toml::de::DeValue::Table(general)) = table.get_mut("lab").map(toml::Spanned::get_mut) {
+            general.remove("base");
+        }
+        let value = toml::Spanned::new(0..0, toml::de::DeValue::Table(table));
+        toml::Table::deserialize(toml::de::ValueDeserializer::from(value)).unwrap_or_default()
+    });
+    finish(source, table)
 }
 
 /// Whether a TOML text is a lab file rather than a node file: it has a table `[lab]`.

@@ -66,6 +66,12 @@ fn ports_and_routes() {
                 "node.poll: \"lazy\" is not known; give \"adaptive\" or \"busy\"",
             ),
             ("# frames = 8192", "frames = 1", 0, "node.frames: 1 is too small; give 256 to 1048576"),
+            (
+                "# frames = 8192",
+                "tunnel_dscp = 64",
+                0,
+                "node.tunnel_dscp: 64 is no DSCP; give \"inner\", \"uniform\" or 0 to 63",
+            ),
             ("# seed = 1", "seed = -1", 0, "node.seed: -1 is too small; give 0 to 9223372036854775807"),
             (
                 "interface = \"eth0\"",

@@ -20,8 +20,18 @@ pub struct RawNode {
     pub poll: Field<String>,
     pub seed: Field<i64>,
     pub frames: Field<i64>,
+    pub tunnel_dscp: Field<RawTunnelDscp>,
     #[serde(default)]
     pub loopback: Vec<Spanned<String>>,
+}
+
+/// `tunnel_dscp = "inner"`, `"uniform"` or a number.
+#[derive(Deserialize, Debug)]
+#[serde(untagged, expecting = "expected \"inner\", \"uniform\" or a number")]
+#[allow(missing_docs)]
+pub enum RawTunnelDscp {
+    Word(String),
+    Number(i64),
 }
 
 /// `[[port]]`

@@ -8,6 +8,7 @@ use core::net::Ipv6Addr;
 use core::time::Duration;
 use stack::addr::{Eui64, GroupLayout, Prefix};
 use stack::machine::PortId;
+use stack::pipeline::TunnelDscp;
 use stack::tables::IngressFilter;
 use std::path::PathBuf;
 
@@ -22,6 +23,8 @@ pub struct NodeConfig {
     pub seed: Option<u64>,
     /// Frames in the worker's pool.
     pub frames: u32,
+    /// The DSCP of outer headers.
+    pub tunnel_dscp: TunnelDscp,
     /// The ports; index `n` is `PortId(n)`.
     pub ports: Vec<PortConfig>,
     /// Static routes.

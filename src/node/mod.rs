@@ -198,6 +198,7 @@ impl DroverNode {
             forwarding: if config.forwards() { Forwarding::Router } else { Forwarding::Host },
             host_ports: tun.map_or(PortSet::EMPTY, PortSet::single),
             site_border: border.collect(),
+            tunnel_dscp: config.tunnel_dscp,
             mtu_limits: config.ports.iter().map(|port| port.mtu).collect(),
             seed,
             ..DataplaneConfig::default()

@@ -9,11 +9,12 @@ pub(crate) mod section;
 pub(crate) use ports::interface_address;
 
 use super::document::{Fault, Tables};
-use super::raw::{Field, RawNode, RawNodeFile};
+use super::raw::{Field, RawNode, RawNodeFile, RawTunnelDscp};
 use super::resolved::{NodeConfig, PollMode, PortConfig, WorkerConfig};
 use core::net::Ipv6Addr;
 use section::{Section, in_range, name, routable, span_of, word};
 use stack::addr::GroupLayout;
+use stack::pipeline::TunnelDscp;
 use std::path::Path;
 use toml::Spanned;
 
@@ -66,7 +67,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
     let ports = ports::ports(root, &raw.port, &advertised, context.place);
     // Roles refer to ports: without them every reference would be reported as wrong.
     let (Some(ports), true) = (ports, correspondent.is_none()) else { return None };
-    let (node_name, worker, seed, frames, loopback) = general?;
+    let General { name: node_name, worker, seed, frames, loopback, tunnel_dscp } = general?;
     ports::addresses_are_unique(root, raw, &ports, &loopback)?;
 
     let routes = ports::routes(root, &raw.route, &ports);
@@ -105,6 +106,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
         worker,
         seed,
         frames,
+        tunnel_dscp,
         ports,
         routes: routes?,
         loopback,
@@ -123,7 +125,15 @@ pub(crate) const fn default_group_layout() -> GroupLayout {
     GroupLayout::Ssm { scope: stack::addr::Scope::SITE_LOCAL }
 }
 
-type General = (String, WorkerConfig, Option<u64>, u32, Vec<Ipv6Addr>);
+/// What `[node]` says.
+struct General {
+    name: String,
+    worker: WorkerConfig,
+    seed: Option<u64>,
+    frames: u32,
+    loopback: Vec<Ipv6Addr>,
+    tunnel_dscp: TunnelDscp,
+}
 
 /// `[node]`
 fn general(root: &Section<'_, '_>, raw: &Field<RawNode>) -> Option<General> {
@@ -140,7 +150,31 @@ fn general(root: &Section<'_, '_>, raw: &Field<RawNode>) -> Option<General> {
     let seed = section.optional("seed", &raw.seed, |&seed| in_range::<u64>(seed, 0..=i64::MAX));
     let frames = section.number("frames", &raw.frames, MIN_FRAMES..=MAX_FRAMES, DEFAULT_FRAMES);
     let loopback = section.list("loopback", &raw.loopback, |text| routable(text));
-    Some((node_name?, WorkerConfig { cpu: cpu?, poll: poll? }, seed?, frames?, loopback?))
+    let tunnel_dscp = match &raw.tunnel_dscp {
+        Some(dscp) => tunnel_dscp(&section, dscp),
+        None => Some(TunnelDscp::Inner),
+    };
+    Some(General {
+        name: node_name?,
+        worker: WorkerConfig { cpu: cpu?, poll: poll? },
+        seed: seed?,
+        frames: frames?,
+        loopback: loopback?,
+        tunnel_dscp: tunnel_dscp?,
+    })
+}
+
+fn tunnel_dscp(section: &Section<'_, '_>, dscp: &Spanned<RawTunnelDscp>) -> Option<TunnelDscp> {
+    let what = match dscp.get_ref() {
+        RawTunnelDscp::Word(word) if word == "inner" => return Some(TunnelDscp::Inner),
+        RawTunnelDscp::Word(word) if word == "uniform" => return Some(TunnelDscp::Uniform),
+        RawTunnelDscp::Word(word) => format!("\"{word}\" is not known"),
+        RawTunnelDscp::Number(number) => match u8::try_from(*number) {
+            Ok(number) if number < 64 => return Some(TunnelDscp::Fixed(number)),
+            _ => format!("{number} is no DSCP"),
+        },
+    };
+    section.fault("tunnel_dscp", dscp.span(), Fault::new(what, "give \"inner\", \"uniform\" or 0 to 63"))
 }
 
 /// Highest core number.

@@ -122,7 +122,7 @@ fn one(plane: &mut Dataplane, vector: &mut Vector, place: u8, carried: Carried, 
         if header::source(bytes) != binding.home_agent {
             return Next::Drop(Counter::DropBindingTunnelSource);
         }
-        match tunnel_header::open(&mut job.packet, strip) {
+        match tunnel_header::open(plane, job, strip) {
             Ok(()) => {}
             Err(ExitError::Inner) => return Next::Drop(Counter::DropTunnelInner),
             Err(ExitError::Ecn) => return Next::Drop(Counter::DropTunnelEcn),

@@ -20,12 +20,14 @@ pub enum Transport {
     Local,
 }
 
-/// The DSCP of an outer header (RFC 2983). What leaves a tunnel keeps its own in either case.
+/// The DSCP of an outer header, and whether it means anything where the tunnel ends (RFC 2983 §3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TunnelDscp {
-    /// That of the inner header.
+    /// That of the inner header; what leaves a tunnel keeps its own.
     Inner,
-    /// This one, 0 to 63.
+    /// That of the inner header; what leaves a tunnel takes the outer one (uniform model).
+    Uniform,
+    /// This one, 0 to 63; what leaves a tunnel keeps its own (pipe model).
     Fixed(u8),
 }
 

@@ -224,6 +224,11 @@ counters! {
     LostNotices = "lost-notices",
     /// Errors from inside tunnels that were not passed on: rate limit, or nobody to tell.
     RelaysSuppressed = "relays-suppressed",
+    /// Packets that left a tunnel with a combination of ECN codepoints that is not used and possibly dangerous
+    /// (RFC 6040 §4.2).
+    EcnUnused = "ecn-unused",
+    /// Packets that left a tunnel, or were dropped at its end, with one that is always dangerous.
+    EcnUnusedDangerous = "ecn-unused-dangerous",
     /// Path MTUs learnt.
     PathMtusLearnt = "path-mtus-learnt",
 }

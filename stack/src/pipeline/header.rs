@@ -46,6 +46,12 @@ pub(crate) fn traffic_class(packet: &[u8]) -> u8 {
 }
 
 #[inline(always)]
+pub(crate) fn set_traffic_class(packet: &mut [u8], class: u8) {
+    packet[0] = packet[0] & 0xf0 | class >> 4;
+    packet[1] = packet[1] & 0x0f | class << 4;
+}
+
+#[inline(always)]
 pub(crate) fn set_ecn(packet: &mut [u8], ecn: u8) {
     packet[1] = packet[1] & 0xcf | ecn << 4;
 }

@@ -18,6 +18,7 @@
 mod binding;
 mod config;
 mod counters;
+pub(crate) mod ecn;
 mod ethernet_input;
 mod fragmentation;
 pub(crate) mod header;

@@ -65,12 +65,12 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Result<Next, Counter> {
     {
         plane.notify(Notice::GroupData { port, group: outer.destination });
     }
-    let group = plane.groups.get_mut(outer.destination, outer.source).ok_or(Counter::DropTerminalSource)?;
-    match tunnel_header::open(&mut job.packet, at) {
+    match tunnel_header::open(plane, job, at) {
         Ok(()) => {}
         Err(ExitError::Inner) => return Err(Counter::DropTunnelInner),
         Err(ExitError::Ecn) => return Err(Counter::DropTunnelEcn),
     }
+    let group = plane.groups.get_mut(outer.destination, outer.source).ok_or(Counter::DropTerminalSource)?;
     match sequence.map(|sequence| group.window.take(sequence)) {
         None | Some(Sequence::New) => {}
         Some(Sequence::Duplicate) => return Err(Counter::DropTerminalDuplicate),

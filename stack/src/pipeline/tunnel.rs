@@ -49,7 +49,7 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
         Ok(chain) => chain.upper_offset,
         Err(_) => return Next::Drop(Counter::DropTunnelInner),
     };
-    match tunnel_header::open(&mut job.packet, at) {
+    match tunnel_header::open(plane, job, at) {
         Ok(()) => {}
         Err(ExitError::Inner) => return Next::Drop(Counter::DropTunnelInner),
         Err(ExitError::Ecn) => return Next::Drop(Counter::DropTunnelEcn),

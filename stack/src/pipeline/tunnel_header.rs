@@ -1,11 +1,11 @@
 //! Outer headers: written in front of a packet, or over the one that it came with (RFC 2473, RFC 2784 with RFC 2890).
 //!
-//! ECN follows RFC 6040 in normal mode: an outer header takes the inner codepoint, and what leaves a tunnel takes the
-//! outer one's congestion mark. DSCP follows RFC 2983. The flow label is made of the inner addresses and flow label, so
+//! ECN follows RFC 6040, DSCP RFC 2983. The flow label is made of the inner addresses and flow label, so
 //! that routers on the way can spread tunnels over their paths (RFC 6438 §3).
 
 use super::config::TunnelDscp;
-use super::header;
+use super::vector::Job;
+use super::{Dataplane, ecn, header};
 use crate::packet::Packet;
 use crate::wire::ext::option;
 use crate::wire::gre;
@@ -43,9 +43,9 @@ pub(super) fn replace(packet: &mut Packet, strip: usize, outer: &Outer) -> Resul
     packet.trim_front(strip);
     let inner = packet.bytes();
     let class = match outer.dscp {
-        TunnelDscp::Inner => header::traffic_class(inner),
-        TunnelDscp::Fixed(dscp) => dscp << 2 | header::traffic_class(inner) & 3,
-    };
+        TunnelDscp::Inner | TunnelDscp::Uniform => header::traffic_class(inner) & !3,
+        TunnelDscp::Fixed(dscp) => dscp << 2,
+    } | ecn::at_entry(header::traffic_class(inner));
     let label = flow_label(inner);
     let mut next_header = protocol::IPV6;
     let mut length = HEADER_LEN;
@@ -85,18 +85,6 @@ pub(crate) fn flow_label(inner: &[u8]) -> u32 {
     if label == 0 { 1 } else { label }
 }
 
-/// The ECN codepoint of a packet that leaves a tunnel (RFC 6040 figure 4); `None` where it has to be dropped.
-#[inline(always)]
-pub(crate) const fn ecn_after_exit(inner: u8, outer: u8) -> Option<u8> {
-    match (inner, outer) {
-        (0b00, 0b11) => None,
-        (0b00, _) => Some(0b00),
-        (0b11, _) | (_, 0b11) => Some(0b11),
-        (0b10, 0b01) => Some(0b01),
-        (inner, _) => Some(inner),
-    }
-}
-
 /// Why a packet cannot leave a tunnel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ExitError {
@@ -106,11 +94,11 @@ pub(super) enum ExitError {
     Ecn,
 }
 
-/// Checks the packet that starts at `at` in the tunnel packet and gives it the outer header's congestion mark. Octets
-/// behind the inner packet are cut off.
+/// Checks the packet that starts at `at` in the tunnel packet of `job` and gives it the outer header's congestion mark, and
+/// its DSCP where that is uniform. Octets behind the inner packet are cut off.
 #[inline(always)]
-pub(super) fn open(packet: &mut Packet, at: usize) -> Result<(), ExitError> {
-    let bytes = packet.bytes();
+pub(super) fn open(plane: &mut Dataplane, job: &mut Job, at: usize) -> Result<(), ExitError> {
+    let bytes = job.packet.bytes();
     let Some(inner) = bytes.get(at..).filter(|inner| inner.len() >= HEADER_LEN && inner[0] >> 4 == 6) else {
         return Err(ExitError::Inner);
     };
@@ -125,11 +113,19 @@ pub(super) fn open(packet: &mut Packet, at: usize) -> Result<(), ExitError> {
     {
         return Err(ExitError::Inner);
     }
-    let (inner_ecn, outer_ecn) = (inner[1] >> 4 & 3, bytes[1] >> 4 & 3);
-    let ecn = ecn_after_exit(inner_ecn, outer_ecn).ok_or(ExitError::Ecn)?;
-    packet.truncate(at + length);
-    if ecn != inner_ecn {
-        header::set_ecn(&mut packet.bytes_mut()[at..], ecn);
+    let (inner_class, outer_class) = (header::traffic_class(inner), header::traffic_class(bytes));
+    let exit = ecn::at_exit(inner_class & 3, outer_class & 3);
+    if let Some(counter) = exit.unused {
+        plane.counters.add(counter);
+    }
+    let ecn = exit.ecn.ok_or(ExitError::Ecn)?;
+    let dscp = match plane.config.tunnel_dscp {
+        TunnelDscp::Uniform => outer_class & !3,
+        TunnelDscp::Inner | TunnelDscp::Fixed(_) => inner_class & !3,
+    };
+    job.packet.truncate(at + length);
+    if dscp | ecn != inner_class {
+        header::set_traffic_class(&mut job.packet.bytes_mut()[at..], dscp | ecn);
     }
     Ok(())
 }
@@ -165,26 +161,4 @@ fn find_limit(packet: &[u8]) -> Option<(usize, u8)> {
         }
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ecn_follows_figure_4_of_rfc_6040() {
-        const NOT_ECT: u8 = 0b00;
-        const ECT_0: u8 = 0b10;
-        const ECT_1: u8 = 0b01;
-        const CE: u8 = 0b11;
-        let outers = [NOT_ECT, ECT_0, ECT_1, CE];
-        for (inner, expected) in [
-            (NOT_ECT, [Some(NOT_ECT), Some(NOT_ECT), Some(NOT_ECT), None]),
-            (ECT_0, [Some(ECT_0), Some(ECT_0), Some(ECT_1), Some(CE)]),
-            (ECT_1, [Some(ECT_1), Some(ECT_1), Some(ECT_1), Some(CE)]),
-            (CE, [Some(CE), Some(CE), Some(CE), Some(CE)]),
-        ] {
-            assert_eq!(outers.map(|outer| ecn_after_exit(inner, outer)), expected, "inner {inner:02b}");
-        }
-    }
 }

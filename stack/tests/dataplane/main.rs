@@ -11,6 +11,7 @@ mod limits;
 mod local;
 mod multicast;
 mod terminal;
+mod tunnels;
 mod unicast;
 
 use bench::*;
@@ -18,7 +19,7 @@ use core::net::Ipv6Addr;
 use stack::addr::{MacAddress, Prefix};
 use stack::machine::{Notice, Via};
 use stack::packet::BATCH_SIZE;
-use stack::pipeline::{DataplaneConfig, Forwarding};
+use stack::pipeline::{DataplaneConfig, Forwarding, TunnelDscp};
 use stack::port::Medium;
 use stack::tables::{
     Accept, BindingState, GroupReception, HomeBinding, IngressFilter, MmaBinding, MmaService, Mroute, MrouteKey,
@@ -102,7 +103,13 @@ fn binding() -> MmaBinding {
 
 /// P0 towards the home agent and correspondents, P1 into the site.
 fn agent() -> Bench {
-    let mut bench = Bench::router(2);
+    agent_with(DataplaneConfig::default(), [1500, 1500])
+}
+
+/// With ports of these MTUs.
+fn agent_with(config: DataplaneConfig, mtus: [usize; 2]) -> Bench {
+    let ports = (0..).zip(mtus).map(|(index, mtu)| port(index, Medium::Ethernet, mtu));
+    let mut bench = Bench::with(config, ports.collect());
     bench.set_route("2001:db8:200::/64", Route::CareOf);
     bench.set_route(&format!("{AGENT}/128"), Route::Local);
     bench.set_route(&format!("{SOURCE}/128"), Route::Local);
@@ -121,7 +128,11 @@ fn agent() -> Bench {
 }
 
 fn home_agent() -> Bench {
-    let mut bench = Bench::router(2);
+    home_agent_with(DataplaneConfig::default())
+}
+
+fn home_agent_with(config: DataplaneConfig) -> Bench {
+    let mut bench = Bench::with(config, (0..2).map(|index| port(index, Medium::Ethernet, 1500)).collect());
     bench.set_route(&format!("{HOME_AGENT}/128"), Route::Local);
     bench.set_route("2001:db8:100::/64", Route::OnLink(P1));
     bench.set_route("::/0", Route::Via { port: P0, next_hop: ROUTER });
@@ -133,9 +144,13 @@ fn home_agent() -> Bench {
 
 /// P0 and P1 are radios, P2 is the TUN device behind which the home address is.
 fn terminal() -> Bench {
-    let config =
-        DataplaneConfig { forwarding: Forwarding::Host, host_ports: PortSet::single(P2), ..DataplaneConfig::default() };
-    let ports = vec![port(0, Medium::Ethernet, 1500), port(1, Medium::Ethernet, 1500), port(2, Medium::Ip, 1500)];
+    terminal_with(DataplaneConfig::default(), 1500)
+}
+
+/// With radios of this MTU.
+fn terminal_with(config: DataplaneConfig, mtu: usize) -> Bench {
+    let config = DataplaneConfig { forwarding: Forwarding::Host, host_ports: PortSet::single(P2), ..config };
+    let ports = vec![port(0, Medium::Ethernet, mtu), port(1, Medium::Ethernet, mtu), port(2, Medium::Ip, 1500)];
     let mut bench = Bench::with(config, ports);
     bench.set_route(&format!("{ACCESS}/128"), Route::Local);
     bench.set_route(&format!("{HOME}/128"), Route::OnLink(P2));

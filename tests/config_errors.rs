@@ -450,6 +450,12 @@ fn terminals() {
                 "mobile_terminal.uplink: \"none\" is not known; give \"direct\" or \"mma\" or \"auto\"",
             ),
             (
+                "uplink = \"auto\"",
+                "uplink = \"auto\"\nforward_secs = 30",
+                1,
+                "mobile_terminal.forward_secs: 30 is no multiple of 4; give 32",
+            ),
+            (
                 "port = \"radio-b\"",
                 "port = \"radio-a\"",
                 0,

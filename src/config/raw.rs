@@ -289,6 +289,7 @@ pub struct RawMobileTerminal {
     pub direct_correspondents: Vec<Spanned<String>>,
     pub gre: Field<bool>,
     pub lifetime_secs: Field<i64>,
+    pub forward_secs: Field<i64>,
     pub hysteresis_db: Field<i64>,
     pub signal_weight_percent: Field<i64>,
     pub minimum_signal_dbm: Field<i64>,

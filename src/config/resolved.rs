@@ -511,6 +511,8 @@ pub struct MobileTerminalConfig {
     pub gre: bool,
     /// Lifetime that is asked for.
     pub lifetime: Duration,
+    /// How long the agent of a site that was left is asked to forward; zero: not at all.
+    pub forward: Duration,
     /// How much better the average signal of another router has to be, in dB.
     pub hysteresis_db: u8,
     /// Weight of a new measurement in the average, in percent, 1 to 100.

@@ -56,6 +56,7 @@ pub(super) fn config(terminal: &MobileTerminalConfig, clock: WallClock) -> Resul
         },
         timers: Timing {
             lifetime: terminal.lifetime,
+            forward: terminal.forward,
             overlap: terminal.overlap,
             leave_delay: terminal.leave_delay,
             ..Timing::default()

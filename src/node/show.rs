@@ -205,6 +205,13 @@ impl View<'_> {
             Site::Agent(agent) => ("site of an agent", Some(agent)),
             Site::Plain => ("plain mobile ip", None),
         };
+        let former = terminal.former_sites().map(|former| {
+            let to = former.forwards_to.map_or_else(String::new, |to| format!(" to {to}"));
+            let standing = format!("{:?}", former.standing).to_lowercase();
+            let left = former.until.since(self.now).as_secs();
+            format!("{} {standing}{to} {left} s", former.care_of.unwrap_or(former.agent))
+        });
+        let former = former.collect::<Vec<_>>().join(", ");
         let rows = terminal.links().map(|(port, link)| {
             json!({
                 "home_address": terminal.home_address(),
@@ -217,6 +224,7 @@ impl View<'_> {
                 "routers": words(link.routers().map(|(router, _)| router)),
                 "addresses": words(link.addresses()),
                 "joined": terminal.joined().any(|(on, _)| on == port),
+                "left": former,
                 "sends_here": terminal.current_router().is_some_and(|current| current.port == port),
             })
         });

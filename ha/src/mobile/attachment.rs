@@ -70,11 +70,23 @@ impl Attachment {
         }
     }
 
+    /// No packets come out of tunnels from here any more.
+    pub(super) fn leave_tunnels_from(&mut self, remote: Ipv6Addr, outputs: &mut Outputs<Event>) {
+        for tunnel in self.tunnels.extract_if(.., |tunnel| tunnel.remote == remote) {
+            outputs.table(TableUpdate::TunnelReceptionRemove(tunnel));
+        }
+    }
+
+    /// Whether a group is joined on another link than this.
+    pub(super) fn is_joined_beyond(&self, port: PortId) -> bool {
+        self.joined.iter().any(|&(joined, _)| joined != port)
+    }
+
     /// Whether there is more than this.
     pub(super) fn has_more_than(&self, keep: &Keep) -> bool {
         self.joined.iter().any(|membership| !keep.has_membership(membership))
             || self.receptions.keys().any(|key| Some(*key) != keep.reception)
-            || self.tunnels.iter().any(|tunnel| Some(*tunnel) != keep.tunnel)
+            || self.tunnels.iter().any(|tunnel| !keep.tunnels.contains(tunnel))
     }
 
     /// Leaves and removes everything but this; returns whether a membership was among it.
@@ -91,7 +103,7 @@ impl Attachment {
             self.receptions.remove(&key);
             outputs.table(TableUpdate::GroupReceptionRemove(key));
         }
-        for tunnel in self.tunnels.extract_if(.., |tunnel| Some(*tunnel) != keep.tunnel) {
+        for tunnel in self.tunnels.extract_if(.., |tunnel| !keep.tunnels.contains(tunnel)) {
             outputs.table(TableUpdate::TunnelReceptionRemove(tunnel));
         }
         !old.is_empty()
@@ -116,11 +128,11 @@ impl Attachment {
 }
 
 /// What is needed where the terminal is now.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Keep {
     pub(super) membership: Option<(PortId, Subscription)>,
     pub(super) reception: Option<MrouteKey>,
-    pub(super) tunnel: Option<TunnelReception>,
+    pub(super) tunnels: Vec<TunnelReception>,
 }
 
 impl Keep {

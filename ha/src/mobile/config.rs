@@ -87,6 +87,9 @@ pub struct Timing {
     /// How long the old link is kept after the new one carries everything, for what is still on its way. Default
     /// 100 ms.
     pub leave_delay: Duration,
+    /// How long the agent of a site that was left is asked to forward what still arrives there; zero: not at all.
+    /// Default 32 s.
+    pub forward: Duration,
     /// Updates to a mobility agent that does not answer before it counts as refusing. Default 5.
     pub agent_attempts: u32,
     /// How long an agent that refused, or a correspondent that refused the Home Address option, is remembered.
@@ -103,6 +106,7 @@ impl Default for Timing {
             max_retransmission: Duration::from_secs(32),
             overlap: Duration::from_millis(500),
             leave_delay: Duration::from_millis(100),
+            forward: Duration::from_secs(32),
             agent_attempts: 5,
             refusal_memory: Duration::from_secs(600),
         }

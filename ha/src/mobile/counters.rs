@@ -53,6 +53,10 @@ stack::counters! {
         drop_command = "drop-terminal-command",
         /// Mobility agents that did not answer.
         agent_lost = "registration-agent-lost",
+        /// Agents of sites left that would not forward.
+        forwarding_refused = "forwarding-refused",
+        /// Sites left that were forgotten before their time because there were too many.
+        former_forgotten = "former-site-forgotten",
         /// Bindings whose lifetime ended.
         expired = "registration-expired",
         /// Moves begun.

@@ -10,7 +10,7 @@ use super::movement::{self, Movement, Site};
 use super::registration::{Registration, Wish};
 use super::router_choice::RouterKey;
 use super::uplink::Way;
-use super::{AgentSite, MAX_DEPARTING, MobileTerminal, Place, Timer, Who};
+use super::{AgentSite, MobileTerminal, Place, Timer, Who};
 use core::net::Ipv6Addr;
 use stack::machine::PortId;
 use stack::tables::{MrouteKey, TunnelReception};
@@ -56,6 +56,7 @@ impl MobileTerminal {
         } else {
             self.update_uplink();
         }
+        self.own_care_of_addresses();
     }
 
     /// Chooses the router anew.
@@ -157,7 +158,7 @@ impl MobileTerminal {
 
     /// The patent's move: join on the new link, receive through both, send through the new one when it works.
     fn go_on_in_site(&mut self, now: Instant, target: RouterKey) {
-        self.drop_candidate();
+        self.drop_candidate(now);
         self.release_home();
         let Place::Agent(site) = &self.place else { return };
         let (subscription, care_of) = (site.subscription, site.care_of);
@@ -188,12 +189,11 @@ impl MobileTerminal {
     }
 
     /// Asks the agent of the new site. All else follows when it has granted a care-of address.
-    fn enter_site(&mut self, _now: Instant, target: RouterKey, agent: Ipv6Addr) {
+    fn enter_site(&mut self, now: Instant, target: RouterKey, agent: Ipv6Addr) {
         if self.candidate.as_ref().is_some_and(|(registration, _)| registration.peer != agent) {
-            self.drop_candidate();
+            self.drop_candidate(now);
         }
-        self.departing.remove(&agent);
-        self.timers.cancel(Timer::Retransmit(Who::Departing(agent)));
+        self.recall_former(agent);
         let (registration, asked_from) =
             self.candidate.get_or_insert_with(|| (Registration::new(agent, Wish::Group), None));
         if let Some(address) = self.links.temporary_address(target)
@@ -207,12 +207,12 @@ impl MobileTerminal {
     }
 
     /// The agent of the site to be entered is no longer wanted. Where it was asked it is told so.
-    fn drop_candidate(&mut self) {
+    fn drop_candidate(&mut self, now: Instant) {
         if let Some((registration, _)) = self.candidate.take() {
             self.timers.cancel(Timer::Retransmit(Who::Candidate));
             let is_current = self.site().site == Site::Agent(registration.peer);
             if registration.attempts() > 0 && !is_current {
-                self.depart(registration.peer);
+                self.unwanted(now, registration.peer);
             }
         }
     }
@@ -223,8 +223,8 @@ impl MobileTerminal {
         self.stage(now, Stage::Registered);
         self.attachment.receive(site.subscription.group, site.reception, &mut self.outputs);
         let agent = site.registration.peer;
-        self.leave_place(Place::Agent(Box::new(site)));
-        self.previous.retain(|&previous| previous != agent);
+        self.forget_former(agent);
+        self.leave_place(now, Place::Agent(Box::new(site)));
         self.timers.set(Timer::Overlap, now + self.config.timers.overlap);
         self.use_router(now, target);
         // The rest is as for a move inside the site.
@@ -232,17 +232,20 @@ impl MobileTerminal {
     }
 
     /// Takes the new place; the agent of the old one is told when the home agent has acknowledged.
-    pub(super) fn leave_place(&mut self, new: Place) {
+    pub(super) fn leave_place(&mut self, now: Instant, new: Place) {
         for timer in [Timer::Retransmit(Who::Agent), Timer::Refresh(Who::Agent), Timer::Expiry(Who::Agent)] {
             self.timers.cancel(timer);
         }
         self.home_after_agent = false;
-        if let Place::Agent(site) = core::mem::replace(&mut self.place, new) {
-            let agent = site.registration.peer;
-            if !self.previous.contains(&agent) && self.previous.len() < MAX_DEPARTING {
-                self.previous.push(agent);
-            }
+        if let Place::Agent(site) = core::mem::replace(&mut self.place, new)
+            && self.site().site != Site::Agent(site.registration.peer)
+        {
+            self.left_site(now, &site);
         }
+        self.recall_formers();
+        // Before anybody is told of the place.
+        self.own_care_of_addresses();
+        self.receive_forwarded();
         if let Place::Agent(site) = &self.place
             && let Some(granted) = site.registration.granted()
         {
@@ -253,12 +256,12 @@ impl MobileTerminal {
 
     /// Plain Mobile IPv6: the address on the link is the care-of address.
     fn go_plain(&mut self, now: Instant, target: RouterKey) {
-        self.drop_candidate();
+        self.drop_candidate(now);
         let Some(care_of) = self.links.temporary_address(target) else { return };
         if !matches!(self.place, Place::Plain(present) if present == care_of) {
             let tunnel = self.plain_tunnel(care_of);
             self.attachment.receive_tunnel(tunnel, &mut self.outputs);
-            self.leave_place(Place::Plain(care_of));
+            self.leave_place(now, Place::Plain(care_of));
         }
         self.release_home();
         self.use_router(now, target);
@@ -271,7 +274,7 @@ impl MobileTerminal {
 
     /// RFC 6275 §11.5.5. With no binding to remove there is nothing to say to anybody.
     fn go_home(&mut self, now: Instant, target: RouterKey) {
-        self.drop_candidate();
+        self.drop_candidate(now);
         if matches!(self.place, Place::Home) {
             return self.use_router(now, target);
         }
@@ -304,7 +307,7 @@ impl MobileTerminal {
 
     /// The home agent has removed the binding, or there was none.
     pub(super) fn arrived_home(&mut self, now: Instant, target: RouterKey) {
-        self.leave_place(Place::Home);
+        self.leave_place(now, Place::Home);
         self.use_router(now, target);
     }
 
@@ -336,17 +339,17 @@ impl MobileTerminal {
                     self.lose_agent(now, agent);
                 }
             }
-            Who::Candidate | Who::Departing(_) => {}
+            Who::Candidate | Who::Former(_) => {}
         }
     }
 
     /// The agent of the present site no longer serves the terminal.
     pub(super) fn lose_agent(&mut self, now: Instant, agent: Ipv6Addr) {
         self.refuse_agent(now, agent);
-        self.leave_place(Place::Nowhere);
+        self.leave_place(now, Place::Nowhere);
         // Nothing comes through its group any more.
         self.attachment.keep_only(&Keep::default(), &mut self.outputs);
-        self.previous.retain(|&previous| previous != agent);
+        self.forget_former(agent);
     }
 
     fn update_uplink(&mut self) {
@@ -380,10 +383,16 @@ impl MobileTerminal {
             }
             _ => true,
         };
+        // Where nothing comes by an old link any more there is nothing to wait for.
+        let is_broken = self.home.is_outstanding() && !self.attachment.is_joined_beyond(target.port);
+        if is_home_told && receives || is_broken {
+            self.tell_former_sites(now);
+            self.flush(now);
+        }
         if !is_home_told || !receives || self.timers.is_running(Timer::Leave) {
             return;
         }
-        if self.attachment.has_more_than(&self.keep()) || !self.previous.is_empty() {
+        if self.attachment.has_more_than(&self.keep()) {
             self.timers.set(Timer::Leave, now + self.config.timers.leave_delay);
         } else {
             self.end_handover(now, true);
@@ -399,10 +408,14 @@ impl MobileTerminal {
             Place::Agent(site) => Keep {
                 membership: self.target.map(|target| (target.port, site.subscription)),
                 reception: Some(MrouteKey { source: site.reception.source, group: site.subscription.group }),
-                tunnel: None,
+                tunnels: Vec::new(),
             },
-            Place::Plain(care_of) => Keep { tunnel: Some(self.plain_tunnel(*care_of)), ..Keep::default() },
-            Place::Home | Place::Nowhere => Keep::default(),
+            Place::Plain(care_of) => {
+                let tunnels = self.forwarding_tunnels().into_iter().chain([self.plain_tunnel(*care_of)]).collect();
+                Keep { tunnels, ..Keep::default() }
+            }
+            Place::Home => Keep { tunnels: self.forwarding_tunnels(), ..Keep::default() },
+            Place::Nowhere => Keep::default(),
         }
     }
 
@@ -411,17 +424,7 @@ impl MobileTerminal {
         if self.attachment.keep_only(&keep, &mut self.outputs) {
             self.stage(now, Stage::LeftOld);
         }
-        for agent in core::mem::take(&mut self.previous) {
-            self.depart(agent);
-        }
         self.end_handover(now, true);
-    }
-
-    /// Tells an agent that its binding is no longer needed.
-    fn depart(&mut self, agent: Ipv6Addr) {
-        if self.departing.len() < MAX_DEPARTING {
-            self.departing.insert(agent, Registration::new(agent, Wish::Removal));
-        }
     }
 
     /// How long the home agent may be asked for: no longer than the mobility agent's binding (RFC 5380 §6.1).

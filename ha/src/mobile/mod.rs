@@ -4,19 +4,21 @@
 //! Inside a site a move is a join on the new link and nothing else: no Mobility Header leaves, whatever happens. Into
 //! another site the mobility agent is asked first (REG of PROTOCOL), and when it has granted a care-of address the group
 //! is joined and the home agent told (HOME); the old link and the old agent are given up when the home agent has
-//! acknowledged. Without a mobility agent it is plain Mobile IPv6 (RFC 6275 §11). On the home link nothing of all this.
+//! acknowledged; the old agent forwards for a while what still arrives there. Without a mobility agent it is plain Mobile
+//! IPv6 (RFC 6275 §11). On the home link nothing of all this.
 //!
 //! The parts: [`router_choice`] and [`movement`] decide, without state of the network; `links` knows what is heard;
 //! `registration` is one peer; `attachment` is what is received, `uplink` how packets leave; `handover` brings them
 //! together: after every input it compares where the terminal is with where it should be and does what is missing.
-//! `signalling` sends and receives Mobility Headers.
+//! `signalling` sends and receives Mobility Headers; `former` sees to the sites left.
 //!
-//! Left out: return routability by the terminal itself, forwarding by an old agent, dynamic home agent discovery.
+//! Left out: return routability by the terminal itself, dynamic home agent discovery.
 
 mod attachment;
 mod config;
 mod counters;
 mod event;
+mod former;
 mod handover;
 mod links;
 pub mod movement;
@@ -29,11 +31,13 @@ pub use attachment::Subscription;
 pub use config::{Config, Radio, Restored, Timing, UplinkMode};
 pub use counters::Counters;
 pub use event::{AdvertisedAgent, AdvertisedPrefix, Command, Event, HandoverKind, RouterAdvertisement, Stage};
+pub use former::{FormerSite, Standing};
 pub use links::{HeardRouter, Link};
 pub use registration::Granted;
 
 use attachment::Attachment;
 use core::net::Ipv6Addr;
+use former::Former;
 use handover::Handover;
 use links::Links;
 use mma::auth::WallClock;
@@ -45,13 +49,11 @@ use stack::machine::{Machine, Output, Outputs, PortId, RxMeta};
 use stack::rate::TokenBucket;
 use stack::tables::{GroupReception, Route, TableUpdate, Uplink};
 use stack::time::{Duration, Instant, Timers};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uplink::{Uplinks, Way};
 
 /// Mobility agents remembered as refusing.
 const MAX_REFUSING_AGENTS: usize = 32;
-/// Former mobility agents that are being told so.
-const MAX_DEPARTING: usize = 4;
 /// Peers whose sequence numbers are kept.
 const MAX_PEERS: usize = 64;
 /// Answers that anybody can provoke: so many at once, and then one in [`ANSWER_INTERVAL`].
@@ -68,7 +70,7 @@ enum Who {
     /// The home agent.
     Home,
     /// An agent whose site it has left.
-    Departing(Ipv6Addr),
+    Former(Ipv6Addr),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -83,6 +85,8 @@ enum Timer {
     Overlap,
     /// The old link is no longer needed.
     Leave,
+    /// An agent whose site was left has nothing for the terminal any more.
+    Former(Ipv6Addr),
     /// Something known is out of date: a router, an average, a refusal.
     Look,
 }
@@ -138,9 +142,10 @@ pub struct MobileTerminal {
     /// The agent of the site to be entered, and with what address it was asked.
     candidate: Option<(Registration, Option<(RouterKey, Ipv6Addr)>)>,
     home: Registration,
-    /// Sites left whose agents are told when the home agent has acknowledged.
-    previous: Vec<Ipv6Addr>,
-    departing: BTreeMap<Ipv6Addr, Registration>,
+    /// Sites left, by agent.
+    formers: BTreeMap<Ipv6Addr, Former>,
+    /// What the data plane was told of care-of addresses.
+    care_of_addresses: BTreeSet<Ipv6Addr>,
     refusing: BTreeMap<Ipv6Addr, Instant>,
     attachment: Attachment,
     uplinks: Uplinks,
@@ -181,8 +186,8 @@ impl MobileTerminal {
             place: Place::Nowhere,
             candidate: None,
             home: Registration::idle(config.home_agent),
-            previous: Vec::new(),
-            departing: BTreeMap::new(),
+            formers: BTreeMap::new(),
+            care_of_addresses: BTreeSet::new(),
             refusing: BTreeMap::new(),
             attachment: Attachment::default(),
             uplinks,
@@ -257,7 +262,7 @@ impl MobileTerminal {
             Place::Agent(site) => busy(&site.registration),
             _ => false,
         };
-        agent || busy(&self.home) || self.candidate.is_some() || !self.departing.is_empty()
+        agent || busy(&self.home) || self.candidate.is_some() || self.has_untold_former()
     }
 
     /// The radio ports and what is heard there.
@@ -298,7 +303,7 @@ impl MobileTerminal {
                 _ => None,
             },
             Who::Home => Some(&mut self.home),
-            Who::Departing(agent) => self.departing.get_mut(&agent),
+            Who::Former(agent) => self.formers.get_mut(&agent).map(|former| &mut former.registration),
         }
     }
 
@@ -317,6 +322,7 @@ impl MobileTerminal {
             Timer::Expiry(who) => self.registration_expired(now, who),
             Timer::Overlap => self.overlap_over(),
             Timer::Leave => self.leave_old(now),
+            Timer::Former(agent) => self.forget_former(agent),
             Timer::Look => {}
         }
     }

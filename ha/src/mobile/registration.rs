@@ -25,6 +25,8 @@ pub(super) enum Wish {
     Group,
     /// The home agent: that it sends to this care-of address.
     CareOf(Ipv6Addr),
+    /// A mobility agent whose site was left: that it sends to this address what still arrives, for a while.
+    Forward(Ipv6Addr),
     /// That the binding be removed.
     Removal,
 }

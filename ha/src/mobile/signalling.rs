@@ -43,8 +43,8 @@ struct Path {
 
 impl MobileTerminal {
     fn peers(&self) -> Vec<Who> {
-        let departing = self.departing.keys().map(|&agent| Who::Departing(agent));
-        [Who::Candidate, Who::Agent, Who::Home].into_iter().chain(departing).collect()
+        let formers = self.formers.keys().map(|&agent| Who::Former(agent));
+        [Who::Candidate, Who::Agent, Who::Home].into_iter().chain(formers).collect()
     }
 
     /// Sends every update that is due and has a way.
@@ -75,7 +75,7 @@ impl MobileTerminal {
                 let router = self.target.filter(|target| self.claimed == Some(target.port))?;
                 Some(Path { router, source: home_address })
             }
-            (Who::Departing(_), Place::Home) => {
+            (Who::Former(_), Place::Home) => {
                 let router = self.current.filter(|&current| self.links.is_alive(current))?;
                 Some(Path { router, source: home_address })
             }
@@ -111,12 +111,18 @@ impl MobileTerminal {
                 lifetime = self.home_lifetime(now);
                 self.has_home_binding = true;
             }
-            Wish::Removal => lifetime = Duration::ZERO,
+            Wish::Forward(to) => {
+                options.alternate_care_of_address = Some(to);
+                care_of = to;
+            }
+            Wish::Removal => {}
         }
         let lifetime = match wish {
             Wish::Removal => Lifetime::ZERO,
+            Wish::Forward(_) => self.forward_lifetime(now, who),
             _ => Lifetime::at_most(lifetime).max(Lifetime(1)),
         };
+        self.former_asked(now, who, lifetime);
         let (association, purpose) = match who {
             Who::Home => (&self.config.home_association, BindingUpdateFlags::HOME_REGISTRATION),
             _ => (&self.config.agent_association, BindingUpdateFlags::MAP_REGISTRATION),
@@ -169,10 +175,7 @@ impl MobileTerminal {
                 self.outputs.event(Event::RegistrationLost { peer });
                 self.refuse_agent(now, peer);
             }
-            Who::Departing(_) if attempts >= limit => {
-                self.counters.agent_lost += 1;
-                self.departing.remove(&peer);
-            }
+            Who::Former(agent) if attempts >= limit => self.former_lost(agent),
             _ => registration.repeat(),
         }
     }
@@ -284,9 +287,7 @@ impl MobileTerminal {
             }
             Who::Agent => self.agent_refreshed(now, sent, message),
             Who::Home => self.home_accepted(now, sent, message),
-            Who::Departing(agent) => {
-                self.departing.remove(&agent);
-            }
+            Who::Former(agent) => self.former_accepted(now, agent, sent, message),
         }
     }
 
@@ -397,9 +398,7 @@ impl MobileTerminal {
                 self.refuse_agent(now, peer);
             }
             Who::Agent => self.lose_agent(now, peer),
-            Who::Departing(agent) => {
-                self.departing.remove(&agent);
-            }
+            Who::Former(agent) => self.former_refused(agent),
         }
         self.outputs.event(Event::RegistrationRefused { peer, status });
     }

@@ -21,6 +21,9 @@ use toml::Spanned;
 
 /// Lifetimes travel in units of four seconds in sixteen bits (RFC 6275 §6.1.7).
 const LIFETIME_UNIT_SECS: i64 = 4;
+/// How long the agent of a site that was left is asked to forward (D26).
+const DEFAULT_FORWARD_SECS: u64 = 32;
+const MAX_FORWARD_SECS: i64 = 600;
 const MAX_LIFETIME_SECS: i64 = 65_535 * LIFETIME_UNIT_SECS;
 /// D26.
 const DEFAULT_LIFETIME_SECS: u64 = 1_800;
@@ -335,6 +338,14 @@ pub(super) fn mobile_terminal(
     });
     let direct = section.list("direct_correspondents", &raw.direct_correspondents, |text| routable(text));
     let lifetime = lifetime(section, "lifetime_secs", &raw.lifetime_secs);
+    let forward = section.or("forward_secs", &raw.forward_secs, Duration::from_secs(DEFAULT_FORWARD_SECS), |&secs| {
+        let secs = in_range::<u64>(secs, 0..=MAX_FORWARD_SECS)?;
+        if secs.is_multiple_of(LIFETIME_UNIT_SECS as u64) {
+            Ok(Duration::from_secs(secs))
+        } else {
+            Err(Fault::new(format!("{secs} is no multiple of {LIFETIME_UNIT_SECS}"), "give 32"))
+        }
+    });
     let hysteresis = section.number("hysteresis_db", &raw.hysteresis_db, 0..=40, 6_u8);
     let weight = section.number("signal_weight_percent", &raw.signal_weight_percent, 1..=100, 25_u8);
     let minimum = section.number("minimum_signal_dbm", &raw.minimum_signal_dbm, -150..=0, -110_i16);
@@ -367,6 +378,7 @@ pub(super) fn mobile_terminal(
         direct_correspondents: direct?,
         gre: flag(&raw.gre, true),
         lifetime: lifetime?,
+        forward: forward?,
         hysteresis_db: hysteresis?,
         signal_weight_percent: weight?,
         minimum_signal_dbm: minimum?,

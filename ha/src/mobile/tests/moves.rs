@@ -147,10 +147,13 @@ fn into_another_site_and_back() {
         // REG, HOME, then the old agent; each once.
         let site = spot.site.unwrap();
         let to: Vec<_> = world.updates_since(since).iter().map(|sent| sent.to).collect();
-        assert_eq!(to, [AGENTS[site], HOME_AGENT, AGENTS[1 - site]]);
-        let last = world.updates.last().unwrap();
-        assert!(last.update.lifetime.is_zero() && last.update.options.subscriptions.is_empty());
-        assert_eq!(last.source, spot.address());
+        assert_eq!(to[..3], [AGENTS[site], HOME_AGENT, AGENTS[1 - site]]);
+        let forward = world.updates_since(since)[2];
+        assert_eq!(forward.update.options.alternate_care_of_address, world.terminal.site().care_of);
+        assert_eq!(forward.update.lifetime.duration(), Timing::default().forward);
+        assert_eq!(forward.source, spot.address());
+        world.run_for(secs(40));
+        world.assert_forwarding_over();
     }
     assert_eq!(world.handovers()[1..], [HandoverKind::InterSite; 3]);
 }
@@ -184,7 +187,7 @@ fn home_and_away_again() {
         let updates = world.updates_since(since);
         let to: Vec<_> = updates.iter().map(|sent| (sent.to, sent.source, sent.update.lifetime.0)).collect();
         // The home agent first, from the home address; then the mobility agent (D13).
-        assert_eq!(to, [(HOME_AGENT, HOME_ADDRESS, 0), (AGENTS[0], HOME_ADDRESS, 0)]);
+        assert_eq!(to[..2], [(HOME_AGENT, HOME_ADDRESS, 0), (AGENTS[0], HOME_ADDRESS, 8)]);
         let claim = world.events.iter().position(|(_, e)| matches!(e, Event::HomeAddressClaim { .. })).unwrap();
         let announce = world.events.iter().position(|(_, e)| matches!(e, Event::HomeAddressAnnounce { .. })).unwrap();
         assert!(claim < announce);
@@ -222,6 +225,7 @@ fn an_agent_that_is_withdrawn_is_left() {
     assert_eq!(world.terminal.refusing_agents().next().map(|(agent, _)| agent), Some(AGENTS[1]));
     assert_eq!(world.terminal.site().site, Site::Plain);
     assert_eq!(world.tables.home.map(|home| home.care_of), Some(A.address()));
+    world.run_for(secs(40));
     assert_eq!(world.tables.agents, [None, None]);
 }
 
@@ -306,6 +310,7 @@ fn sequence_numbers_after_a_restart() {
         world.terminal = MobileTerminal::new(config);
         world.joined.clear();
         world.tables.receptions.clear();
+        world.tables.care_of.clear();
         world.updates.clear();
         world.links_up.clear();
         world.prefer(A);
@@ -418,7 +423,11 @@ fn random_walks_converge() {
         for kind in world.handovers() {
             kinds[kind as usize] += 1;
         }
-        if std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| world.assert_settled_at(last))).is_err() {
+        let settled = || {
+            world.assert_settled_at(last);
+            world.assert_forwarding_over();
+        };
+        if std::panic::catch_unwind(core::panic::AssertUnwindSafe(settled)).is_err() {
             panic!("seed {seed} does not settle at {last:?}: {:?}", world.terminal.site());
         }
     }

@@ -9,7 +9,7 @@ use mma::{CareOfMode, MobilityManagementAgent};
 use stack::addr::{Eui64, GroupLayout, Scope};
 use stack::machine::{Transmit, Via};
 use stack::rng::Rng;
-use stack::tables::{HomeBinding, MmaBinding, MrouteKey, TunnelReception};
+use stack::tables::{BindingState, HomeBinding, MmaBinding, MrouteKey, TunnelReception};
 use stack::wire::mobility::{BindingUpdate, BindingUpdateFlags, MobilityMessage};
 
 pub(super) const HOME_ADDRESS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x99);
@@ -174,6 +174,7 @@ pub(super) struct Tables {
     pub(super) exceptions: BTreeMap<Ipv6Addr, Uplink>,
     pub(super) receptions: BTreeMap<MrouteKey, GroupReception>,
     pub(super) tunnels: Vec<TunnelReception>,
+    pub(super) care_of: BTreeSet<Ipv6Addr>,
     pub(super) home: Option<HomeBinding>,
     pub(super) agents: [Option<MmaBinding>; 2],
 }
@@ -424,7 +425,11 @@ impl World {
             }
         } else {
             assert!(update.flags.contains(BindingUpdateFlags::MAP_REGISTRATION));
-            assert!(update.options.alternate_care_of_address.is_none());
+            // Forwarding is asked for to an address that is the terminal's, and never together with a group.
+            if let Some(care_of) = update.options.alternate_care_of_address {
+                assert!(update.options.subscriptions.is_empty() && !update.lifetime.is_zero());
+                assert!(self.tables.care_of.contains(&care_of) || care_of == HOME_ADDRESS);
+            }
         }
     }
 
@@ -449,6 +454,11 @@ impl World {
             TableUpdate::UplinkExceptionRemove { correspondent, .. } => {
                 assert!(self.tables.exceptions.remove(&correspondent).is_some());
             }
+            TableUpdate::CareOfSet(care_of, home_address) => {
+                assert_eq!(home_address, HOME_ADDRESS);
+                assert!(self.tables.care_of.insert(care_of));
+            }
+            TableUpdate::CareOfRemove(care_of) => assert!(self.tables.care_of.remove(&care_of)),
             TableUpdate::RouteSet(..) | TableUpdate::RouteRemove(_) => {}
             other => panic!("{other:?}"),
         }
@@ -515,6 +525,19 @@ impl World {
         self.events.iter().filter_map(kind).collect()
     }
 
+    fn is_active(&self, site: usize) -> bool {
+        self.tables.agents[site].is_some_and(|binding| binding.state == BindingState::Active)
+    }
+
+    /// Everything that was kept for a site left is gone again.
+    #[track_caller]
+    pub(super) fn assert_forwarding_over(&self) {
+        let present: BTreeSet<Ipv6Addr> = self.terminal.site().care_of.into_iter().collect();
+        assert_eq!(self.tables.care_of, present);
+        assert_eq!(self.terminal.former_sites().count(), 0);
+        assert!(self.tables.tunnels.iter().all(|tunnel| tunnel.remote == HOME_AGENT));
+    }
+
     /// Everything agrees that the terminal is at this spot.
     #[track_caller]
     pub(super) fn assert_settled_at(&self, spot: Spot) {
@@ -536,22 +559,25 @@ impl World {
                 assert_eq!((reception.care_of, reception.gre_key), (binding.care_of, binding.gre_key));
                 assert!(reception.gre_key.is_some());
                 assert_eq!(self.tables.receptions.len(), 1);
-                assert!(self.tables.agents[1 - site].is_none(), "the old agent was told");
+                assert!(!self.is_active(1 - site), "the old agent was told");
+                assert!(self.tables.care_of.contains(&binding.care_of));
                 assert!(self.tables.tunnels.is_empty() && self.claimed.is_none());
             }
             None => {
                 assert!(self.joined.is_empty() && self.tables.receptions.is_empty());
-                assert_eq!(self.tables.agents, [None, None]);
+                assert!(!self.is_active(0) && !self.is_active(1));
                 if spot.is_home {
                     assert_eq!(self.tables.home, None);
                     assert_eq!(self.tables.uplink, Some(Uplink::Native { port, router }));
                     assert_eq!(self.claimed, Some(port));
-                    assert!(!self.proxied && self.tables.tunnels.is_empty());
+                    assert!(!self.proxied);
+                    assert!(self.tables.tunnels.iter().all(|tunnel| tunnel.local == HOME_ADDRESS));
                 } else {
                     let source = spot.address();
                     assert_eq!(self.tables.home.map(|home| home.care_of), Some(source));
                     assert_eq!(self.tables.uplink, Some(Uplink::Tunnel { port, router, source, peer: HOME_AGENT }));
-                    assert_eq!(self.tables.tunnels.len(), 1);
+                    assert!(self.tables.tunnels.iter().all(|tunnel| tunnel.local == source));
+                    assert!(self.tables.tunnels.iter().any(|tunnel| tunnel.remote == HOME_AGENT));
                     assert!(self.claimed.is_none());
                 }
             }

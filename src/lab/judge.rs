@@ -238,12 +238,7 @@ fn checks(lab: &Lab, seen: &Observations, paths: &Paths<'_>, report: &Report) ->
     let (lost, duplicated): (Count, Count) = (|h| h.lost, |h| h.duplicated);
     for (name, handovers, most, count) in [
         ("make before break loses nothing", &within_site, wanted.make_before_break_lost_max, lost),
-        (
-            "make before break delivers nothing twice",
-            &within_site,
-            wanted.make_before_break_duplicated_max,
-            duplicated,
-        ),
+        ("make before break delivers nothing twice", &within_site, wanted.make_before_break_duplicated_max, duplicated),
         ("make before break between sites loses nothing", &between_sites, wanted.inter_site_lost_max, lost),
         (
             "make before break between sites delivers nothing twice",
@@ -259,11 +254,7 @@ fn checks(lab: &Lab, seen: &Observations, paths: &Paths<'_>, report: &Report) ->
     }
     for (name, handovers, slack) in [
         ("break before make loses what flew during the break", &within_site, wanted.break_before_make_slack),
-        (
-            "break before make between sites loses what flew during the break",
-            &between_sites,
-            wanted.inter_site_slack,
-        ),
+        ("break before make between sites loses what flew during the break", &between_sites, wanted.inter_site_slack),
     ] {
         let Some(slack) = slack else { continue };
         let mut worst = Duration::ZERO;
@@ -353,7 +344,11 @@ fn checks(lab: &Lab, seen: &Observations, paths: &Paths<'_>, report: &Report) ->
         check(
             "forwarding ends",
             longest <= most,
-            format!("the last packet {:.3} s after a movement, allowed {:.3} s", longest.as_secs_f64(), most.as_secs_f64()),
+            format!(
+                "the last packet {:.3} s after a movement, allowed {:.3} s",
+                longest.as_secs_f64(),
+                most.as_secs_f64()
+            ),
         );
     }
     if let Some(least) = wanted.route_optimised_min_percent {

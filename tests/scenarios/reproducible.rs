@@ -143,8 +143,15 @@ fn a_lab_prints_one_object_with_every_key() {
             "to",
         ];
         assert_eq!(keys(handover), expected);
-        let expected =
-            ["at_agents", "mld", "mobility_to_correspondent", "mobility_to_home_agent", "mobility_to_mma", "outside_site", "pim"];
+        let expected = [
+            "at_agents",
+            "mld",
+            "mobility_to_correspondent",
+            "mobility_to_home_agent",
+            "mobility_to_mma",
+            "outside_site",
+            "pim",
+        ];
         assert_eq!(keys(&handover["signalling"]), expected);
         assert_eq!(handover["kind"], "intra-site");
         assert!(handover["stages_us"].is_object());

@@ -8,7 +8,6 @@
 mod judge;
 pub(crate) mod netns;
 mod observe;
-mod paths;
 pub mod report;
 mod script;
 pub mod sim;

@@ -10,8 +10,8 @@ use stack::packet::Batch;
 use stack::pipeline::{DataplaneConfig, Forwarding};
 use stack::port::Medium;
 use stack::tables::{
-    Accept, BindingState, GroupReception, HomeBinding, MmaBinding, MmaService, Mroute, MrouteKey, PortSet, Route,
-    TableUpdate, Uplink,
+    Accept, BindingState, Correspondent, CorrespondentBinding, GroupReception, HomeAddressPolicy, HomeBinding,
+    MmaBinding, MmaService, Mroute, MrouteKey, PortSet, Route, TableUpdate, Uplink,
 };
 use stack::wire::build::PacketBuilder;
 use stack::wire::ipv6::protocol;
@@ -169,6 +169,23 @@ fn the_fast_paths_allocate_nothing() {
     let home = HomeBinding { care_of: CARE_OF, agent: HOME_AGENT, home_port: P2 };
     bench.apply(TableUpdate::HomeBindingSet(HOME, home));
     assert_free("home agent", bench, P0, |n| udp(CN, HOME, 64, &n.to_be_bytes()), "home-intercepted");
+
+    let correspondent = || {
+        let mut bench = plane(Forwarding::Host);
+        bench.set_route(&format!("{CN}/128"), Route::OnLink(TUN));
+        let role = Correspondent { address: CN, policy: HomeAddressPolicy::CareOf };
+        bench.apply(TableUpdate::CorrespondentSet(role));
+        let binding = CorrespondentBinding { local: CN, care_of: CARE_OF };
+        bench.apply(TableUpdate::CorrespondentBindingSet(HOME, binding));
+        bench
+    };
+    let to_home = |n: u32| udp(CN, HOME, 64, &n.to_be_bytes());
+    assert_free("to a care-of address", correspondent(), TUN, to_home, "correspondent-sent");
+    let from_care_of = |n: u32| {
+        let plain = udp(HOME, CN, 64, &n.to_be_bytes());
+        PacketBuilder::new(CARE_OF, CN).home_address(HOME).payload(protocol::UDP, &plain[40..])
+    };
+    assert_free("from a care-of address", correspondent(), P0, from_care_of, "correspondent-received");
 
     let terminal = |gre_key| {
         let mut bench = plane(Forwarding::Host);

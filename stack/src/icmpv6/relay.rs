@@ -7,6 +7,7 @@
 //! (RFC 8201 §4).
 
 use super::{Cause, is_allowed, kind};
+use crate::pipeline::home_address::{self, OPTION_LEN, ROUTING_LEN};
 use crate::pipeline::{Counter, Dataplane, header};
 use crate::tables::{BindingState, Uplink};
 use crate::wire::ext::{Chain, option};
@@ -16,8 +17,6 @@ use core::net::Ipv6Addr;
 
 /// How far behind the last sequence number a quoted packet may be.
 const SEQUENCE_SLACK: u32 = 1 << 16;
-/// Octets of the header that carries a Home Address option.
-const HOME_ADDRESS_LEN: usize = 24;
 
 /// Passes an error on where it is about a tunnel of this node; answers whether it was. `message` starts with its type.
 pub(crate) fn relay(plane: &mut Dataplane, message: &[u8]) -> bool {
@@ -38,12 +37,25 @@ pub(crate) fn relay(plane: &mut Dataplane, message: &[u8]) -> bool {
             None => false,
         };
     }
+    if let Some(original) = with_type2_routing(plane, quoted) {
+        let cause = match kind {
+            kind::UNREACHABLE => Cause::AddressUnreachable,
+            kind::PACKET_TOO_BIG => {
+                Cause::PacketTooBig(word.saturating_sub(ROUTING_LEN as u32).max(MINIMUM_MTU as u32))
+            }
+            kind::TIME_EXCEEDED => Cause::HopLimit,
+            _ => return false,
+        };
+        send(plane, cause, &original);
+        // That the care-of address is not reached is the node's as well: it gives up the binding (RFC 6275 §9.3.4).
+        return kind != kind::UNREACHABLE;
+    }
     match with_home_address(plane, quoted) {
         Some(original) => {
             let cause = match kind {
                 kind::UNREACHABLE => Cause::AddressUnreachable,
                 kind::PACKET_TOO_BIG => {
-                    Cause::PacketTooBig(word.saturating_sub(HOME_ADDRESS_LEN as u32).max(MINIMUM_MTU as u32))
+                    Cause::PacketTooBig(word.saturating_sub(OPTION_LEN as u32).max(MINIMUM_MTU as u32))
                 }
                 kind::TIME_EXCEEDED => Cause::HopLimit,
                 _ => return false,
@@ -160,10 +172,28 @@ fn with_home_address(plane: &Dataplane, quoted: &[u8]) -> Option<Vec<u8>> {
     }
     let mut original = Vec::with_capacity(quoted.len());
     original.extend_from_slice(&quoted[..HEADER_LEN]);
-    original.extend_from_slice(&quoted[HEADER_LEN + HOME_ADDRESS_LEN..]);
+    original.extend_from_slice(&quoted[HEADER_LEN + OPTION_LEN..]);
     original[6] = quoted[HEADER_LEN];
     original[8..24].copy_from_slice(&option.home_address.octets());
-    let length = u16::from_be_bytes([quoted[4], quoted[5]]).checked_sub(HOME_ADDRESS_LEN as u16)?;
+    let length = u16::from_be_bytes([quoted[4], quoted[5]]).checked_sub(OPTION_LEN as u16)?;
+    original[4..6].copy_from_slice(&length.to_be_bytes());
+    Some(original)
+}
+
+/// The packet as its program sent it, where the quoted one is what a binding of the correspondent made of it.
+fn with_type2_routing(plane: &Dataplane, quoted: &[u8]) -> Option<Vec<u8>> {
+    let (named_at, at) = home_address::header_of(quoted, home_address::routing_within(quoted)?)?;
+    let home_address = header::address(quoted, at + 8);
+    let (_, binding) = plane.tunnel_tables().correspondents.find(home_address, header::source(quoted))?;
+    if binding.care_of != header::destination(quoted) {
+        return None;
+    }
+    let length = u16::from_be_bytes([quoted[4], quoted[5]]).checked_sub(ROUTING_LEN as u16)?;
+    let mut original = Vec::with_capacity(quoted.len());
+    original.extend_from_slice(&quoted[..at]);
+    original.extend_from_slice(&quoted[at + ROUTING_LEN..]);
+    original[named_at] = quoted[at];
+    original[24..40].copy_from_slice(&home_address.octets());
     original[4..6].copy_from_slice(&length.to_be_bytes());
     Some(original)
 }

@@ -98,6 +98,8 @@ pub struct Limits {
     pub mma_bindings: u32,
     /// Bindings of the home agent; 64 octets each.
     pub home_bindings: u32,
+    /// Bindings of the correspondent node; 64 octets each.
+    pub correspondent_bindings: u32,
     /// Groups that a terminal receives; about 300 octets each.
     pub groups: usize,
     /// Tunnels that a terminal leaves, and its uplinks.
@@ -126,6 +128,7 @@ impl Default for Limits {
             mroutes: 1 << 16,
             mma_bindings: 1 << 16,
             home_bindings: 1 << 16,
+            correspondent_bindings: 1 << 16,
             groups: 1 << 12,
             uplinks: 1 << 12,
             uplink_exceptions: 1 << 14,

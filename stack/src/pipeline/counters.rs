@@ -160,6 +160,10 @@ counters! {
     DropUplinkTooBig = "drop-uplink-too-big",
     /// Headers that no Home Address option can follow.
     DropUplinkHeaders = "drop-uplink-headers",
+    /// A Home Address option that nobody can be reached at, or where none may stand.
+    DropCorrespondentOption = "drop-correspondent-option",
+    /// A Home Address option that is not believed, and the node has been told of enough of them.
+    DropCorrespondentLimit = "drop-correspondent-limit",
     /// Headers that cannot be understood.
     DropLocalMalformed = "drop-local-malformed",
     /// An option that demands to be dropped.
@@ -212,6 +216,14 @@ counters! {
     TunnelExit = "tunnel-exit",
     /// Packets tunnelled to a care-of address.
     HomeIntercepted = "home-intercepted",
+    /// Packets of this node to a bound home address, with a type 2 routing header.
+    HomeRouted = "home-routed",
+    /// Packets to a terminal's care-of address, with a type 2 routing header.
+    CorrespondentSent = "correspondent-sent",
+    /// Packets of a terminal, its Home Address option taken out.
+    CorrespondentReceived = "correspondent-received",
+    /// Packets whose Home Address option was not believed, for the node to answer.
+    CorrespondentRefused = "correspondent-refused",
     /// Packets that a terminal took out of its group.
     TerminalReceived = "terminal-received",
     /// Packets that a terminal sent.

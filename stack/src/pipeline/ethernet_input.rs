@@ -1,7 +1,7 @@
 //! From frames to IPv6 packets (RFC 2464).
 
 use super::counters::Counter;
-use super::vector::{Found, Job, Lane, Meta, Origin, Vector};
+use super::vector::{Found, Inserted, Job, Lane, Meta, Origin, Vector};
 use super::{Counters, Dataplane};
 use crate::machine::PortId;
 use crate::packet::{Batch, Packet};
@@ -27,6 +27,7 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, batch: &mut Batch, vector
             tunnel: None,
             origin: Origin::Received,
             outer: 0,
+            inserted: Inserted::NOTHING,
             passes: 0,
             found: Found::Nothing,
         };

@@ -43,7 +43,6 @@ pub(super) fn insert_option(packet: &mut Packet, care_of: Ipv6Addr) -> Result<()
 
 /// Moves the destination into a type 2 routing header, and sends to `care_of`. A packet with a routing header of its
 /// own stays as it is: its destination is not where it ends.
-#[cfg_attr(not(test), expect(dead_code, reason = "the correspondent comes next"))]
 pub(super) fn insert_routing(packet: &mut Packet, care_of: Ipv6Addr) -> Result<(), InsertError> {
     let bytes = packet.bytes();
     let (named_at, at) = fragmentation::unfragmentable(bytes).ok_or(InsertError::Headers)?;
@@ -61,7 +60,6 @@ pub(super) fn insert_routing(packet: &mut Packet, care_of: Ipv6Addr) -> Result<(
 
 /// Takes the option out of the packet: the packet comes from the home address. A header that held nothing else goes
 /// with it; in another one padding takes its place.
-#[cfg_attr(not(test), expect(dead_code, reason = "the correspondent comes next"))]
 pub(super) fn take_option(packet: &mut Packet, option: &HomeAddressOption) {
     packet.bytes_mut()[8..24].copy_from_slice(&option.home_address.octets());
     let Some((named_at, at)) = header_of(packet.bytes(), option.offset) else { return };
@@ -75,7 +73,6 @@ pub(super) fn take_option(packet: &mut Packet, option: &HomeAddressOption) {
 }
 
 /// Takes a type 2 routing header with one segment left out of the packet: it is to the home address.
-#[cfg_attr(not(test), expect(dead_code, reason = "the correspondent comes next"))]
 pub(super) fn take_routing(packet: &mut Packet, offset: usize) {
     let Some((named_at, at)) = header_of(packet.bytes(), offset) else { return };
     let home_address = header::address(packet.bytes(), at + 8);
@@ -113,7 +110,7 @@ fn take_header(packet: &mut Packet, named_at: usize, at: usize, length: usize) {
 }
 
 /// The octet that names the extension header in which `offset` lies, and where that header starts.
-fn header_of(packet: &[u8], offset: usize) -> Option<(usize, usize)> {
+pub(crate) fn header_of(packet: &[u8], offset: usize) -> Option<(usize, usize)> {
     let (mut named_at, mut at) = (6, HEADER_LEN);
     loop {
         let length = match packet[named_at] {
@@ -125,6 +122,24 @@ fn header_of(packet: &[u8], offset: usize) -> Option<(usize, usize)> {
         }
         (named_at, at) = (at, at + length);
     }
+}
+
+/// What follows the extension header in which `offset` lies.
+pub(super) fn next_header_of(packet: &[u8], offset: usize) -> Option<u8> {
+    header_of(packet, offset).map(|(_, at)| packet[at])
+}
+
+/// Where a type 2 routing header starts, in a packet that may be cut short.
+pub(crate) fn routing_within(packet: &[u8]) -> Option<usize> {
+    let (mut kind, mut at) = (*packet.get(6)?, HEADER_LEN);
+    while matches!(kind, protocol::HOP_BY_HOP | protocol::DESTINATION_OPTIONS | protocol::ROUTING) {
+        let front = packet.get(at..at + 4)?;
+        if kind == protocol::ROUTING && front[2] == 2 {
+            return (front[1] == 2 && packet.len() >= at + ROUTING_LEN).then_some(at);
+        }
+        (kind, at) = (front[0], at + 8 + 8 * usize::from(front[1]));
+    }
+    None
 }
 
 /// Whether there is a routing header in front of `end`.

@@ -1,10 +1,10 @@
-//! The home agent: packets for a home address that is bound go through a tunnel to the care-of address
-//! (RFC 6275 §10.4.2). Link-local addresses never come here: the lookup has refused them.
+//! The home agent: packets for a home address that is bound go through a tunnel to the care-of address, its own with a
+//! type 2 routing header (RFC 6275 §10.4.2). Link-local addresses never come here: the lookup has refused them.
 
 use super::counters::Counter;
 use super::tunnel_header::{self, Outer};
 use super::vector::{Found, Lane, Origin, Vector};
-use super::{Dataplane, header};
+use super::{Dataplane, correspondent, header};
 use crate::icmpv6::Cause;
 
 enum Next {
@@ -30,6 +30,11 @@ fn one(plane: &mut Dataplane, vector: &mut Vector, place: u8) -> Next {
         return Next::Lookup;
     };
     let binding = plane.home_bindings.binding(slot);
+    // To the terminal the home agent itself is a correspondent that has the binding (RFC 6275 §10.4.2).
+    if correspondent::is_own(plane, &job.meta) && correspondent::route(job, binding.care_of) {
+        plane.counters.add(Counter::HomeRouted);
+        return Next::Lookup;
+    }
     let limit = tunnel_header::encapsulation_limit(job.packet.bytes());
     if job.meta.origin == Origin::Received && !header::hop(job.packet.bytes_mut()) {
         return Next::IcmpError(Cause::HopLimit);

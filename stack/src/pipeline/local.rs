@@ -73,6 +73,13 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
         (job.meta.origin, job.meta.found) = (Origin::Own, Found::Nothing);
         return Next::Lookup;
     }
+    if chain.home_address.is_some()
+        && chain.upper != protocol::MOBILITY
+        && plane.correspondents.serves(header::destination(bytes))
+    {
+        // The lookup did not believe it: a Binding Error is the machine's.
+        return Next::Node;
+    }
     match chain.upper {
         protocol::IPV6 => Next::Tunnel,
         protocol::MOBILITY | protocol::PIM => Next::Node,
@@ -87,7 +94,7 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
     }
 }
 
-/// A Home Address option with anything but signalling. This node has no bindings as a correspondent, so that the option
+/// A Home Address option with anything but signalling, to an address with which this node is no correspondent: the option
 /// is one that it does not know (RFC 8200 §4.2): the answer makes the terminal send through its tunnel.
 fn unbound(bytes: &[u8], chain: &Chain) -> Next {
     match chain.home_address {

@@ -1,5 +1,6 @@
 //! Where a packet goes: the multicast table, or the longest prefix, the home agent's bindings and the uplinks.
 
+use super::correspondent::{self, Received};
 use super::counters::Counter;
 use super::vector::{Found, Lane, Origin, Places, Vector};
 use super::{Dataplane, Forwarding, header, tunnel};
@@ -13,6 +14,7 @@ use core::net::Ipv6Addr;
 const MAX_PASSES: u8 = 5;
 
 enum Next {
+    Lookup,
     Multicast,
     Local,
     Binding,
@@ -40,6 +42,7 @@ pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
     }
     for ((&place, &destination), value) in places.iter().zip(destinations).zip(values) {
         match one(plane, vector, place, destination, value.map(Target::from_value)) {
+            Next::Lookup => vector.next(place, Lane::Lookup),
             Next::Multicast => vector.next(place, Lane::Multicast),
             Next::Local => vector.next(place, Lane::Local),
             Next::Binding => vector.next(place, Lane::Binding),
@@ -75,6 +78,14 @@ fn one(plane: &mut Dataplane, vector: &mut Vector, place: u8, destination: Ipv6A
     if destination.is_multicast() {
         return Next::Multicast;
     }
+    if plane.correspondents.serves(destination) {
+        match correspondent::receive(plane, job) {
+            Received::On => {}
+            Received::Node => return Next::Local,
+            Received::Drop(reason) => return Next::Drop(reason),
+            Received::IcmpError(cause) => return Next::IcmpError(cause),
+        }
+    }
     match target {
         Some(Target::Local) => return Next::Local,
         Some(Target::CareOf) => return Next::Binding,
@@ -98,6 +109,9 @@ fn one(plane: &mut Dataplane, vector: &mut Vector, place: u8, destination: Ipv6A
     if let Found::Entry(slot) = home_binding {
         job.meta.found = Found::Entry(slot);
         return Next::HomeAgent;
+    }
+    if !plane.correspondents.is_empty() && correspondent::send(plane, job, destination) {
+        return Next::Lookup;
     }
     if !plane.uplinks.is_empty() {
         // The home agent's answer to a terminal on its home link: its Mobility Header is for the node, whichever port

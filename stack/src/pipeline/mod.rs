@@ -17,12 +17,13 @@
 
 mod binding;
 mod config;
+mod correspondent;
 mod counters;
 pub(crate) mod ecn;
 mod ethernet_input;
 mod fragmentation;
 pub(crate) mod header;
-mod home_address;
+pub(crate) mod home_address;
 mod home_agent;
 mod ip6_input;
 mod local;
@@ -51,8 +52,9 @@ use crate::packet::{Batch, Packet, Pool};
 use crate::port::PortInfo;
 use crate::rate::TokenBucket;
 use crate::tables::{
-    GroupReception, Groups, HomeBinding, HomeBindings, Link, Mfib, MmaBinding, MmaBindings, MmaService, Mroute,
-    MrouteKey, Neighbors, PathMtus, Route, Routes, TableUpdate, Tunnels, Uplink, Uplinks,
+    CorrespondentBinding, Correspondents, GroupReception, Groups, HomeBinding, HomeBindings, Link, Mfib, MmaBinding,
+    MmaBindings, MmaService, Mroute, MrouteKey, Neighbors, PathMtus, Route, Routes, TableUpdate, Tunnels, Uplink,
+    Uplinks,
 };
 use crate::time::Instant;
 use crate::wire::ipv6;
@@ -84,6 +86,7 @@ pub struct Dataplane {
     mma_bindings: MmaBindings,
     mma_service: Option<MmaService>,
     home_bindings: HomeBindings,
+    correspondents: Correspondents,
     groups: Groups,
     tunnels: Tunnels,
     uplinks: Uplinks,
@@ -92,6 +95,8 @@ pub struct Dataplane {
     counters: Counters,
     error_limit: TokenBucket,
     miss_limit: TokenBucket,
+    /// Home Address options that are not believed.
+    option_limit: TokenBucket,
     identification: u32,
     outgoing: Vec<OutputQueue>,
     local: VecDeque<(RxMeta, Packet)>,
@@ -118,6 +123,7 @@ impl Dataplane {
             mma_bindings: MmaBindings::new(limits.mma_bindings, seed(3)),
             mma_service: None,
             home_bindings: HomeBindings::new(limits.home_bindings, seed(4)),
+            correspondents: Correspondents::new(limits.correspondent_bindings, seed(6)),
             groups: Groups::new(limits.groups),
             tunnels: Tunnels::new(limits.uplinks),
             uplinks: Uplinks::new(limits.uplinks, limits.uplink_exceptions),
@@ -126,6 +132,7 @@ impl Dataplane {
             counters: Counters::default(),
             error_limit: TokenBucket::per_second(config.icmp_errors_per_second, config.icmp_error_burst),
             miss_limit: TokenBucket::per_second(config.multicast_misses_per_second, config.multicast_miss_burst),
+            option_limit: TokenBucket::per_second(config.icmp_errors_per_second, config.icmp_error_burst),
             identification: seed(5) as u32,
             outgoing: ports.iter().map(|_| OutputQueue::new(limits.output_queue)).collect(),
             local: VecDeque::with_capacity(limits.local_queue),
@@ -260,6 +267,11 @@ impl Dataplane {
         self.home_bindings.iter()
     }
 
+    /// The correspondent node's bindings in order of home address.
+    pub fn correspondent_bindings(&self) -> impl Iterator<Item = (Ipv6Addr, CorrespondentBinding)> {
+        self.correspondents.iter()
+    }
+
     /// The groups that a terminal receives, in order, with the packets that each has delivered.
     pub fn groups(&self) -> impl Iterator<Item = (Ipv6Addr, GroupReception, u64)> {
         self.groups.iter()
@@ -277,6 +289,7 @@ impl Dataplane {
             ("mroutes", self.mfib.len()),
             ("mma-bindings", self.mma_bindings.len()),
             ("home-bindings", self.home_bindings.len()),
+            ("correspondent-bindings", self.correspondents.len()),
         ]
         .into_iter()
     }
@@ -336,7 +349,8 @@ impl Dataplane {
 
     /// Ends a packet with an ICMPv6 error to its source, where one may be sent.
     #[cold]
-    fn icmp_error(&mut self, job: Job, cause: Cause) {
+    fn icmp_error(&mut self, mut job: Job, cause: Cause) {
+        output::take_inserted(&mut job);
         if !icmpv6::is_allowed(job.packet.bytes(), cause, job.meta.link_multicast) {
             return self.discard(job, Counter::DropIcmpForbidden);
         }
@@ -383,7 +397,12 @@ impl Dataplane {
     }
 
     pub(crate) fn tunnel_tables(&self) -> TunnelTables<'_> {
-        TunnelTables { home_bindings: &self.home_bindings, mma_bindings: &self.mma_bindings, uplinks: &self.uplinks }
+        TunnelTables {
+            home_bindings: &self.home_bindings,
+            mma_bindings: &self.mma_bindings,
+            correspondents: &self.correspondents,
+            uplinks: &self.uplinks,
+        }
     }
 
     pub(crate) fn learn_path_mtu(&mut self, destination: Ipv6Addr, mtu: u16) {
@@ -399,5 +418,6 @@ impl Dataplane {
 pub(crate) struct TunnelTables<'a> {
     pub(crate) home_bindings: &'a HomeBindings,
     pub(crate) mma_bindings: &'a MmaBindings,
+    pub(crate) correspondents: &'a Correspondents,
     pub(crate) uplinks: &'a Uplinks,
 }

@@ -5,8 +5,8 @@
 //! the outer header (RFC 2473 §7.1).
 
 use super::counters::Counter;
-use super::vector::{Job, Origin};
-use super::{Dataplane, fragmentation, header};
+use super::vector::{Inserted, Job, Origin};
+use super::{Dataplane, fragmentation, header, home_address};
 use crate::addr::MacAddress;
 use crate::icmpv6::Cause;
 use crate::machine::{Notice, PortId};
@@ -14,6 +14,7 @@ use crate::packet::{Batch, Packet};
 use crate::port::Medium;
 use crate::tables::{AdjacencyIndex, Resolution};
 use crate::wire::ethernet::{self, ETHERTYPE_IPV6};
+use crate::wire::ext::Chain;
 use crate::wire::ipv6::MINIMUM_MTU;
 use core::net::Ipv6Addr;
 use std::collections::VecDeque;
@@ -186,7 +187,7 @@ fn fit(plane: &mut Dataplane, job: Job, port: PortId, egress: Egress) -> Option<
         return None;
     };
     let mut mtu = link.mtu;
-    if job.meta.outer > 0 {
+    if added(&job) > 0 {
         mtu = plane.path_mtus.towards(plane.now, header::destination(job.packet.bytes()), mtu);
     }
     if job.packet.len() <= mtu {
@@ -196,15 +197,42 @@ fn fit(plane: &mut Dataplane, job: Job, port: PortId, egress: Egress) -> Option<
     None
 }
 
+/// Octets that this node put in front of the packet or into it, other than what it sends itself.
+#[inline(always)]
+pub(super) fn added(job: &Job) -> usize {
+    usize::from(job.meta.outer) + job.meta.inserted.octets()
+}
+
+/// Takes them off: the packet is as its sender sent it.
+pub(super) fn restore(job: &mut Job) {
+    job.packet.trim_front(usize::from(job.meta.outer));
+    job.meta.outer = 0;
+    take_inserted(job);
+}
+
+/// Takes out what this node put into the packet.
+pub(super) fn take_inserted(job: &mut Job) {
+    let inserted = core::mem::replace(&mut job.meta.inserted, Inserted::NOTHING);
+    if inserted == Inserted::NOTHING {
+        return;
+    }
+    let Ok(chain) = Chain::parse(job.packet.bytes()) else { return };
+    if let Some(option) = chain.home_address.filter(|_| inserted.option) {
+        home_address::take_option(&mut job.packet, &option);
+    }
+    if let Some(routing) = chain.type2_routing.filter(|_| inserted.routing) {
+        home_address::take_routing(&mut job.packet, routing.offset);
+    }
+}
+
 #[cold]
 fn too_big(plane: &mut Dataplane, mut job: Job, mtu: usize, egress: Egress) {
-    let outer = usize::from(job.meta.outer);
-    if outer > 0 && job.packet.len() - outer > MINIMUM_MTU {
-        job.packet.trim_front(outer);
-        job.meta.outer = 0;
-        return plane.icmp_error(job, Cause::PacketTooBig(mtu.saturating_sub(outer).max(MINIMUM_MTU) as u32));
+    let added = added(&job);
+    if added > 0 && job.packet.len() - added > MINIMUM_MTU {
+        restore(&mut job);
+        return plane.icmp_error(job, Cause::PacketTooBig(mtu.saturating_sub(added).max(MINIMUM_MTU) as u32));
     }
-    if outer == 0 && job.meta.origin == Origin::Received {
+    if added == 0 && job.meta.origin == Origin::Received {
         return plane.icmp_error(job, Cause::PacketTooBig(mtu as u32));
     }
     let fragments = match fragmentation::cut(plane, job, mtu) {

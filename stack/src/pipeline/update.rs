@@ -65,7 +65,7 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
             for mut job in plane.neighbors.forget(port, address) {
                 plane.counters.add(Counter::Resumed);
                 // Inside a tunnel of this node it is the packet in it that did not get there.
-                job.packet.trim_front(usize::from(job.meta.outer));
+                output::restore(&mut job);
                 plane.icmp_error(job, Cause::AddressUnreachable);
             }
         }
@@ -88,6 +88,13 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
             plane.mma_bindings.remove(home_address);
         }
         TableUpdate::MmaServiceSet(service) => plane.mma_service = Some(service),
+        TableUpdate::CorrespondentSet(role) => plane.correspondents.set_role(role),
+        TableUpdate::CorrespondentBindingSet(home_address, binding) => {
+            plane.correspondents.insert(home_address, &binding)?;
+        }
+        TableUpdate::CorrespondentBindingRemove(home_address) => {
+            plane.correspondents.remove(home_address);
+        }
         TableUpdate::HomeBindingSet(home_address, binding) => plane.home_bindings.insert(home_address, &binding)?,
         TableUpdate::HomeBindingRemove(home_address) => {
             plane.home_bindings.remove(home_address);
@@ -111,9 +118,6 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
         TableUpdate::IngressFilterSet(port, filter) => plane.links[usize::from(port.0)].filter = filter,
         TableUpdate::OptimisedSet { .. }
         | TableUpdate::OptimisedRemove { .. }
-        | TableUpdate::CorrespondentSet(_)
-        | TableUpdate::CorrespondentBindingSet(..)
-        | TableUpdate::CorrespondentBindingRemove(_)
         | TableUpdate::CareOfSet(..)
         | TableUpdate::CareOfRemove(_) => {}
     }

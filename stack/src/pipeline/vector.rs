@@ -2,6 +2,7 @@
 //!
 //! Packets do not move from stage to stage: they stay in their places, and a lane is a list of places.
 
+use super::home_address;
 use crate::addr::MacAddress;
 use crate::machine::{PortId, RxMeta, TunnelMeta};
 use crate::packet::{BATCH_SIZE, Packet};
@@ -32,6 +33,8 @@ pub(crate) struct Meta {
     pub(crate) origin: Origin,
     /// Octets of the outer headers that this node put in front.
     pub(crate) outer: u8,
+    /// Headers that this node put into a program's packet.
+    pub(super) inserted: Inserted,
     /// Times that it was looked up.
     pub(crate) passes: u8,
     /// What the lookup found.
@@ -47,6 +50,7 @@ impl Meta {
         tunnel: None,
         origin: Origin::Own,
         outer: 0,
+        inserted: Inserted::NOTHING,
         passes: 0,
         found: Found::Nothing,
     };
@@ -64,6 +68,24 @@ impl Meta {
             link_multicast: self.link_multicast,
             tunnel: self.tunnel,
         }
+    }
+}
+
+/// Headers with a home address that this node put into a packet whose sender is to hear of it as it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Inserted {
+    /// A type 2 routing header.
+    pub(super) routing: bool,
+    /// A Home Address option.
+    pub(super) option: bool,
+}
+
+impl Inserted {
+    pub(super) const NOTHING: Inserted = Inserted { routing: false, option: false };
+
+    /// Their octets.
+    pub(super) fn octets(self) -> usize {
+        usize::from(self.routing) * home_address::ROUTING_LEN + usize::from(self.option) * home_address::OPTION_LEN
     }
 }
 

@@ -220,13 +220,13 @@ fn decode_home([c0, c1, a0, a1, port]: [u64; 5]) -> HomeBinding {
 }
 
 #[inline(always)]
-fn halves(address: Ipv6Addr) -> [u64; 2] {
+pub(super) fn halves(address: Ipv6Addr) -> [u64; 2] {
     let bits = address.to_bits();
     [(bits >> 64) as u64, bits as u64]
 }
 
 #[inline(always)]
-fn address(high: u64, low: u64) -> Ipv6Addr {
+pub(super) fn address(high: u64, low: u64) -> Ipv6Addr {
     Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))
 }
 

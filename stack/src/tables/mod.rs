@@ -3,6 +3,7 @@
 //! Updates are applied by the worker that owns the table, in the order of the machines' output.
 
 mod binding;
+mod correspondent;
 mod fib;
 mod hash;
 mod link;
@@ -22,6 +23,7 @@ pub use update::{
 };
 
 pub(crate) use binding::{HomeBindings, MmaBindings};
+pub(crate) use correspondent::Correspondents;
 pub(crate) use hash::Slot;
 pub(crate) use link::Link;
 pub(crate) use mfib::Mfib;

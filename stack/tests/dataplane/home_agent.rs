@@ -85,3 +85,24 @@ fn agent_and_home_agent_share_a_node() {
         ("output", 2),
     ]);
 }
+
+#[test]
+fn the_home_agents_own_packets_have_a_routing_header() {
+    let mut bench = home_agent();
+    let out = |packet: &[u8]| frame(mac_of(ROUTER), MAC0, packet);
+    // What is intercepted is tunnelled, whatever else comes.
+    let echo = PacketBuilder::new(HOME, HOME_AGENT).icmpv6(128, 0, b"\0\x01\0\x02");
+    bench.receive(P0, &[tunnel(CARE_OF, HOME_AGENT, &echo)]);
+    let reply = PacketBuilder::new(HOME_AGENT, CARE_OF).type2_routing(HOME).icmpv6(129, 0, b"\0\x01\0\x02");
+    assert_eq!(bench.sent(P0), [out(&reply)]);
+    bench.expect_counters(&[("rx", 1), ("tunnel-exit", 1), ("echo-replies", 1), ("home-routed", 1), ("output", 1)]);
+    // Signalling that is to be tunnelled is, and what has its routing header already is left alone.
+    let test = PacketBuilder::new(HOME_AGENT, HOME).checksummed(protocol::MOBILITY, vec![59, 0, 3, 0, 0, 0, 0, 0], 4);
+    let refresh = PacketBuilder::new(HOME_AGENT, CARE_OF).type2_routing(HOME);
+    let refresh = refresh.checksummed(protocol::MOBILITY, vec![59, 0, 0, 0, 0, 0, 0, 0], 4);
+    bench.transmit(test.clone(), Via::Route);
+    assert_tunnelled(&bench.sent(P0), &[out(&tunnel(HOME_AGENT, CARE_OF, &test))]);
+    bench.transmit(refresh.clone(), Via::Route);
+    assert_eq!(bench.sent(P0), [out(&refresh)]);
+    bench.expect_counters(&[("transmitted", 2), ("home-intercepted", 1), ("output", 2)]);
+}

@@ -4,6 +4,7 @@
 mod bench;
 
 mod agent;
+mod correspondent;
 mod fragments;
 mod home_agent;
 mod input;

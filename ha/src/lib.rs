@@ -1,7 +1,8 @@
-//! The Mobile IPv6 roles (RFC 6275): home agent and mobile terminal.
+//! The Mobile IPv6 roles (RFC 6275): home agent, mobile terminal and correspondent node.
 #![forbid(unsafe_code)]
 
 pub mod binding;
+pub mod correspondent;
 pub mod home_agent;
 pub mod mobile;
 mod reception;

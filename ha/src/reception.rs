@@ -1,5 +1,5 @@
 //! A packet with a Mobility Header as it comes in: who it is from in the eyes of its ends, and what it says
-//! (RFC 6275 §9.2). Home agent and terminal share it.
+//! (RFC 6275 §9.2). Home agent, terminal and correspondent share it.
 
 use core::net::Ipv6Addr;
 use stack::addr;
@@ -22,6 +22,8 @@ pub(crate) struct Received<'a> {
     pub(crate) home_address_option: Option<Ipv6Addr>,
     /// Where the packet ends by its type 2 routing header: the other address of the two.
     pub(crate) final_destination: Ipv6Addr,
+    /// Whether there is a type 2 routing header.
+    pub(crate) has_routing: bool,
     /// The Mobility Header, to the end of the packet.
     pub(crate) bytes: &'a [u8],
     /// What it says.
@@ -76,6 +78,7 @@ pub(crate) fn receive(packet: &[u8]) -> Result<Received<'_>, Refusal> {
         destination: header.destination,
         home_address_option,
         final_destination,
+        has_routing: chain.type2_routing.is_some(),
         bytes,
         message,
     })

@@ -122,6 +122,10 @@ counters! {
     DropBindingCareOf = "drop-binding-care-of",
     /// From the home agent, and the binding forwards only what others sent.
     DropBindingForwardHomeAgent = "drop-binding-forward-home-agent",
+    /// From another agent, and the binding is itself one that forwards.
+    DropBindingForwardedTwice = "drop-binding-forwarded-twice",
+    /// From another agent, with a routing header behind a destination that is no care-of address of such an agent.
+    DropBindingFormerCareOf = "drop-binding-former-care-of",
     /// Not a whole IPv6 packet in the tunnel.
     DropTunnelInner = "drop-tunnel-inner",
     /// Not-ECT inside, CE outside (RFC 6040 §4.2).
@@ -198,6 +202,8 @@ counters! {
     DropOutputNoPort = "drop-output-no-port",
     /// What the node sent is not a whole IPv6 packet.
     DropTransmitInvalid = "drop-transmit-invalid",
+    /// The node sent it to a terminal of its mobility agent that is not bound.
+    DropTransmitNotBound = "drop-transmit-not-bound",
     /// Echo requests answered.
     EchoReplies = "echo-replies",
     /// Packets put together of fragments.
@@ -206,10 +212,14 @@ counters! {
     ReassemblyTimeouts = "reassembly-timeouts",
     /// Packets cut into fragments.
     Fragmented = "fragmented",
-    /// Packets from a home agent's tunnel or a correspondent sent to a group.
+    /// Packets from the tunnel of a home agent or another agent, or of a correspondent, sent to a group.
     BindingToGroup = "binding-to-group",
-    /// Packets sent on to another agent.
+    /// Packets sent on to another agent, or to a terminal that is at home again.
     BindingForwarded = "binding-forwarded",
+    /// Packets to a regional address sent to the terminal's on-link address.
+    BindingAnchored = "binding-anchored",
+    /// Packets of this node sent to a terminal through the tunnel of its binding.
+    BindingFromNode = "binding-from-node",
     /// Packets tunnelled from a mobility agent to a home agent.
     TunnelToHomeAgent = "tunnel-to-home-agent",
     /// Packets that left a tunnel here.

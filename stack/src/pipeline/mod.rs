@@ -16,6 +16,7 @@
 //! the stages over a batch until every packet in it has ended once; see [`Counters::is_balanced`].
 
 mod binding;
+mod binding_tunnel;
 mod config;
 mod correspondent;
 mod counters;
@@ -170,7 +171,7 @@ impl Dataplane {
             }
             Via::LinkAddress(port, address) => output::to_link_address(self, job, port, address),
             Via::NextHop(port, router) => output::to_router(self, job, port, router),
-            Via::Terminal(_) => self.discard(job, Counter::DropTransmitInvalid),
+            Via::Terminal(home_address) => binding_tunnel::send(self, job, home_address),
         }
         self.with_vector(|_, _| {});
     }
@@ -375,7 +376,13 @@ impl Dataplane {
         }
         let packet = icmpv6::build_error(&self.pool, from, to, cause, quoted).ok_or(Counter::DropIcmpNoFrame)?;
         self.counters.add(Counter::Generated);
-        self.pending.push_back((Job { packet, meta: Meta { port, ..Meta::OWN } }, Lane::Lookup));
+        let job = Job { packet, meta: Meta { port, ..Meta::OWN } };
+        // A terminal of this node's mobility agent is told by its own way, and not by its home agent's.
+        if self.mma_bindings.find(to).is_some() {
+            binding_tunnel::send(self, job, to);
+        } else {
+            self.pending.push_back((job, Lane::Lookup));
+        }
         Ok(())
     }
 

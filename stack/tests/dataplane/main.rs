@@ -5,6 +5,7 @@ mod bench;
 
 mod agent;
 mod correspondent;
+mod forwarding;
 mod fragments;
 mod home_agent;
 mod input;
@@ -12,6 +13,7 @@ mod limits;
 mod local;
 mod multicast;
 mod terminal;
+mod to_terminal;
 mod tunnels;
 mod unicast;
 
@@ -37,6 +39,9 @@ const AGENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x201, 0, 0, 0, 0, 1);
 const SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x202, 0, 0, 0, 0, 1);
 const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x0200, 0x5eff, 0xfe10, 1);
 const ACCESS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x300, 0xa, 0x0200, 0x5eff, 0xfe10, 1);
+/// A care-of address of an agent of another site, and that site's care-of prefix.
+const FORMER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x400, 0, 0, 0, 0, 0x77);
+const PEERS: &str = "2001:db8:400::/64";
 const ACCESS_ID: u64 = 0x0200_5eff_fe10_0001;
 
 fn router_to_far() -> Bench {
@@ -105,6 +110,17 @@ fn binding() -> MmaBinding {
 /// P0 towards the home agent and correspondents, P1 into the site.
 fn agent() -> Bench {
     agent_with(DataplaneConfig::default(), [1500, 1500])
+}
+
+/// The agent takes what agents of [`PEERS`] forward.
+fn serve(bench: &mut Bench, chain: bool) {
+    let service = MmaService {
+        address: AGENT,
+        access_prefixes: vec!["2001:db8:300::/48".parse().unwrap()],
+        peers: vec![PEERS.parse().unwrap()],
+        chain,
+    };
+    bench.apply(TableUpdate::MmaServiceSet(service));
 }
 
 /// With ports of these MTUs.

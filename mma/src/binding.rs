@@ -1,4 +1,5 @@
-//! The bindings of an agent: home address, care-of address and group of each terminal that is registered.
+//! The bindings of an agent: home address, care-of address and group of each terminal that is registered, of those that
+//! have moved on while their packets are forwarded, and of those that it serves as a plain anchor point.
 
 use crate::auth::Principal;
 use core::net::Ipv6Addr;
@@ -8,16 +9,16 @@ use stack::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
 /// A terminal's registration. Nothing of it changes while the terminal moves inside the site; only
-/// [`Binding::remaining`] runs down.
+/// [`Binding::remaining`] runs down. That of an anchor point ([`BindingState::Anchor`]) changes with each such move.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Binding {
-    /// The home address.
+    /// The home address; the regional one at an anchor point.
     pub home_address: Ipv6Addr,
     /// The care-of address that the agent gave.
     pub care_of: Ipv6Addr,
-    /// The terminal's group.
+    /// The terminal's group; its on-link address at an anchor point.
     pub group: Ipv6Addr,
-    /// The home agent.
+    /// The home agent; unspecified at an anchor point, which does not know it.
     pub home_agent: Ipv6Addr,
     /// GRE key where key and sequence number were agreed.
     pub gre_key: Option<u32>,
@@ -25,8 +26,12 @@ pub struct Binding {
     pub access_address: Ipv6Addr,
     /// Sequence number of the last Binding Update.
     pub sequence: u16,
+    /// What becomes of packets.
+    pub state: BindingState,
     pub(crate) principal: Principal,
     pub(crate) expires_at: Instant,
+    /// When forwarding ends at the latest, however often it is asked for.
+    pub(crate) forward_until: Option<Instant>,
 }
 
 impl Binding {
@@ -45,16 +50,18 @@ impl Binding {
             gre_key: self.gre_key,
             access_identifier: addr::interface_identifier(self.access_address),
             optimise: false,
-            state: BindingState::Active,
+            state: self.state,
         }
     }
 }
 
-/// All bindings, each group with one at the most.
+/// All bindings, each group with one at the most. A terminal that has moved on has given its group up.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BindingTable {
     by_home_address: BTreeMap<Ipv6Addr, Binding>,
     by_group: BTreeMap<Ipv6Addr, Ipv6Addr>,
+    /// Regional addresses.
+    by_principal: BTreeMap<Principal, Ipv6Addr>,
 }
 
 impl BindingTable {
@@ -67,24 +74,43 @@ impl BindingTable {
         self.by_group.get(&group).copied()
     }
 
+    /// The regional address that this terminal has at this anchor point.
+    pub(crate) fn regional_address_of(&self, principal: &Principal) -> Option<Ipv6Addr> {
+        self.by_principal.get(principal).copied()
+    }
+
     /// Inserts or replaces; the group is free or that of the same home address. Returns the binding replaced.
     pub(crate) fn insert(&mut self, binding: Binding) -> Option<Binding> {
-        let (home_address, group) = (binding.home_address, binding.group);
-        let replaced = self.by_home_address.insert(home_address, binding);
-        if let Some(replaced) = &replaced
-            && replaced.group != group
-        {
-            self.by_group.remove(&replaced.group);
+        let home_address = binding.home_address;
+        if binding.state == BindingState::Anchor {
+            self.by_principal.insert(binding.principal.clone(), home_address);
         }
-        let owner = self.by_group.insert(group, home_address);
-        debug_assert!(owner.is_none_or(|owner| owner == home_address), "a group has one terminal");
+        let taken = (binding.state == BindingState::Active).then_some(binding.group);
+        let replaced = self.by_home_address.insert(home_address, binding);
+        if let Some(replaced) = &replaced {
+            self.give_up(replaced);
+        }
+        if let Some(group) = taken {
+            let owner = self.by_group.insert(group, home_address);
+            debug_assert!(owner.is_none(), "a group has one terminal");
+        }
         replaced
     }
 
     pub(crate) fn remove(&mut self, home_address: Ipv6Addr) -> Option<Binding> {
         let binding = self.by_home_address.remove(&home_address)?;
-        self.by_group.remove(&binding.group);
+        self.give_up(&binding);
+        if binding.state == BindingState::Anchor {
+            self.by_principal.remove(&binding.principal);
+        }
         Some(binding)
+    }
+
+    /// The group that a binding had is free.
+    fn give_up(&mut self, binding: &Binding) {
+        if binding.state == BindingState::Active {
+            self.by_group.remove(&binding.group);
+        }
     }
 
     pub(crate) fn first(&self) -> Option<Ipv6Addr> {

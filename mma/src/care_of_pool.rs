@@ -139,6 +139,18 @@ impl CareOfPool {
         Ok(care_of)
     }
 
+    /// Takes an address that its terminal has made itself: the regional one of an anchor point.
+    pub(crate) fn claim(&mut self, now: Instant, address: Ipv6Addr) -> Result<(), NoCareOf> {
+        self.end_quarantines(now);
+        if !self.is_free(address) && !self.is_kept_for(address, address) {
+            return Err(NoCareOf::Taken);
+        }
+        self.kept_back.remove(&address);
+        self.forget_last(address, address);
+        self.in_use.insert(address);
+        Ok(())
+    }
+
     /// The terminal no longer has this address. Returns how many others are free before their time for it.
     pub(crate) fn release(&mut self, now: Instant, home_address: Ipv6Addr, care_of: Ipv6Addr) -> u64 {
         self.end_quarantines(now);

@@ -28,6 +28,15 @@ pub struct Config {
     pub replay: ReplayPolicy,
     /// Whether terminals get GRE with key and sequence number.
     pub gre: GrePolicy,
+    /// Where packets of terminals that have moved on may be forwarded to: the care-of prefixes of agents of other sites.
+    /// Their agents may forward to this one. Empty: neither.
+    pub peers: Vec<Prefix>,
+    /// Whether what another agent has forwarded may be forwarded once more.
+    pub forward_chain: bool,
+    /// For how long packets are forwarded at the most after a terminal has moved on.
+    pub max_forward: Duration,
+    /// Service for terminals without a group (RFC 5380 §6.2).
+    pub anchor: Anchor,
     /// The longest lifetime that is granted.
     pub max_lifetime: Duration,
     /// The most bindings, about 400 octets each with their indexes.
@@ -50,6 +59,16 @@ pub struct HomeAgent {
     pub prefix: Prefix,
     /// Their home agent: the only entrance of tunnels to their care-of addresses.
     pub agent: Ipv6Addr,
+}
+
+/// Whether the agent is also a mobility anchor point without groups.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Anchor {
+    /// It is not: such registrations are refused.
+    Off,
+    /// Terminals may have regional addresses of this prefix, which they make of it and their interface identifier
+    /// (RFC 5380 §6): the /64 of the agent's address.
+    Prefix(Prefix),
 }
 
 /// Whether packets to a group carry GRE with key and sequence number (RFC 5845).
@@ -96,6 +115,12 @@ pub enum ConfigError {
     /// Correspondents may send to a care-of address for MAX_RR_BINDING_LIFETIME (RFC 6275 §12) after it was given up.
     #[error("care-of addresses are kept back for 420 s or more, not {} s", .0.as_secs())]
     Quarantine(Duration),
+    /// The longest forwarding is not 4 s to 420 s: correspondents that were not told renew their bindings by then.
+    #[error("packets are forwarded for 4 s to 420 s at the most, not {} s", .0.as_secs())]
+    Forward(Duration),
+    /// Regional addresses have interface identifiers of 64 bits.
+    #[error("regional addresses need a prefix of 64 bits, not {0}")]
+    AnchorPrefix(Prefix),
     /// The window of timestamps is too small (RFC 4285 §5.1).
     #[error("the timestamp window is more than 3 s, not {0:?}")]
     Window(Duration),
@@ -109,6 +134,8 @@ impl Config {
     pub const DEFAULT_MAX_LIFETIME: Duration = Duration::from_secs(1800);
     /// Default and minimum of [`Config::quarantine`]: MAX_RR_BINDING_LIFETIME (RFC 6275 §12).
     pub const MIN_QUARANTINE: Duration = Duration::from_secs(420);
+    /// Default of [`Config::max_forward`].
+    pub const DEFAULT_MAX_FORWARD: Duration = Duration::from_secs(120);
     /// Default of [`Config::max_bindings`].
     pub const DEFAULT_MAX_BINDINGS: usize = 1 << 17;
     /// Default of [`Config::max_errors_per_sec`].
@@ -126,6 +153,10 @@ impl Config {
             associations: AssociationTable::new(),
             replay: ReplayPolicy::Sequence,
             gre: GrePolicy::default(),
+            peers: Vec::new(),
+            forward_chain: false,
+            max_forward: Self::DEFAULT_MAX_FORWARD,
+            anchor: Anchor::Off,
             max_lifetime: Self::DEFAULT_MAX_LIFETIME,
             max_bindings: Self::DEFAULT_MAX_BINDINGS,
             max_replay_floors: 4 * Self::DEFAULT_MAX_BINDINGS,
@@ -166,6 +197,14 @@ impl Config {
         if self.quarantine < Self::MIN_QUARANTINE {
             return Err(ConfigError::Quarantine(self.quarantine));
         }
+        if !(4..=Self::MIN_QUARANTINE.as_secs()).contains(&self.max_forward.as_secs()) {
+            return Err(ConfigError::Forward(self.max_forward));
+        }
+        if let Anchor::Prefix(prefix) = self.anchor
+            && (prefix.length() != 64 || !addr::is_routable_unicast(prefix.address()))
+        {
+            return Err(ConfigError::AnchorPrefix(prefix));
+        }
         if let ReplayPolicy::Timestamp { window, .. } = self.replay
             && window <= Duration::from_secs(3)
         {
@@ -186,8 +225,7 @@ impl Config {
     /// The home agent of a home address: that of the longest prefix. An address of an agent, or one that may be a
     /// care-of address, is nobody's home address.
     pub(crate) fn home_agent(&self, home_address: Ipv6Addr) -> Option<Ipv6Addr> {
-        let own = [self.address, self.source].contains(&home_address);
-        if own || self.care_of.prefix().contains(home_address) {
+        if self.is_own(home_address) {
             return None;
         }
         self.home_agents
@@ -196,6 +234,33 @@ impl Config {
             .max_by_key(|entry| entry.prefix.length())
             .map(|entry| entry.agent)
             .filter(|&agent| agent != home_address)
+    }
+
+    /// Whether an address is this agent's, or one that it gives out.
+    pub(crate) fn is_own(&self, address: Ipv6Addr) -> bool {
+        [self.address, self.source].contains(&address)
+            || self.care_of.prefix().contains(address)
+            || self.anchors(address)
+    }
+
+    /// Whether an address is a regional one of this anchor point.
+    pub(crate) fn anchors(&self, address: Ipv6Addr) -> bool {
+        matches!(self.anchor, Anchor::Prefix(prefix) if prefix.contains(address))
+    }
+
+    /// Whether an address is where the agent of another site, or a terminal there, may be.
+    pub(crate) fn is_peer(&self, address: Ipv6Addr) -> bool {
+        self.peers.iter().any(|prefix| prefix.contains(address))
+    }
+
+    /// Whether an address could be a regional one, as a terminal makes it that does not know whether this agent serves
+    /// it so.
+    pub(crate) fn is_regional(&self, address: Ipv6Addr) -> bool {
+        let prefix = match self.anchor {
+            Anchor::Prefix(prefix) => prefix,
+            Anchor::Off => Prefix::of_link(self.address),
+        };
+        prefix.contains(address) && ![self.address, self.source].contains(&address)
     }
 
     /// Whether an address is on one of the site's access links.
@@ -255,6 +320,11 @@ mod tests {
             let lifetime = Duration::from_secs(secs);
             assert_eq!(refused(&|c| c.max_lifetime = lifetime), ConfigError::Lifetime(lifetime));
         }
+        for secs in [3, 421] {
+            let forward = Duration::from_secs(secs);
+            assert_eq!(refused(&|c| c.max_forward = forward), ConfigError::Forward(forward));
+        }
+        assert_eq!(refused(&|c| c.anchor = Anchor::Prefix(prefix)), ConfigError::AnchorPrefix(prefix));
         let quarantine = Duration::from_secs(419);
         assert_eq!(refused(&|c| c.quarantine = quarantine), ConfigError::Quarantine(quarantine));
         assert!(matches!(refused(&|c| c.max_bindings = 0), ConfigError::Limit(_)));

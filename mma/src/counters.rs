@@ -26,6 +26,12 @@ stack::counters! {
         refreshed = "binding-refreshed",
         /// Bindings whose lifetime ran out.
         expired = "binding-expired",
+        /// Bindings whose packets go to where the terminal has moved to, from one of its requests on.
+        forwarding = "binding-forwarding",
+        /// Bindings that forwarded and whose time for it is over.
+        forwarded = "binding-forwarding-ended",
+        /// Regional addresses bound to an on-link address (RFC 5380).
+        anchored = "binding-anchored",
         /// Bindings that their terminals removed.
         deregistered = "binding-deregistered",
         /// Bindings that the operator removed.
@@ -74,6 +80,14 @@ stack::counters! {
         refused_map_mode = "refused-map-mode",
         /// Forwarding after a move, status 129.
         refused_forwarding = "refused-forwarding",
+        /// Forwarding to an address that is none of a peer, status 129.
+        refused_forward_target = "refused-forward-target",
+        /// Forwarding to an address of this agent's own, status 129.
+        refused_forward_loop = "refused-forward-loop",
+        /// Forwarding for a home address that has no binding, status 133.
+        refused_no_binding = "refused-no-binding",
+        /// Regional address is another terminal's, or the terminal has another one, status 134.
+        refused_regional_taken = "refused-regional-taken",
         /// Several groups, status 128.
         refused_several_groups = "refused-several-groups",
         /// An alternate care-of address beside a group, or none at all, status 174.
@@ -121,6 +135,10 @@ impl Counters {
             Refusal::NotMap => &mut self.refused_not_map,
             Refusal::MapMode => &mut self.refused_map_mode,
             Refusal::Forwarding => &mut self.refused_forwarding,
+            Refusal::ForwardTarget => &mut self.refused_forward_target,
+            Refusal::ForwardLoop => &mut self.refused_forward_loop,
+            Refusal::NoBinding => &mut self.refused_no_binding,
+            Refusal::RegionalTaken => &mut self.refused_regional_taken,
             Refusal::SeveralGroups => &mut self.refused_several_groups,
             Refusal::CareOf => &mut self.refused_care_of,
             Refusal::AccessPrefix => &mut self.refused_access_prefix,

@@ -7,11 +7,13 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod anchor;
 pub mod auth;
 mod binding;
 mod care_of_pool;
 mod config;
 mod counters;
+mod forwarding;
 mod registration;
 pub mod return_routability;
 pub mod secret;
@@ -19,6 +21,6 @@ pub mod secret;
 pub use agent::{Command, Event, MobilityManagementAgent, Removal};
 pub use binding::Binding;
 pub use care_of_pool::CareOfMode;
-pub use config::{Config, ConfigError, GrePolicy, HomeAgent};
+pub use config::{Anchor, Config, ConfigError, GrePolicy, HomeAgent};
 pub use counters::Counters;
 pub use registration::Refusal;

@@ -1,16 +1,20 @@
 //! What a Binding Update to the agent asks for, and whether it gets it.
 //!
 //! A terminal registers with A and M set, its home address in a Home Address option, its temporary address as source
-//! and its group in an Active Multicast Subscription option (RFC 7161). The same without a group is an RFC 5380
-//! registration with a mobility anchor point, which is not served; without a group but with an alternate care-of
-//! address it asks for forwarding after a move, which is not served either. Lifetime zero removes the binding.
+//! and its group in an Active Multicast Subscription option (RFC 7161). Without a group but with an alternate care-of
+//! address it asks for forwarding after a move (`forwarding`); without either it registers with a mobility anchor point
+//! (`anchor`). Lifetime zero removes the binding.
 
+use crate::anchor;
 use crate::auth::{Authenticated, ReplayError};
 use crate::binding::BindingTable;
 use crate::care_of_pool::NoCareOf;
 use crate::config::{Config, GrePolicy};
+use crate::forwarding::{self, Forwarding};
 use core::net::Ipv6Addr;
 use stack::addr::Eui64;
+use stack::tables::BindingState;
+use stack::wire::mobility::option::Subscription;
 use stack::wire::mobility::{BindingUpdate, BindingUpdateFlags, Lifetime, Status};
 
 /// Why a Binding Update is refused.
@@ -43,6 +47,18 @@ pub enum Refusal {
     /// Forwarding is asked for.
     #[error("forwarding not served")]
     Forwarding,
+    /// Forwarding to an address that is none of a peer.
+    #[error("not forwarded to there")]
+    ForwardTarget,
+    /// Forwarding to an address of this agent's own.
+    #[error("forwarding to the agent itself")]
+    ForwardLoop,
+    /// Forwarding for a home address without a binding.
+    #[error("no binding")]
+    NoBinding,
+    /// The regional address is another terminal's, or this terminal has another one.
+    #[error("regional address taken")]
+    RegionalTaken,
     /// There are several groups.
     #[error("more than one group")]
     SeveralGroups,
@@ -95,11 +111,14 @@ impl Refusal {
             Refusal::NotMap
             | Refusal::MapMode
             | Refusal::Forwarding
+            | Refusal::ForwardTarget
+            | Refusal::ForwardLoop
             | Refusal::AccessPrefix
             | Refusal::NoHomeAgent
             | Refusal::Owner
             | Refusal::Terminal => Status::ADMINISTRATIVELY_PROHIBITED,
-            Refusal::GroupTaken | Refusal::CareOfTaken => Status::DUPLICATE_ADDRESS,
+            Refusal::NoBinding => Status::NOT_HOME_AGENT,
+            Refusal::GroupTaken | Refusal::CareOfTaken | Refusal::RegionalTaken => Status::DUPLICATE_ADDRESS,
             Refusal::ReplayMemory | Refusal::CareOfExhausted | Refusal::Full | Refusal::Draining => {
                 Status::INSUFFICIENT_RESOURCES
             }
@@ -142,6 +161,10 @@ pub(crate) enum Request {
     Deregister,
     /// Make or refresh it.
     Register(Terms),
+    /// Forward for a while.
+    Forward(Forwarding),
+    /// Bind a regional address to the on-link address.
+    Anchor(Lifetime),
 }
 
 /// What a terminal is granted, but for the care-of address and the GRE key.
@@ -166,28 +189,36 @@ pub(crate) enum Gre {
     Granted,
 }
 
-/// A home address that is bound is that of the terminal that bound it.
+/// A Binding Update that is authentic, and what it is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) bindings: &'a BindingTable,
+    pub(crate) admission: Admission,
+    pub(crate) authenticated: &'a Authenticated,
+    pub(crate) home_address: Ipv6Addr,
+    /// The source of the packet.
+    pub(crate) source: Ipv6Addr,
+    pub(crate) update: &'a BindingUpdate,
+}
+
+/// A home address that is bound is that of the terminal that bound it, and a terminal has one regional address.
 pub(crate) fn check_owner(
     bindings: &BindingTable,
     authenticated: &Authenticated,
     home_address: Ipv6Addr,
 ) -> Result<(), Refusal> {
     match bindings.find(home_address) {
-        Some(binding) if binding.principal != authenticated.principal => Err(Refusal::Owner),
-        _ => Ok(()),
+        Some(binding) if binding.principal == authenticated.principal => Ok(()),
+        Some(binding) if binding.state == BindingState::Anchor => Err(Refusal::RegionalTaken),
+        Some(_) => Err(Refusal::Owner),
+        None => Ok(()),
     }
 }
 
-/// Judges a Binding Update that came from `access_address`. Nothing changes.
-pub(crate) fn judge(
-    config: &Config,
-    bindings: &BindingTable,
-    admission: Admission,
-    authenticated: &Authenticated,
-    home_address: Ipv6Addr,
-    access_address: Ipv6Addr,
-    update: &BindingUpdate,
-) -> Result<Request, Refusal> {
+/// Judges a Binding Update that is fresh. Nothing changes.
+pub(crate) fn judge(case: &Case<'_>) -> Result<Request, Refusal> {
+    let &Case { config, update, .. } = case;
     if update.flags.contains(BindingUpdateFlags::HOME_REGISTRATION) {
         return Err(Refusal::HomeRegistration);
     }
@@ -198,24 +229,30 @@ pub(crate) fn judge(
         return Ok(Request::Deregister);
     }
     let options = &update.options;
-    let subscription = match (&options.subscriptions[..], options.alternate_care_of_address) {
-        (&[subscription], _) => subscription,
-        ([], Some(_)) => return Err(Refusal::Forwarding),
-        ([], None) => return Err(Refusal::MapMode),
-        _ => return Err(Refusal::SeveralGroups),
-    };
+    match (&options.subscriptions[..], options.alternate_care_of_address) {
+        (&[subscription], _) => register(case, subscription).map(Request::Register),
+        ([], _) if config.anchors(case.home_address) => anchor::judge(case).map(Request::Anchor),
+        ([], Some(to)) => forwarding::judge(case, to).map(Request::Forward),
+        ([], None) => Err(Refusal::MapMode),
+        _ => Err(Refusal::SeveralGroups),
+    }
+}
+
+fn register(case: &Case<'_>, subscription: Subscription) -> Result<Terms, Refusal> {
+    let &Case { config, bindings, authenticated, home_address, source, update, .. } = case;
+    let options = &update.options;
     // A terminal at home has no use for a care-of address; one elsewhere speaks from where it is.
-    let elsewhere = options.alternate_care_of_address.is_some_and(|care_of| care_of != access_address);
-    if elsewhere || access_address == home_address {
+    let elsewhere = options.alternate_care_of_address.is_some_and(|care_of| care_of != source);
+    if elsewhere || source == home_address {
         return Err(Refusal::CareOf);
     }
-    if !config.is_access_address(access_address) {
+    if !config.is_access_address(source) {
         return Err(Refusal::AccessPrefix);
     }
     let home_agent = config.home_agent(home_address).ok_or(Refusal::NoHomeAgent)?;
     let group = grant_group(config, bindings, authenticated.terminal, home_address, subscription.group)?;
-    admit(config, bindings, admission, home_address)?;
-    Ok(Request::Register(Terms {
+    case.admit()?;
+    Ok(Terms {
         group,
         regranted: group != subscription.group,
         home_agent,
@@ -226,7 +263,19 @@ pub(crate) fn judge(
             (GrePolicy::Off, Some(_)) => Gre::NotRequired,
             (_, Some(_)) => Gre::Granted,
         },
-    }))
+    })
+}
+
+impl Case<'_> {
+    /// A terminal that is bound may stay; a new one needs room.
+    pub(crate) fn admit(&self) -> Result<(), Refusal> {
+        match (self.bindings.find(self.home_address), self.admission) {
+            (Some(_), _) => Ok(()),
+            (None, Admission::Draining) => Err(Refusal::Draining),
+            (None, Admission::Open) if self.bindings.len() >= self.config.max_bindings => Err(Refusal::Full),
+            (None, Admission::Open) => Ok(()),
+        }
+    }
 }
 
 /// All layouts have the EUI-64 in the low half, so that a terminal that comes from a site with another layout gets the
@@ -246,20 +295,5 @@ fn grant_group(
     match bindings.owner_of(group) {
         Some(owner) if owner != home_address => Err(Refusal::GroupTaken),
         _ => Ok(group),
-    }
-}
-
-/// A terminal that is bound may stay; a new one needs room.
-fn admit(
-    config: &Config,
-    bindings: &BindingTable,
-    admission: Admission,
-    home_address: Ipv6Addr,
-) -> Result<(), Refusal> {
-    match (bindings.find(home_address), admission) {
-        (Some(_), _) => Ok(()),
-        (None, Admission::Draining) => Err(Refusal::Draining),
-        (None, Admission::Open) if bindings.len() >= config.max_bindings => Err(Refusal::Full),
-        (None, Admission::Open) => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use crate::auth::Authenticated;
 use crate::binding::Binding;
 use crate::registration::{Admission, Gre, Refusal, Terms};
 use core::net::Ipv6Addr;
-use stack::tables::TableUpdate;
+use stack::tables::{BindingState, MmaBinding, TableUpdate};
 use stack::time::Instant;
 use stack::wire::mobility::option::GreKey;
 use stack::wire::mobility::{BindingUpdate, Lifetime, Status};
@@ -58,15 +58,12 @@ impl MobilityManagementAgent {
             gre_key,
             access_address,
             sequence: update.sequence,
+            state: BindingState::Active,
             principal: authenticated.principal.clone(),
             expires_at: now + lifetime,
+            forward_until: None,
         };
-        self.timers.set(home_address, binding.expires_at);
-        let entry = binding.entry(self.config.source);
-        let replaced = self.bindings.insert(binding);
-        if replaced.as_ref().is_none_or(|replaced| replaced.entry(self.config.source) != entry) {
-            self.outputs.table(TableUpdate::MmaBindingSet(home_address, entry));
-        }
+        let replaced = self.install(binding);
         self.counters.group_regranted += u64::from(terms.regranted);
         if replaced.is_some() {
             self.counters.refreshed += 1;
@@ -92,13 +89,39 @@ impl MobilityManagementAgent {
         })
     }
 
+    /// Puts a binding in the place of the one that there may be, and in the data plane where it changes there.
+    pub(super) fn install(&mut self, binding: Binding) -> Option<Binding> {
+        let home_address = binding.home_address;
+        self.timers.set(home_address, binding.expires_at);
+        let entry = self.entry(&binding);
+        let replaced = self.bindings.insert(binding);
+        if replaced.as_ref().is_none_or(|replaced| self.entry(replaced) != entry) {
+            self.outputs.table(TableUpdate::MmaBindingSet(home_address, entry));
+        }
+        replaced
+    }
+
+    /// A binding as the data plane has it. An anchor point's tunnels start at its address (RFC 5380 §6.1), those to
+    /// groups at the groups' source.
+    pub(super) fn entry(&self, binding: &Binding) -> MmaBinding {
+        let source = match binding.state {
+            BindingState::Anchor => self.config.address,
+            BindingState::Active | BindingState::Forward { .. } => self.config.source,
+        };
+        binding.entry(source)
+    }
+
     /// Removes a binding, where there is one.
     pub(super) fn remove(&mut self, now: Instant, home_address: Ipv6Addr, why: Removed) {
-        let Some(Binding { care_of, group, .. }) = self.bindings.remove(home_address) else { return };
+        let Some(Binding { care_of, group, state, .. }) = self.bindings.remove(home_address) else { return };
         self.timers.cancel(home_address);
         self.outputs.table(TableUpdate::MmaBindingRemove(home_address));
         self.counters.quarantine_cut_short += self.care_of_pool.release(now, home_address, care_of);
         match why {
+            Removed::Expired if let BindingState::Forward { to, .. } = state => {
+                self.counters.forwarded += 1;
+                self.outputs.event(Event::ForwardingEnded { home_address, care_of, to });
+            }
             Removed::Expired => {
                 self.counters.expired += 1;
                 self.outputs.event(Event::Expired { home_address, care_of, group });

@@ -59,6 +59,35 @@ pub enum Event {
         /// For how long.
         lifetime: Duration,
     },
+    /// A terminal without a group is bound that was not (RFC 5380).
+    Anchored {
+        /// Its regional address.
+        regional_address: Ipv6Addr,
+        /// Its on-link address.
+        access_address: Ipv6Addr,
+        /// For how long.
+        lifetime: Duration,
+    },
+    /// A terminal has moved on, and its packets are forwarded.
+    Forwarding {
+        /// Its home address.
+        home_address: Ipv6Addr,
+        /// Its care-of address here.
+        care_of: Ipv6Addr,
+        /// Its new care-of address, or its home address.
+        to: Ipv6Addr,
+        /// For how long.
+        lifetime: Duration,
+    },
+    /// The time of forwarding is over, and with it the binding.
+    ForwardingEnded {
+        /// Its home address.
+        home_address: Ipv6Addr,
+        /// The care-of address that it had here.
+        care_of: Ipv6Addr,
+        /// Where its packets went.
+        to: Ipv6Addr,
+    },
     /// A Binding Update was refused.
     Refused {
         /// The home address that it named.

@@ -5,8 +5,10 @@
 //! acknowledgement that tells of it.
 
 mod acknowledgement;
+mod anchor;
 mod binding;
 mod event;
+mod forwarding;
 mod reception;
 mod update;
 
@@ -15,7 +17,7 @@ pub use event::{Command, Event, Removal};
 use crate::auth::{ReplayFloor, ReplayGuard, WallClock};
 use crate::binding::{Binding, BindingTable};
 use crate::care_of_pool::CareOfPool;
-use crate::config::Config;
+use crate::config::{Anchor, Config};
 use crate::counters::Counters;
 use crate::registration::Admission;
 use binding::Removed;
@@ -55,6 +57,11 @@ impl MobilityManagementAgent {
         let care_of_pool = CareOfPool::new(config.care_of, own, config.quarantine, config.max_quarantined, rng.fork());
         let mut outputs = Outputs::new();
         outputs.table(TableUpdate::RouteSet(config.care_of.prefix(), Route::CareOf));
+        if let Anchor::Prefix(prefix) = config.anchor
+            && prefix != config.care_of.prefix()
+        {
+            outputs.table(TableUpdate::RouteSet(prefix, Route::CareOf));
+        }
         outputs.table(TableUpdate::RouteSet(Prefix::host(config.address), Route::Local));
         if config.source != config.address {
             outputs.table(TableUpdate::RouteSet(Prefix::host(config.source), Route::Local));
@@ -62,8 +69,8 @@ impl MobilityManagementAgent {
         outputs.table(TableUpdate::MmaServiceSet(MmaService {
             address: config.address,
             access_prefixes: config.access_prefixes.clone(),
-            peers: Vec::new(),
-            chain: false,
+            peers: config.peers.clone(),
+            chain: config.forward_chain,
         }));
         MobilityManagementAgent {
             admission: Admission::Open,

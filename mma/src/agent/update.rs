@@ -3,16 +3,26 @@
 
 use super::MobilityManagementAgent;
 use super::acknowledgement::Answer;
-use super::binding::Removed;
+use super::binding::{Granted, Removed};
 use super::event::{Event, Removal};
 use super::reception::Received;
-use crate::auth::{AuthenticationError, ReplayError};
-use crate::registration::{self, Refusal, Request};
+use crate::auth::{AuthenticationError, Named, ReplayError};
+use crate::registration::{self, Case, Refusal, Request};
 use core::net::Ipv6Addr;
 use stack::addr;
 use stack::time::Instant;
 use stack::wire::mobility::option::{AddressPrefix, Subscription};
 use stack::wire::mobility::{BindingUpdate, BindingUpdateFlags, Lifetime, MobilityOptions, Status};
+
+/// What came of a Binding Update.
+enum Outcome {
+    Deregistered,
+    Registered(Granted),
+    /// Only the lifetime is to be told.
+    Moved {
+        lifetime: Lifetime,
+    },
+}
 
 impl MobilityManagementAgent {
     pub(super) fn update(&mut self, now: Instant, received: &Received<'_>, update: BindingUpdate) {
@@ -23,13 +33,12 @@ impl MobilityManagementAgent {
             self.counters.drop_source += 1;
             return;
         }
-        let authenticated = match self.config.associations.authenticate(
-            received.message(),
-            update.options.identifier.as_ref(),
+        let named = Named {
+            identifier: update.options.identifier.as_ref(),
             home_address,
-            care_of,
-            source,
-        ) {
+            regional: self.config.is_regional(home_address),
+        };
+        let authenticated = match self.config.associations.authenticate_as(received.message(), named, care_of, source) {
             Ok(authenticated) => authenticated,
             Err(AuthenticationError::Missing) => {
                 self.counters.drop_unauthenticated += 1;
@@ -85,23 +94,32 @@ impl MobilityManagementAgent {
                 })
             })
             .and_then(|()| {
-                registration::judge(
-                    &self.config,
-                    &self.bindings,
-                    self.admission,
-                    &authenticated,
+                registration::judge(&Case {
+                    config: &self.config,
+                    bindings: &self.bindings,
+                    admission: self.admission,
+                    authenticated: &authenticated,
                     home_address,
                     source,
-                    &update,
-                )
+                    update: &update,
+                })
             })
             .and_then(|request| match request {
-                Request::Deregister => Ok(None),
-                Request::Register(terms) => self.bind(now, &authenticated, received, &update, terms).map(Some),
+                Request::Deregister => Ok(Outcome::Deregistered),
+                Request::Register(terms) => {
+                    self.bind(now, &authenticated, received, &update, terms).map(Outcome::Registered)
+                }
+                Request::Forward(granted) => {
+                    self.forward(now, received, &update, granted).map(|lifetime| Outcome::Moved { lifetime })
+                }
+                Request::Anchor(lifetime) => self
+                    .bind_anchor(now, &authenticated, received, &update, lifetime)
+                    .map(|()| Outcome::Moved { lifetime }),
             });
         match judged {
-            Ok(None) => self.remove(now, home_address, Removed::By(Removal::Terminal)),
-            Ok(Some(granted)) => {
+            Ok(Outcome::Deregistered) => self.remove(now, home_address, Removed::By(Removal::Terminal)),
+            Ok(Outcome::Moved { lifetime }) => answer.lifetime = lifetime,
+            Ok(Outcome::Registered(granted)) => {
                 answer.status = granted.status;
                 answer.lifetime = granted.lifetime;
                 answer.options.gre_key = granted.gre_key;

@@ -14,4 +14,4 @@ mod table;
 pub use association::{Algorithm, AssociationError, Key, SecurityAssociation, Spi};
 pub use replay::{NtpTime, ReplayError, ReplayFloor, ReplayGuard, ReplayPolicy, WallClock};
 pub use site_key::SiteKey;
-pub use table::{AssociationTable, Authenticated, AuthenticationError, Peer, PeerError, Principal};
+pub use table::{AssociationTable, Authenticated, AuthenticationError, Named, Peer, PeerError, Principal};

@@ -3,7 +3,7 @@
 use super::association::{SecurityAssociation, Spi};
 use super::site_key::SiteKey;
 use core::net::Ipv6Addr;
-use stack::addr::Eui64;
+use stack::addr::{self, Eui64};
 use stack::wire::mobility::Status;
 use stack::wire::mobility::authentication::locate;
 use stack::wire::mobility::option::MobileNodeIdentifier;
@@ -46,7 +46,29 @@ pub enum PeerError {
 #[derive(Clone, Debug, Default)]
 pub struct AssociationTable {
     peers: BTreeMap<(Principal, Spi), Peer>,
+    /// Who has an EUI-64, by the interface identifier that it makes.
+    by_interface: BTreeMap<(u64, Spi), Owner>,
+    by_spi: BTreeMap<Spi, Owner>,
     site_key: Option<SiteKey>,
+}
+
+/// Whose something is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Owner {
+    One(Principal),
+    Several,
+}
+
+/// Who a Binding Update says that it is from.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// The identifier (RFC 4283).
+    pub identifier: Option<&'a MobileNodeIdentifier>,
+    /// What stands in the place of the home address.
+    pub home_address: Ipv6Addr,
+    /// Whether that is a regional address (RFC 5380 §6), which no terminal is known by: it is then found by its EUI-64,
+    /// which the interface identifier is made of, and the SPI, or by the SPI alone where nobody else has it.
+    pub regional: bool,
 }
 
 /// A message that its terminal has signed.
@@ -115,6 +137,12 @@ impl AssociationTable {
         if self.peers.contains_key(&(principal.clone(), spi)) {
             return Err(PeerError::Duplicate(spi));
         }
+        let one = || Owner::One(principal.clone());
+        if let Some(terminal) = peer.terminal {
+            let entry = self.by_interface.entry((terminal.modified(), spi));
+            entry.and_modify(|owner| *owner = Owner::Several).or_insert_with(one);
+        }
+        self.by_spi.entry(spi).and_modify(|owner| *owner = Owner::Several).or_insert_with(one);
         self.peers.insert((principal, spi), peer);
         Ok(())
     }
@@ -143,16 +171,44 @@ impl AssociationTable {
         care_of: Ipv6Addr,
         source: Ipv6Addr,
     ) -> Result<Authenticated, AuthenticationError> {
+        self.authenticate_as(message, Named { identifier, home_address, regional: false }, care_of, source)
+    }
+
+    /// The same for an anchor point.
+    ///
+    /// # Errors
+    /// See [`AuthenticationError`].
+    pub fn authenticate_as(
+        &self,
+        message: &[u8],
+        named: Named<'_>,
+        care_of: Ipv6Addr,
+        source: Ipv6Addr,
+    ) -> Result<Authenticated, AuthenticationError> {
         let span = locate(message).ok_or(AuthenticationError::Missing)?;
         let spi = Spi::new(span.spi).map_err(|_| AuthenticationError::NoAssociation)?;
-        let (principal, terminal, association) =
-            self.find(identifier, home_address, spi).ok_or(AuthenticationError::NoAssociation)?;
+        let Named { identifier, home_address, regional } = named;
+        let found = self.find(identifier, home_address, spi).or_else(|| {
+            let interface = addr::interface_identifier(home_address);
+            regional.then(|| self.find_regional(interface, spi)).flatten()
+        });
+        let (principal, terminal, association) = found.ok_or(AuthenticationError::NoAssociation)?;
         let candidates = [care_of, source];
         let candidates = if care_of == source { &candidates[..1] } else { &candidates[..] };
         match candidates.iter().find(|c| association.verify_span(&span, message, **c, home_address)) {
             Some(&care_of) => Ok(Authenticated { principal, terminal, association, care_of }),
             None => Err(AuthenticationError::Mismatch { association }),
         }
+    }
+
+    /// A terminal whose EUI-64 is known has the regional address that is made of it and no other.
+    fn find_regional(&self, interface: u64, spi: Spi) -> Option<(Principal, Option<Eui64>, SecurityAssociation)> {
+        let owner = self.by_interface.get(&(interface, spi)).or_else(|| self.by_spi.get(&spi))?;
+        let Owner::One(principal) = owner else { return None };
+        let key = (principal.clone(), spi);
+        let peer = self.peers.get(&key)?;
+        let fits = peer.terminal.is_none_or(|terminal| terminal.modified() == interface);
+        fits.then(|| (key.0, peer.terminal, peer.association.clone()))
     }
 
     fn find(
@@ -257,6 +313,38 @@ mod tests {
             let signed = association.sign_update(update(), care_of, HOME);
             assert_eq!(table.authenticate(&signed, None, HOME, CARE_OF, LOCAL).unwrap().care_of, care_of);
         }
+    }
+
+    #[test]
+    fn a_regional_address_is_found_by_its_eui64_or_a_spi_of_its_own() {
+        let mut table = AssociationTable::new();
+        let peer = |n: u16, spi, terminal| Peer {
+            identifier: None,
+            home_address: Some(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, n)),
+            terminal,
+            association: association(spi, n as u8),
+        };
+        // Three share an SPI, one of them without an EUI-64; a fourth has an SPI of its own.
+        table.insert(peer(1, 256, Some(Eui64(0x0200_5eff_fe00_0001)))).unwrap();
+        table.insert(peer(2, 256, Some(Eui64(0x0200_5eff_fe00_0002)))).unwrap();
+        table.insert(peer(3, 256, None)).unwrap();
+        table.insert(peer(4, 257, None)).unwrap();
+        table.insert(peer(5, 258, Some(Eui64(0x0200_5eff_fe00_0005)))).unwrap();
+        let found = |spi, octet, interface: u64, regional| {
+            let home_address = addr::with_interface_identifier(CARE_OF, interface);
+            let signed = association(spi, octet).sign_update(update(), LOCAL, home_address);
+            let named = Named { identifier: None, home_address, regional };
+            table.authenticate_as(&signed, named, LOCAL, LOCAL).map(|found| found.principal)
+        };
+        let principal = |n| Ok(Principal::HomeAddress(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, n)));
+        let nobody = Err(AuthenticationError::NoAssociation);
+        assert_eq!(found(256, 1, 0x5eff_fe00_0001, true), principal(1));
+        assert_eq!(found(256, 2, 0x5eff_fe00_0002, true), principal(2));
+        assert!(matches!(found(256, 2, 0x5eff_fe00_0001, true), Err(AuthenticationError::Mismatch { .. })));
+        assert_eq!(found(256, 3, 0x77, true), nobody);
+        assert_eq!(found(257, 4, 0x77, true), principal(4));
+        assert_eq!(found(258, 5, 0x77, true), nobody);
+        assert_eq!(found(256, 1, 0x5eff_fe00_0001, false), nobody);
     }
 
     #[test]

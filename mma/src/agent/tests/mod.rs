@@ -1,6 +1,8 @@
 //! What the tests of the agent share: terminals that build Binding Updates, and a bench that checks the agent after every
 //! step.
 
+mod anchor;
+mod forwarding;
 mod freshness;
 mod lifetime;
 mod model;
@@ -123,13 +125,18 @@ impl Terminal {
 
     /// Reads an acknowledgement as this terminal would, which verifies all of it.
     pub(super) fn read(&self, packet: &[u8]) -> BindingAcknowledgement {
+        self.read_for(packet, self.access_address)
+    }
+
+    /// The same for an update with this care-of address.
+    pub(super) fn read_for(&self, packet: &[u8], care_of: Ipv6Addr) -> BindingAcknowledgement {
         let header = ipv6::Header::parse(packet).unwrap();
         assert_eq!((header.source, header.destination), (AGENT, self.access_address));
         let chain = Chain::parse(packet).unwrap();
         assert_eq!(chain.type2_routing.unwrap().home_address, self.home_address);
         let message = &packet[chain.upper_offset..];
         assert!(mobility::verify_checksum(AGENT, self.home_address, message));
-        assert!(self.association.verify(message, self.access_address, self.home_address));
+        assert!(self.association.verify(message, care_of, self.home_address));
         match mobility::parse(message) {
             Ok(MobilityMessage::BindingAcknowledgement(acknowledgement)) => acknowledgement,
             other => panic!("no acknowledgement: {other:?}"),
@@ -191,18 +198,27 @@ impl Bench {
 
     /// What holds after every step.
     pub(super) fn check(&self) {
-        let source = self.agent.config.source;
-        let bound: BTreeMap<_, _> = self.agent.bindings().map(|b| (b.home_address, b.entry(source))).collect();
+        let bound: BTreeMap<_, _> = self.agent.bindings().map(|b| (b.home_address, self.agent.entry(b))).collect();
         assert_eq!(bound, self.entries, "the table updates give the bindings");
-        let groups: BTreeSet<_> = self.agent.bindings().map(|b| b.group).collect();
-        assert_eq!(groups.len(), bound.len(), "each group has one terminal");
+        let active = || self.agent.bindings().filter(|b| b.state == BindingState::Active);
+        let groups: BTreeSet<_> = active().map(|b| b.group).collect();
+        assert_eq!(groups.len(), active().count(), "each group has one terminal");
         let care_ofs: BTreeSet<_> = self.agent.bindings().map(|b| b.care_of).collect();
         if !matches!(self.agent.config.care_of, CareOfMode::Shared { .. }) {
             assert_eq!(care_ofs.len(), bound.len(), "each care-of address has one terminal");
         }
         for binding in self.agent.bindings() {
-            assert!(self.agent.config.care_of.prefix().contains(binding.care_of));
-            assert!(self.agent.config.layout.range().contains(binding.group));
+            if binding.state == BindingState::Anchor {
+                assert_eq!(binding.care_of, binding.home_address);
+                assert!(self.agent.config.anchors(binding.care_of));
+            } else {
+                assert!(self.agent.config.care_of.prefix().contains(binding.care_of));
+                assert!(self.agent.config.layout.range().contains(binding.group));
+            }
+            if let BindingState::Forward { to, .. } = binding.state {
+                assert!(!self.agent.config.is_own(to), "no agent forwards to itself");
+                assert!(binding.forward_until.is_some_and(|until| until >= binding.expires_at));
+            }
             assert_eq!(self.agent.timers.deadline(binding.home_address), Some(binding.expires_at));
         }
         assert_eq!(self.agent.timers.len(), bound.len());
@@ -210,10 +226,11 @@ impl Bench {
 
     /// Gives an update and reads the one acknowledgement.
     pub(super) fn ask(&mut self, terminal: &Terminal, update: BindingUpdate) -> BindingAcknowledgement {
+        let care_of = update.options.alternate_care_of_address.unwrap_or(terminal.access_address);
         let outputs = self.give(&terminal.packet(update));
         let packets = sent(&outputs);
         assert_eq!(packets.len(), 1, "one acknowledgement: {outputs:?}");
-        terminal.read(packets[0])
+        terminal.read_for(packets[0], care_of)
     }
 
     pub(super) fn register(&mut self, terminal: &mut Terminal) -> BindingAcknowledgement {

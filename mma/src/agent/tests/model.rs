@@ -2,10 +2,24 @@
 
 use super::*;
 
+const MAX_FORWARD: Duration = Duration::from_secs(100);
+
+fn peers() -> [Prefix; 2] {
+    ["2001:db8:d:c0a::/64".parse().unwrap(), "2001:db8:e:c0a::/64".parse().unwrap()]
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Bound {
+    group: Ipv6Addr,
+    end: Instant,
+    /// Where to, and until when at the latest.
+    forward: Option<(Ipv6Addr, Instant)>,
+}
+
 /// What a reference model, a few lines long, says of one update.
 #[derive(Default)]
 struct Model {
-    bound: BTreeMap<Ipv6Addr, (Ipv6Addr, Instant)>,
+    bound: BTreeMap<Ipv6Addr, Bound>,
     floors: BTreeMap<Ipv6Addr, u16>,
 }
 
@@ -23,22 +37,38 @@ impl Model {
             self.bound.remove(&home_address);
             return Status::ACCEPTED;
         }
+        if let Some(to) = update.options.alternate_care_of_address {
+            return self.forward(now, home_address, to, update.lifetime.duration());
+        }
         if terminal.access_address.segments()[3] > 0xa02 {
             return Status::ADMINISTRATIVELY_PROHIBITED;
         }
         let group = update.options.subscriptions[0].group;
-        if self.bound.iter().any(|(home, (taken, _))| *taken == group && *home != home_address) {
+        let holds = |bound: &Bound| bound.forward.is_none() && bound.group == group;
+        if self.bound.iter().any(|(home, bound)| holds(bound) && *home != home_address) {
             return Status::DUPLICATE_ADDRESS;
         }
         if !self.bound.contains_key(&home_address) && self.bound.len() >= limit {
             return Status::INSUFFICIENT_RESOURCES;
         }
-        self.bound.insert(home_address, (group, now + update.lifetime.duration()));
+        let end = now + update.lifetime.duration();
+        self.bound.insert(home_address, Bound { group, end, forward: None });
         Status::ACCEPTED
     }
 
     fn expire(&mut self, now: Instant) {
-        self.bound.retain(|_, (_, end)| *end > now);
+        self.bound.retain(|_, bound| bound.end > now);
+    }
+
+    fn forward(&mut self, now: Instant, home_address: Ipv6Addr, to: Ipv6Addr, lifetime: Duration) -> Status {
+        let Some(bound) = self.bound.get_mut(&home_address) else { return Status::NOT_HOME_AGENT };
+        if !peers().iter().any(|peer| peer.contains(to)) {
+            return Status::ADMINISTRATIVELY_PROHIBITED;
+        }
+        let until = bound.forward.map_or(now + MAX_FORWARD, |(_, until)| until);
+        bound.forward = Some((to, until));
+        bound.end = until.min(now + lifetime);
+        Status::ACCEPTED
     }
 }
 
@@ -51,6 +81,8 @@ fn agrees_with_a_reference_model_under_random_operations() {
         config.max_bindings = LIMIT;
         config.max_quarantined = 3;
         config.max_lifetime = Duration::from_secs(400);
+        config.max_forward = MAX_FORWARD;
+        config.peers = peers().to_vec();
         config.care_of = match seed % 3 {
             0 => CareOfMode::Assigned { prefix: "2001:db8:f:c0a::/112".parse().unwrap() },
             1 => CareOfMode::Assigned { prefix: care_of_prefix() },
@@ -81,7 +113,16 @@ fn agrees_with_a_reference_model_under_random_operations() {
                     continue;
                 }
                 3 | 4 if !past.is_empty() => past[rng.below(past.len() as u64) as usize].clone(),
-                5..=8 => {
+                5 | 6 => {
+                    let site = 0xc + rng.below(3) as u16;
+                    let to = Ipv6Addr::new(0x2001, 0xdb8, site, 0xc0a, 0, 0, 0, 1 + rng.below(9) as u16);
+                    terminal.access_address = access(3, 1);
+                    let options = MobilityOptions { alternate_care_of_address: Some(to), ..MobilityOptions::default() };
+                    let lifetime = Lifetime(1 + rng.below(40) as u16);
+                    let update = BindingUpdate { lifetime, options, ..terminal.update() };
+                    (terminal.clone(), update)
+                }
+                7 | 8 => {
                     let update = terminal.deregistration();
                     (terminal.clone(), update)
                 }
@@ -100,13 +141,20 @@ fn agrees_with_a_reference_model_under_random_operations() {
             let expected = model.expect(bench.now, &terminal, &update, LIMIT);
             let acknowledgement = bench.ask(&terminal, update.clone());
             assert_eq!(acknowledgement.status, expected, "seed {seed}");
-            if expected == Status::ACCEPTED && !update.lifetime.is_zero() {
+            if expected == Status::ACCEPTED && !update.options.subscriptions.is_empty() {
                 let now_has = care_of(&acknowledgement);
                 assert!(had.is_none_or(|had| had == now_has), "a refresh keeps the care-of address");
             }
             past.push((terminal, update));
-            let modelled: Vec<_> = model.bound.iter().map(|(home, (group, end))| (*home, *group, *end)).collect();
-            let bound: Vec<_> = bench.agent.bindings().map(|b| (b.home_address, b.group, b.expires_at)).collect();
+            let modelled: Vec<_> = model.bound.iter().map(|(home, bound)| (*home, *bound)).collect();
+            let bound = bench.agent.bindings().map(|b| {
+                let forward = match b.state {
+                    BindingState::Forward { to, .. } => b.forward_until.map(|until| (to, until)),
+                    _ => None,
+                };
+                (b.home_address, Bound { group: b.group, end: b.expires_at, forward })
+            });
+            let bound: Vec<_> = bound.collect();
             assert_eq!(bound, modelled, "seed {seed}");
             assert!(bench.agent.quarantined() <= 3);
         }

@@ -323,7 +323,7 @@ fn agents() {
             (
                 "[[mma.home_agent]]\naddress = \"2001:db8:100:1::1\"",
                 "",
-                -11,
+                -14,
                 "mma.home_agent: this key is missing; name the home agents that may tunnel to this agent as [[mma.home_agent]] with address = \"…\"",
             ),
             (
@@ -343,6 +343,24 @@ fn agents() {
                 "quarantine_secs = 60",
                 0,
                 "mma.quarantine_secs: 60 is too small; give 420 to 86400",
+            ),
+            (
+                "care_of_prefix",
+                "gre = \"always\"\ncare_of_prefix",
+                0,
+                "mma.gre: \"always\" is not known; give \"off\" or \"offered\" or \"required\"",
+            ),
+            (
+                "care_of_prefix",
+                "max_forward_secs = 601\ncare_of_prefix",
+                0,
+                "mma.max_forward_secs: 601 is too large; give 4 to 600",
+            ),
+            (
+                "care_of_prefix",
+                "peers = [\"ff00::/8\"]\ncare_of_prefix",
+                0,
+                "mma.peers[0]: ff00::/8 is a multicast prefix; give a unicast one as 2001:db8:1::/64",
             ),
             (
                 "# group = { layout = \"ssm\"",
@@ -424,6 +442,27 @@ fn agents() {
             ),
         ],
     );
+}
+
+/// What a mobility agent does for terminals that move on, and for those without a group.
+#[test]
+fn agents_may_have_peers_and_anchor() {
+    let keys = "gre = \"required\"\npeers = [\"2001:db8:300:c0a::/64\"]\nmax_forward_secs = 40\nforward_chain = true\n\
+                anchor = true\nsite_key = { spi = 900, key = \"00112233445566778899aabbccddeeff\" }\ncare_of_prefix";
+    let text = shipped("mma.toml").replacen("care_of_prefix", keys, 1);
+    let mma = parse("mma.toml", &text, Path::new("")).unwrap_or_else(|error| panic!("{error}")).mma.unwrap();
+    assert_eq!((mma.gre, mma.forward_chain, mma.max_forward.as_secs()), (mma::GrePolicy::Required, true, 40));
+    assert_eq!(mma.peers, ["2001:db8:300:c0a::/64".parse().unwrap()]);
+    assert_eq!(mma.anchor, mma::Anchor::Prefix("2001:db8:200::/64".parse().unwrap()));
+    assert_eq!(mma.site_key.unwrap().spi, 900);
+    for (word, policy) in [("true", mma::GrePolicy::Offered), ("false", mma::GrePolicy::Off)] {
+        let text = shipped("mma.toml").replacen("# gre = \"offered\" ", &format!("gre = {word} "), 1);
+        assert_eq!(parse("mma.toml", &text, Path::new("")).unwrap().mma.unwrap().gre, policy);
+    }
+    // Regional addresses would be those of a link.
+    let text = text.replace("2001:db8:200::1", "2001:db8:200:1::9");
+    let error = parse("mma.toml", &text, Path::new("")).unwrap_err().to_string();
+    assert!(error.contains("mma.anchor: 2001:db8:200:1::/64, of which regional addresses would be"), "{error}");
 }
 
 #[test]

@@ -115,8 +115,8 @@ pub enum ConfigError {
     /// Correspondents may send to a care-of address for MAX_RR_BINDING_LIFETIME (RFC 6275 §12) after it was given up.
     #[error("care-of addresses are kept back for 420 s or more, not {} s", .0.as_secs())]
     Quarantine(Duration),
-    /// The longest forwarding is not 4 s to 420 s: correspondents that were not told renew their bindings by then.
-    #[error("packets are forwarded for 4 s to 420 s at the most, not {} s", .0.as_secs())]
+    /// The longest forwarding is not 4 s to 600 s.
+    #[error("packets are forwarded for 4 s to 600 s at the most, not {} s", .0.as_secs())]
     Forward(Duration),
     /// Regional addresses have interface identifiers of 64 bits.
     #[error("regional addresses need a prefix of 64 bits, not {0}")]
@@ -197,7 +197,7 @@ impl Config {
         if self.quarantine < Self::MIN_QUARANTINE {
             return Err(ConfigError::Quarantine(self.quarantine));
         }
-        if !(4..=Self::MIN_QUARANTINE.as_secs()).contains(&self.max_forward.as_secs()) {
+        if !(4..=600).contains(&self.max_forward.as_secs()) {
             return Err(ConfigError::Forward(self.max_forward));
         }
         if let Anchor::Prefix(prefix) = self.anchor
@@ -320,7 +320,7 @@ mod tests {
             let lifetime = Duration::from_secs(secs);
             assert_eq!(refused(&|c| c.max_lifetime = lifetime), ConfigError::Lifetime(lifetime));
         }
-        for secs in [3, 421] {
+        for secs in [3, 601] {
             let forward = Duration::from_secs(secs);
             assert_eq!(refused(&|c| c.max_forward = forward), ConfigError::Forward(forward));
         }

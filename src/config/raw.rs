@@ -240,12 +240,27 @@ pub struct RawMma {
     pub access_prefixes: Option<Spanned<Vec<Spanned<String>>>>,
     #[serde(default)]
     pub home_agent: Vec<Spanned<RawHomeAgentRange>>,
-    pub gre: Field<bool>,
+    pub gre: Field<RawGre>,
+    #[serde(default)]
+    pub peers: Vec<Spanned<String>>,
+    pub max_forward_secs: Field<i64>,
+    pub forward_chain: Field<bool>,
+    pub anchor: Field<bool>,
+    pub site_key: Field<RawAssociation>,
     pub max_lifetime_secs: Field<i64>,
     pub quarantine_secs: Field<i64>,
     pub max_bindings: Field<i64>,
     #[serde(default)]
     pub terminal: Vec<Spanned<RawTerminal>>,
+}
+
+/// `gre` of `[mma]`: a word, or `true` and `false` for `"offered"` and `"off"`.
+#[derive(Deserialize, Debug)]
+#[serde(untagged, expecting = "expected \"off\", \"offered\" or \"required\"")]
+#[allow(missing_docs)]
+pub enum RawGre {
+    Flag(bool),
+    Word(String),
 }
 
 /// `[[mma.home_agent]]`

@@ -426,8 +426,19 @@ pub struct MmaConfig {
     pub home_agents: Vec<mma::HomeAgent>,
     /// The terminals that it serves.
     pub terminals: Vec<ServedTerminal>,
-    /// Whether GRE keys and sequence numbers are granted to terminals that ask for them (RFC 5845).
-    pub gre: bool,
+    /// The key of the site, from which the keys of terminals are derived that send an identifier and are not listed.
+    pub site_key: Option<SecurityAssociationConfig>,
+    /// Whether terminals get GRE keys and sequence numbers (RFC 5845).
+    pub gre: mma::GrePolicy,
+    /// Care-of prefixes of agents of other sites: where packets of terminals that have moved on may be forwarded to, and
+    /// from where forwarded ones are taken.
+    pub peers: Vec<Prefix>,
+    /// For how long packets are forwarded at the most.
+    pub max_forward: Duration,
+    /// Whether what another agent has forwarded may be forwarded once more.
+    pub forward_chain: bool,
+    /// Whether it also serves terminals without a group (RFC 5380 §6.2).
+    pub anchor: mma::Anchor,
     /// Longest lifetime of a binding.
     pub max_lifetime: Duration,
     /// How long a released care-of address is not given out again.

@@ -2,7 +2,7 @@
 
 use super::NodeError;
 use crate::config::resolved::{AuthAlgorithm, ReplayProtection, SecurityAssociationConfig, ServedTerminal};
-use ::mma::auth::{Algorithm, AssociationTable, Key, Peer, ReplayPolicy, SecurityAssociation, Spi, WallClock};
+use ::mma::auth::{Algorithm, AssociationTable, Key, Peer, ReplayPolicy, SecurityAssociation, SiteKey, Spi, WallClock};
 use stack::time::Duration;
 
 /// The window of timestamps (RFC 4285 §5.1).
@@ -27,6 +27,7 @@ pub(super) fn association(
 pub(super) fn table(
     role: &'static str,
     terminals: &[ServedTerminal],
+    site_key: Option<&SecurityAssociationConfig>,
     clock: WallClock,
 ) -> Result<(AssociationTable, ReplayPolicy), NodeError> {
     let mut table = AssociationTable::new();
@@ -39,12 +40,19 @@ pub(super) fn table(
         };
         table.insert(peer).map_err(|error| NodeError::Association { role, error: error.to_string() })?;
     }
-    let stamped = terminals.iter().filter(|t| t.association.replay == ReplayProtection::Timestamp).count();
+    if let Some(site_key) = site_key {
+        let SecurityAssociation { spi, key, algorithm } = association(role, site_key)?;
+        table = table.with_site_key(SiteKey { spi, key, algorithm });
+    }
+    let keys = terminals.iter().map(|terminal| &terminal.association).chain(site_key);
+    let (all, stamped) = keys.fold((0, 0), |(all, stamped), key| {
+        (all + 1, stamped + usize::from(key.replay == ReplayProtection::Timestamp))
+    });
     let replay = match stamped {
         0 => ReplayPolicy::Sequence,
-        all if all == terminals.len() => ReplayPolicy::Timestamp { window: TIMESTAMP_WINDOW, clock },
+        _ if stamped == all => ReplayPolicy::Timestamp { window: TIMESTAMP_WINDOW, clock },
         _ => {
-            let error = "`replay` has to be the same for all terminals of one agent".to_owned();
+            let error = "`replay` has to be the same for all keys of one agent".to_owned();
             return Err(NodeError::Association { role, error });
         }
     };

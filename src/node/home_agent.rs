@@ -7,7 +7,7 @@ use ::mma::auth::WallClock;
 use stack::nd::neighbor;
 
 pub(super) fn config(agent: &HomeAgentConfig, clock: WallClock) -> Result<Config, NodeError> {
-    let (associations, replay) = association::table("home_agent", &agent.terminals, clock)?;
+    let (associations, replay) = association::table("home_agent", &agent.terminals, None, clock)?;
     Ok(Config {
         links: vec![HomeLink {
             port: agent.port,

@@ -2,11 +2,11 @@
 
 use super::{NodeError, association};
 use crate::config::resolved::{CareOfMode, MmaConfig};
+use ::mma::Config;
 use ::mma::auth::WallClock;
-use ::mma::{Config, GrePolicy};
 
 pub(super) fn config(mma: &MmaConfig, clock: WallClock) -> Result<Config, NodeError> {
-    let (associations, replay) = association::table("mma", &mma.terminals, clock)?;
+    let (associations, replay) = association::table("mma", &mma.terminals, mma.site_key.as_ref(), clock)?;
     let care_of = match mma.care_of {
         CareOfMode::Assigned(prefix) => ::mma::CareOfMode::Assigned { prefix },
         CareOfMode::Stateless(prefix) => ::mma::CareOfMode::Stateless { prefix },
@@ -17,7 +17,11 @@ pub(super) fn config(mma: &MmaConfig, clock: WallClock) -> Result<Config, NodeEr
         home_agents: mma.home_agents.clone(),
         associations,
         replay,
-        gre: if mma.gre { GrePolicy::Offered } else { GrePolicy::Off },
+        gre: mma.gre,
+        peers: mma.peers.clone(),
+        forward_chain: mma.forward_chain,
+        max_forward: mma.max_forward,
+        anchor: mma.anchor,
         max_lifetime: mma.max_lifetime,
         max_bindings: mma.max_bindings,
         max_replay_floors: mma.max_bindings.saturating_mul(4),

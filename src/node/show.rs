@@ -7,7 +7,7 @@ use core::net::Ipv6Addr;
 use serde_json::{Map, Value, json};
 use stack::machine::PortId;
 use stack::runtime::Worker;
-use stack::tables::{Accept, PortSet, Route};
+use stack::tables::{Accept, BindingState, PortSet, Route};
 use stack::time::Instant;
 
 /// Shows a topic of a worker's node at this time.
@@ -113,16 +113,22 @@ impl View<'_> {
     fn bindings(&self) -> Value {
         let mut rows: Vec<Value> = Vec::new();
         for binding in self.node.mma.iter().flat_map(|mma| mma.bindings()) {
+            let (status, to) = match binding.state {
+                BindingState::Active => ("active", None),
+                BindingState::Anchor => ("anchor", None),
+                BindingState::Forward { to, .. } => ("forward", Some(to)),
+            };
             rows.push(json!({
                 "agent": "mma",
                 "home_address": binding.home_address,
                 "care_of": binding.care_of,
-                "group": binding.group,
-                "home_agent": binding.home_agent,
+                "group": (status != "anchor").then_some(binding.group),
+                "home_agent": (status != "anchor").then_some(binding.home_agent),
                 "gre_key": binding.gre_key,
                 "registered_from": binding.access_address,
                 "sequence": binding.sequence,
-                "status": "active",
+                "status": status,
+                "forward_to": to,
                 "remaining_secs": binding.remaining(self.now).as_secs(),
             }));
         }
@@ -139,6 +145,7 @@ impl View<'_> {
                 "registered_from": null,
                 "sequence": binding.sequence,
                 "status": format!("{:?}", binding.status).to_lowercase(),
+                "forward_to": null,
                 "remaining_secs": remaining.map(|remaining| remaining.as_secs()),
             }));
         }
@@ -235,7 +242,11 @@ impl View<'_> {
     fn known_terminals(&self) -> Value {
         let row = |place: &str, home_address: Ipv6Addr, care_of: Ipv6Addr, group: Option<Ipv6Addr>| json!({ "home_address": home_address, "place": place, "care_of": care_of, "group": group });
         let here = self.node.mma.iter().flat_map(|mma| mma.bindings());
-        let here = here.map(|known| row("this site", known.home_address, known.care_of, Some(known.group)));
+        let here = here.map(|known| match known.state {
+            BindingState::Active => row("this site", known.home_address, known.care_of, Some(known.group)),
+            BindingState::Anchor => row("this site", known.home_address, known.care_of, None),
+            BindingState::Forward { .. } => row("moved on", known.home_address, known.care_of, None),
+        });
         let away = self.node.home_agent.iter().flat_map(|agent| agent.bindings().iter());
         let away = away.map(|known| row("away from home", known.home_address, known.care_of, None));
         here.chain(away).collect()

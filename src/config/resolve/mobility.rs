@@ -2,7 +2,8 @@
 
 use super::super::document::Fault;
 use super::super::raw::{
-    Field, RawAssociation, RawGroup, RawHomeAgent, RawHomeAgentRange, RawMma, RawMobileTerminal, RawRadio, RawTerminal,
+    Field, RawAssociation, RawGre, RawGroup, RawHomeAgent, RawHomeAgentRange, RawMma, RawMobileTerminal, RawRadio,
+    RawTerminal,
 };
 use super::super::resolved::{
     Attachment, CareOfMode, HomeAgentConfig, HomeDad, MmaConfig, MobileTerminalConfig, PortConfig, RadioConfig,
@@ -14,6 +15,7 @@ use super::section::{Section, eui64, flag, in_range, routable, span_of, unicast_
 use super::{default_group_layout, port_by_name};
 use core::net::Ipv6Addr;
 use core::time::Duration;
+use mma::GrePolicy;
 use stack::addr::{GroupLayout, Prefix, Scope};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -29,6 +31,8 @@ const MAX_LIFETIME_SECS: i64 = 65_535 * LIFETIME_UNIT_SECS;
 const DEFAULT_LIFETIME_SECS: u64 = 1_800;
 /// MAX_RR_BINDING_LIFETIME (RFC 6275 §12): a correspondent may use an address for so long after it was released.
 const QUARANTINE_SECS: u64 = 420;
+/// For how long a former agent forwards at the most, where its operator says nothing else.
+const DEFAULT_MAX_FORWARD_SECS: u64 = 120;
 /// MAX_DELETE_BCE_TIMEOUT (RFC 6275 §12).
 const DEREGISTRATION_HOLD_SECS: u64 = 10;
 /// The longest prefix that care-of addresses are chosen from.
@@ -67,6 +71,21 @@ pub(super) fn mobility_agent(
     let quarantine =
         section.secs("quarantine_secs", &raw.quarantine_secs, QUARANTINE_SECS as i64..=86_400, QUARANTINE_SECS);
     let max_bindings = section.number("max_bindings", &raw.max_bindings, 1..=MAX_BINDINGS, DEFAULT_BINDINGS);
+    let gre = section.or("gre", &raw.gre, GrePolicy::Offered, |gre| match gre {
+        RawGre::Flag(true) => Ok(GrePolicy::Offered),
+        RawGre::Flag(false) => Ok(GrePolicy::Off),
+        RawGre::Word(text) => {
+            word(text, &[("off", GrePolicy::Off), ("offered", GrePolicy::Offered), ("required", GrePolicy::Required)])
+        }
+    });
+    let peers = section.list("peers", &raw.peers, |text| unicast_prefix(text));
+    let max_forward =
+        section.secs("max_forward_secs", &raw.max_forward_secs, 4..=MAX_FORWARD_SECS, DEFAULT_MAX_FORWARD_SECS);
+    let anchor = anchor(section, raw, address, ports);
+    let site_key = match &raw.site_key {
+        None => Some(None),
+        key => shared_key(section, "site_key", key, directory).map(Some),
+    };
     let terminals = terminals(section, &raw.terminal, directory, |address| {
         let serves = |agents: &Vec<mma::HomeAgent>| agents.iter().any(|agent| agent.prefix.contains(address));
         if home_agents.as_ref().is_none_or(serves) {
@@ -100,11 +119,36 @@ pub(super) fn mobility_agent(
         access_prefixes: access_prefixes?,
         home_agents: home_agents?,
         terminals: terminals?,
-        gre: flag(&raw.gre, true),
+        site_key: site_key?,
+        gre: gre?,
+        peers: peers?,
+        max_forward: max_forward?,
+        forward_chain: flag(&raw.forward_chain, false),
+        anchor: anchor?,
         max_lifetime: max_lifetime?,
         quarantine: quarantine?,
         max_bindings: max_bindings?,
     })
+}
+
+/// Regional addresses are made of the /64 of the agent's address, which terminals know from the MAP option.
+fn anchor(
+    section: &Section<'_, '_>,
+    raw: &RawMma,
+    address: Option<Ipv6Addr>,
+    ports: &[PortConfig],
+) -> Option<mma::Anchor> {
+    if !flag(&raw.anchor, false) {
+        return Some(mma::Anchor::Off);
+    }
+    let prefix = Prefix::of_link(address?);
+    let links = ports.iter().flat_map(|port| port.addresses.iter().map(|address| address.prefix));
+    if let Some(other) = links.into_iter().find(|other| overlap(*other, prefix)) {
+        let what = format!("{prefix}, of which regional addresses would be, is also used on a link, as {other}");
+        let remedy = "give the agent an address in a /64 of its own, routed to this node";
+        return section.fault("anchor", span_of(section, &raw.anchor), Fault::new(what, remedy));
+    }
+    Some(mma::Anchor::Prefix(prefix))
 }
 
 fn home_agents(section: &Section<'_, '_>, raw: &[Spanned<RawHomeAgentRange>]) -> Option<Vec<mma::HomeAgent>> {

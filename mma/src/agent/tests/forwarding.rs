@@ -244,7 +244,8 @@ fn what_is_not_forwarded_to() {
 fn nobody_has_another_terminal_s_packets_forwarded() {
     let (mut bench, terminal, _) = bound();
     let before = bench.entries.clone();
-    let table: [(&str, fn(&mut Terminal)); 2] = [
+    type Change = fn(&mut Terminal);
+    let table: [(&str, Change); 2] = [
         ("refused-authentication", |thief| thief.association.key = association(9).key),
         ("drop-update-no-association", |thief| thief.association = association(9)),
     ];

@@ -16,6 +16,7 @@ mod counters;
 mod forwarding;
 mod registration;
 pub mod return_routability;
+pub mod route_optimisation;
 pub mod secret;
 
 pub use agent::{Command, Event, MobilityManagementAgent, Removal};

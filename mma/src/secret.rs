@@ -70,6 +70,12 @@ impl SecretRng {
     }
 }
 
+/// Whether two secrets are the same, in a time that does not depend on where they differ.
+pub fn equal<const N: usize>(one: &[u8; N], other: &[u8; N]) -> bool {
+    let difference = one.iter().zip(other).fold(0, |difference, (a, b)| difference | (a ^ b));
+    core::hint::black_box(difference) == 0
+}
+
 fn block(key: &[u8], label: &[u8], counter: u64) -> [u8; BLOCK_LEN] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(label);
@@ -118,6 +124,17 @@ mod tests {
         let mut again = SecretRng::simulated(7);
         again.fork();
         assert!(seen.contains(&again.next_u64()), "the same seed gives the same run");
+    }
+
+    #[test]
+    fn equal_is_every_octet() {
+        let cookie = *b"a cookie";
+        assert!(equal(&cookie, b"a cookie"));
+        for at in 0..8 {
+            let mut other = cookie;
+            other[at] ^= 1;
+            assert!(!equal(&cookie, &other));
+        }
     }
 
     #[test]

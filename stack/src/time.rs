@@ -160,6 +160,11 @@ impl<K: Ord + Copy> Timers<K> {
         Some(key)
     }
 
+    /// The timers that run, in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (K, Instant)> + '_ {
+        self.by_key.iter().map(|(&key, &at)| (key, at))
+    }
+
     /// How many timers run.
     pub fn len(&self) -> usize {
         self.by_key.len()
@@ -197,6 +202,7 @@ mod tests {
         assert_eq!(timers.pop_expired(Instant::from_millis(1500)), None);
         timers.set_no_later(1, Instant::from_secs(3));
         assert_eq!(timers.deadline(1), Some(Instant::from_secs(2)));
+        assert_eq!(timers.iter().collect::<Vec<_>>(), [(1, Instant::from_secs(2))]);
         assert!(timers.cancel(1));
         assert!(!timers.cancel(1));
     }

@@ -1,0 +1,667 @@
+//! Route optimisation, the initiator's side: return routability and correspondent registration (RFC 6275 §11.6, §11.7.2
+//! to §11.7.4, §11.8) for one home address or for very many.
+//!
+//! A mobility agent has one [`Optimiser`] for the terminals that it serves, a terminal one for itself. It holds no
+//! address, no socket and no clock: its owner tells what care-of address a home address has, which correspondents sent
+//! packets and by which way, what mobility messages came, and when time has come; it carries out the [`Action`]s.
+//!
+//! Whoever can send packets to a home address can make its owner ask questions. So what is asked is bounded: pairs in
+//! all and for each home address, first attempts a second, messages a second to one correspondent (`pacing`), attempts
+//! before a pair is left alone, and what is remembered of failures. When a limit is reached, packets go on coming
+//! through the home agent; nothing else is lost.
+//!
+//! A correspondent that shares a key with the terminal is sent one Binding Update and no question (RFC 4449).
+//!
+//! Left out: correspondents that are mobile themselves are asked at the address that they speak with; Alternate Care-of
+//! Address options, for the update always comes from the care-of address.
+
+mod config;
+mod counters;
+mod pacing;
+mod reception;
+mod registration;
+mod retransmission;
+mod test;
+
+pub use config::{Config, PreconfiguredPeer};
+pub use counters::Counters;
+pub use reception::{Arrival, Claim, Path};
+
+use crate::return_routability::{BindingManagementKey, PreconfiguredKey};
+use crate::secret::SecretRng;
+use core::net::Ipv6Addr;
+use pacing::{Kind, Pacing};
+use registration::{Goal, Pair, Phase, Registration, Update};
+use retransmission::{Due, MAX_BINDACK_TIMEOUT, Retransmission};
+use stack::addr;
+use stack::machine::CorrespondentWay;
+use stack::rate::TokenBucket;
+use stack::time::{Duration, Instant, Timers};
+use stack::wire::build::PacketBuilder;
+use stack::wire::ipv6::protocol;
+use stack::wire::mobility::option::NonceIndices;
+use stack::wire::mobility::{
+    BindingUpdate, BindingUpdateFlags, CHECKSUM_AT, Lifetime, MobilityMessage, MobilityOptions,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use test::{Asking, Test};
+
+/// The longest lifetime of a binding that rests on return routability (RFC 6275 §12).
+pub const MAX_RR_BINDING_LIFETIME: Duration = Duration::from_secs(420);
+
+/// What the owner has to do, in this order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Send a Home Test Init: from the home address, through the tunnel to the home agent where the terminal is away.
+    SendHomeTestInit {
+        /// Source.
+        home_address: Ipv6Addr,
+        /// Destination.
+        correspondent: Ipv6Addr,
+        /// Home init cookie.
+        cookie: [u8; 8],
+    },
+    /// Send a Care-of Test Init from the care-of address.
+    SendCareOfTestInit {
+        /// Source.
+        care_of: Ipv6Addr,
+        /// Destination.
+        correspondent: Ipv6Addr,
+        /// Care-of init cookie.
+        cookie: [u8; 8],
+    },
+    /// Send a Binding Update.
+    SendUpdate {
+        /// Home address, for a Home Address option unless it is the source.
+        home_address: Ipv6Addr,
+        /// Source: the care-of address, or the home address at home.
+        source: Ipv6Addr,
+        /// Destination.
+        correspondent: Ipv6Addr,
+        /// The message from its Mobility Header on, signed; its checksum is zero.
+        message: Vec<u8>,
+    },
+    /// The correspondent has a binding, or is not to be thought to have one any more.
+    Optimised {
+        /// Home address.
+        home_address: Ipv6Addr,
+        /// Correspondent.
+        correspondent: Ipv6Addr,
+        /// Whether it has.
+        state: Optimisation,
+    },
+    /// The sequence number with a preconfigured key, to be written down before the next action is carried out
+    /// (RFC 4449 §4).
+    KeepSequence {
+        /// Home address.
+        home_address: Ipv6Addr,
+        /// Correspondent.
+        correspondent: Ipv6Addr,
+        /// The number that is used.
+        sequence: u16,
+    },
+}
+
+/// Whether a correspondent has a binding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Optimisation {
+    /// To this care-of address.
+    On {
+        /// Care-of address.
+        care_of: Ipv6Addr,
+    },
+    /// None.
+    Off,
+}
+
+impl Action {
+    /// The packet to send, complete; that of a Home Test Init is still to be tunnelled. `None` where nothing is sent.
+    pub fn packet(&self) -> Option<Vec<u8>> {
+        let (builder, message) = match self {
+            &Action::SendHomeTestInit { home_address, correspondent, cookie } => {
+                (PacketBuilder::new(home_address, correspondent), MobilityMessage::HomeTestInit { cookie }.emit())
+            }
+            &Action::SendCareOfTestInit { care_of, correspondent, cookie } => {
+                (PacketBuilder::new(care_of, correspondent), MobilityMessage::CareOfTestInit { cookie }.emit())
+            }
+            Action::SendUpdate { home_address, source, correspondent, message } => {
+                let builder = PacketBuilder::new(*source, *correspondent);
+                let away = source != home_address;
+                (if away { builder.home_address(*home_address) } else { builder }, message.clone())
+            }
+            Action::Optimised { .. } | Action::KeepSequence { .. } => return None,
+        };
+        Some(builder.checksummed(protocol::MOBILITY, message, CHECKSUM_AT))
+    }
+}
+
+/// What is known of a correspondent, for showing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct View {
+    /// Home address.
+    pub home_address: Ipv6Addr,
+    /// Correspondent.
+    pub correspondent: Ipv6Addr,
+    /// `testing`, `updating`, `deleting`, `optimised` or `failed`.
+    pub state: &'static str,
+    /// The care-of address that the correspondent has.
+    pub care_of: Option<Ipv6Addr>,
+    /// When that binding ends, or the memory of the failure.
+    pub until: Option<Instant>,
+}
+
+/// Where the terminal with a home address is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Location {
+    /// At this care-of address, which it has until then.
+    Away { care_of: Ipv6Addr, until: Instant },
+    /// At home, or on its way there.
+    Home,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Home {
+    location: Location,
+    registrations: usize,
+}
+
+/// A key that is shared, and the last sequence number used with it.
+#[derive(Debug)]
+struct Preconfigured {
+    key: PreconfiguredKey,
+    sequence: u16,
+}
+
+/// The initiator.
+///
+/// - in: [`Optimiser::set_care_of`], [`Optimiser::return_home`], [`Optimiser::drop_home_address`],
+///   [`Optimiser::delete`], [`Optimiser::handle_correspondent`], [`Optimiser::handle_message`],
+///   [`Optimiser::handle_icmp_error`], [`Optimiser::handle_timeout`];
+/// - out: [`Optimiser::poll_action`] until it is empty, after each of them; [`Optimiser::poll_timeout`].
+#[derive(Debug)]
+pub struct Optimiser {
+    config: Config,
+    preconfigured: BTreeMap<Pair, Preconfigured>,
+    secrets: SecretRng,
+    homes: BTreeMap<Ipv6Addr, Home>,
+    registrations: BTreeMap<Pair, Registration>,
+    /// Correspondents and home addresses for which a Care-of Test is waited for: its destination does not name the home
+    /// address where several share a care-of address. Pacing keeps them few for each correspondent.
+    asked: BTreeSet<Pair>,
+    /// Pairs that failed, and until when they are left alone.
+    failed: Timers<Pair>,
+    /// Correspondents that know no Mobile IPv6, and until when that is believed.
+    unable: Timers<Ipv6Addr>,
+    pacing: Pacing,
+    starts: TokenBucket,
+    timers: Timers<Pair>,
+    counters: Counters,
+    actions: VecDeque<Action>,
+}
+
+/// How a registration ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// Nothing was sent any more.
+    Lapsed,
+    /// The correspondent deleted it, or nothing was there to delete.
+    Deleted,
+    /// The owner has no use for it.
+    Dropped,
+    /// Nobody answered.
+    Unanswered,
+    /// The correspondent refused.
+    Refused,
+    /// The correspondent knows no Mobile IPv6.
+    Unable,
+    /// The correspondent cannot be reached.
+    Unreachable,
+}
+
+impl Optimiser {
+    /// An initiator that has nothing to do yet.
+    pub fn new(mut config: Config, secrets: SecretRng) -> Self {
+        let preconfigured = core::mem::take(&mut config.preconfigured)
+            .into_iter()
+            .map(|peer| ((peer.home_address, peer.correspondent), Preconfigured { key: peer.key, sequence: 0 }))
+            .collect();
+        Optimiser {
+            preconfigured,
+            secrets,
+            homes: BTreeMap::new(),
+            registrations: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            failed: Timers::new(),
+            unable: Timers::new(),
+            pacing: Pacing::default(),
+            starts: TokenBucket::per_second(config.max_starts_per_sec, config.max_starts_per_sec),
+            timers: Timers::new(),
+            counters: Counters::default(),
+            actions: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// The last sequence number that an earlier run wrote down ([`Action::KeepSequence`]). Returns whether a key is
+    /// configured for this pair.
+    pub fn restore_sequence(&mut self, home_address: Ipv6Addr, correspondent: Ipv6Addr, last: u16) -> bool {
+        match self.preconfigured.get_mut(&(home_address, correspondent)) {
+            Some(preconfigured) => {
+                preconfigured.sequence = last;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The home address has this care-of address, registered until then. Where it is another one than before, all
+    /// correspondents that have the old one are told, and meanwhile reached through the home agent.
+    pub fn set_care_of(&mut self, now: Instant, home_address: Ipv6Addr, care_of: Ipv6Addr, until: Instant) {
+        let location = Location::Away { care_of, until };
+        let home = self.homes.entry(home_address).or_insert(Home { location, registrations: 0 });
+        let before = core::mem::replace(&mut home.location, location);
+        if before == location || matches!(before, Location::Away { care_of: before, .. } if before == care_of) {
+            return;
+        }
+        for pair in self.pairs_of(home_address) {
+            let Some(mut registration) = self.take(pair) else { continue };
+            self.unbind(pair, &mut registration);
+            registration.begin(Goal::Bind);
+            self.advance(now, pair, registration);
+        }
+    }
+
+    /// The terminal is at home: all correspondents that have a care-of address are asked to forget it, with a home test
+    /// alone (RFC 6275 §11.6.1).
+    pub fn return_home(&mut self, now: Instant, home_address: Ipv6Addr) {
+        let Some(home) = self.homes.get_mut(&home_address) else { return };
+        home.location = Location::Home;
+        for pair in self.pairs_of(home_address) {
+            self.delete(now, pair.0, pair.1);
+        }
+    }
+
+    /// Asks the correspondent to forget the care-of address, where it has one or may have.
+    pub fn delete(&mut self, now: Instant, home_address: Ipv6Addr, correspondent: Ipv6Addr) {
+        let pair = (home_address, correspondent);
+        let Some(mut registration) = self.take(pair) else { return };
+        if registration.goal == Goal::Delete {
+            return self.advance(now, pair, registration);
+        }
+        let told = matches!(&registration.phase, Phase::Updating(update) if update.first.is_some());
+        if registration.bound.is_none() && !told {
+            return self.end(now, pair, registration, End::Dropped);
+        }
+        self.unbind(pair, &mut registration);
+        registration.begin(Goal::Delete);
+        self.advance(now, pair, registration);
+    }
+
+    /// The home address is no longer the owner's business: nothing more is sent for it.
+    pub fn drop_home_address(&mut self, now: Instant, home_address: Ipv6Addr) {
+        for pair in self.pairs_of(home_address) {
+            if let Some(registration) = self.take(pair) {
+                self.end(now, pair, registration, End::Dropped);
+            }
+        }
+        self.homes.remove(&home_address);
+    }
+
+    /// A packet of a correspondent, which is no signalling, came for the home address by this way (RFC 6275 §11.7.2).
+    pub fn handle_correspondent(
+        &mut self,
+        now: Instant,
+        home_address: Ipv6Addr,
+        correspondent: Ipv6Addr,
+        way: CorrespondentWay,
+    ) {
+        let pair = (home_address, correspondent);
+        if let Some(mut registration) = self.take(pair) {
+            match way {
+                CorrespondentWay::Optimised => registration.note_seen(now),
+                CorrespondentWay::HomeAgent | CorrespondentWay::Forwarded => {
+                    let resting = matches!(registration.phase, Phase::Resting);
+                    if resting && registration.is_lost(now) {
+                        self.counters.lost += 1;
+                        registration.begin(Goal::Bind);
+                    }
+                }
+            }
+            self.advance(now, pair, registration);
+        } else if way != CorrespondentWay::Optimised && self.may_start(now, pair) {
+            let sequence = match self.preconfigured.get(&pair) {
+                Some(preconfigured) => preconfigured.sequence,
+                None => self.secrets.next_u16(),
+            };
+            if let Some(home) = self.homes.get_mut(&home_address) {
+                home.registrations += 1;
+            }
+            self.advance(now, pair, Registration::new(sequence));
+        }
+    }
+
+    /// Time has come to `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.forget_failures(now);
+        while let Some(pair) = self.timers.pop_expired(now) {
+            if let Some(registration) = self.take(pair) {
+                self.advance(now, pair, registration);
+            }
+        }
+    }
+
+    /// What the owner has to do next.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Optimiser::handle_timeout`] is wanted.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next_deadline()
+    }
+
+    /// The counters.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What is known of correspondents, failures last.
+    pub fn views(&self) -> impl Iterator<Item = View> + '_ {
+        let live = self.registrations.iter().map(|(&(home_address, correspondent), registration)| {
+            let state = match (&registration.phase, registration.goal) {
+                (_, Goal::Delete) => "deleting",
+                (Phase::Testing, _) => "testing",
+                (Phase::Updating(_), _) => "updating",
+                (Phase::Resting, _) => "optimised",
+            };
+            let bound = registration.bound;
+            View {
+                home_address,
+                correspondent,
+                state,
+                care_of: bound.map(|bound| bound.care_of),
+                until: bound.map(|bound| bound.expires_at),
+            }
+        });
+        let failed = self.failed.iter().map(|((home_address, correspondent), until)| View {
+            home_address,
+            correspondent,
+            state: "failed",
+            care_of: None,
+            until: Some(until),
+        });
+        live.chain(failed)
+    }
+
+    /// Whether a pair may be tried for the first time, or again after it failed.
+    fn may_start(&mut self, now: Instant, pair: Pair) -> bool {
+        let (home_address, correspondent) = pair;
+        self.forget_failures(now);
+        let Some(&Home { location: Location::Away { care_of, until }, registrations }) = self.homes.get(&home_address)
+        else {
+            return false;
+        };
+        let refused = if correspondent == home_address
+            || correspondent == care_of
+            || !addr::is_routable_unicast(correspondent)
+            || until.since(now) < Lifetime(1).duration()
+        {
+            &mut self.counters.refused_address
+        } else if self.failed.is_running(pair) || self.unable.is_running(correspondent) {
+            &mut self.counters.refused_failed
+        } else if self.registrations.len() >= self.config.max_registrations {
+            &mut self.counters.refused_full
+        } else if registrations >= self.config.max_per_home_address {
+            &mut self.counters.refused_share
+        } else if self.pacing.delay(now, correspondent) > MAX_BINDACK_TIMEOUT || !self.starts.take(now) {
+            &mut self.counters.refused_rate
+        } else {
+            return true;
+        };
+        *refused += 1;
+        false
+    }
+
+    fn forget_failures(&mut self, now: Instant) {
+        while self.failed.pop_expired(now).is_some() {}
+        while self.unable.pop_expired(now).is_some() {}
+    }
+
+    /// Does what is to be done for a pair now, and keeps it until something is to be done again, or ends it.
+    fn advance(&mut self, now: Instant, pair: Pair, mut registration: Registration) {
+        match self.run(now, pair, &mut registration) {
+            Ok(deadline) => {
+                self.timers.set(pair, deadline);
+                if registration.care_of.cookie().is_some() {
+                    self.asked.insert((pair.1, pair.0));
+                }
+                self.registrations.insert(pair, registration);
+            }
+            Err(end) => self.end(now, pair, registration, end),
+        }
+    }
+
+    /// When the pair is to be looked at again.
+    fn run(&mut self, now: Instant, pair: Pair, registration: &mut Registration) -> Result<Instant, End> {
+        loop {
+            let lapses_at = match &registration.bound {
+                Some(bound) if now >= bound.expires_at => {
+                    self.unbind(pair, registration);
+                    Instant::FAR_FUTURE
+                }
+                Some(bound) => bound.expires_at,
+                None => Instant::FAR_FUTURE,
+            };
+            let deadline = match &mut registration.phase {
+                Phase::Resting => match registration.bound {
+                    None => return Err(End::Lapsed),
+                    Some(bound) if now < bound.refresh_at => bound.refresh_at,
+                    Some(_) if registration.is_flowing(now) => {
+                        registration.begin(Goal::Bind);
+                        continue;
+                    }
+                    Some(bound) => bound.expires_at,
+                },
+                Phase::Testing => match self.ask(now, pair, registration)? {
+                    Some(deadline) => deadline,
+                    None => {
+                        registration.phase = Phase::Updating(self.compose(now, pair, registration)?);
+                        continue;
+                    }
+                },
+                Phase::Updating(update) => {
+                    let pacing = &mut self.pacing;
+                    match update.retransmission.poll(now, || pacing.reserve(now, pair.1, Kind::Update)) {
+                        Due::Wait(deadline) => deadline,
+                        // What was asked for in vain: the correspondent forgets in time by itself.
+                        Due::Unanswered if registration.goal == Goal::Delete => return Err(End::Dropped),
+                        Due::Unanswered => return Err(End::Unanswered),
+                        Due::Send => {
+                            self.send_update(now, pair, registration);
+                            continue;
+                        }
+                    }
+                }
+            };
+            return Ok(deadline.min(lapses_at));
+        }
+    }
+
+    /// Asks for the tokens that are missing. Returns when to look again, `None` where none is.
+    fn ask(&mut self, now: Instant, pair: Pair, registration: &mut Registration) -> Result<Option<Instant>, End> {
+        if self.preconfigured.contains_key(&pair) {
+            return Ok(None);
+        }
+        let (home_address, correspondent) = pair;
+        let gives_up = if registration.goal == Goal::Delete { End::Dropped } else { End::Unanswered };
+        let location = self.homes.get(&home_address).ok_or(End::Dropped)?.location;
+        let mut tests = vec![(Kind::HomeTestInit, &mut registration.home, home_address)];
+        if registration.goal == Goal::Bind {
+            let Location::Away { care_of, .. } = location else { return Err(End::Dropped) };
+            tests.push((Kind::CareOfTestInit, &mut registration.care_of, care_of));
+        }
+        let mut look_again = None;
+        for (kind, test, address) in tests {
+            if test.token(now, address).is_some() {
+                continue;
+            }
+            if !matches!(test, Test::Asking(_)) {
+                *test = Test::Asking(Asking { cookie: None, retransmission: Retransmission::new(now), sent_at: now });
+            }
+            let Test::Asking(asking) = test else { continue };
+            let wait = loop {
+                let pacing = &mut self.pacing;
+                match asking.retransmission.poll(now, || pacing.reserve(now, correspondent, kind)) {
+                    Due::Wait(at) => break at,
+                    Due::Unanswered => return Err(gives_up),
+                    Due::Send => {
+                        let cookie = self.secrets.octets();
+                        asking.cookie = Some(cookie);
+                        asking.sent_at = now;
+                        self.actions.push_back(if kind == Kind::HomeTestInit {
+                            self.counters.tx_home_test_init += 1;
+                            Action::SendHomeTestInit { home_address, correspondent, cookie }
+                        } else {
+                            self.counters.tx_care_of_test_init += 1;
+                            Action::SendCareOfTestInit { care_of: address, correspondent, cookie }
+                        });
+                    }
+                }
+            };
+            look_again = Some(look_again.map_or(wait, |before: Instant| before.min(wait)));
+        }
+        Ok(look_again)
+    }
+
+    /// The Binding Update that the tokens, or the key that is shared, allow.
+    fn compose(&self, now: Instant, pair: Pair, registration: &Registration) -> Result<Update, End> {
+        let home_address = pair.0;
+        let location = self.homes.get(&home_address).ok_or(End::Dropped)?.location;
+        let preconfigured = self.preconfigured.get(&pair);
+        let home = registration.home.token(now, home_address);
+        let retransmission = Retransmission::new(now);
+        Ok(match (registration.goal, location) {
+            (Goal::Delete, _) => {
+                let (key, nonces) = match (preconfigured, home) {
+                    (Some(peer), _) => (peer.key.deletion_key(home_address), None),
+                    // The care-of nonce is not looked at (RFC 6275 §11.7.2).
+                    (None, Some(home)) => (BindingManagementKey::for_deletion(home.token), Some((home.nonce_index, 0))),
+                    (None, None) => return Err(End::Dropped),
+                };
+                let source = match location {
+                    Location::Away { care_of, .. } => care_of,
+                    Location::Home => home_address,
+                };
+                let lifetime = Lifetime::ZERO;
+                Update { key, source, care_of: home_address, nonces, lifetime, first: None, retransmission }
+            }
+            (Goal::Bind, Location::Home) => return Err(End::Dropped),
+            (Goal::Bind, Location::Away { care_of, until }) => {
+                let left = until.since(now);
+                let (key, nonces, limit) = match (preconfigured, home, registration.care_of.token(now, care_of)) {
+                    (Some(peer), ..) => (peer.key.management_key(home_address, care_of), None, left),
+                    (None, Some(home), Some(test)) => {
+                        let key = BindingManagementKey::new(home.token, test.token);
+                        (key, Some((home.nonce_index, test.nonce_index)), left.min(MAX_RR_BINDING_LIFETIME))
+                    }
+                    (None, ..) => return Err(End::Dropped),
+                };
+                let lifetime = Lifetime::at_most(limit);
+                if lifetime.is_zero() {
+                    return Err(End::Dropped);
+                }
+                Update { key, source: care_of, care_of, nonces, lifetime, first: None, retransmission }
+            }
+        })
+    }
+
+    /// Sends the update with the next sequence number: no two have the same, repetitions neither.
+    fn send_update(&mut self, now: Instant, pair: Pair, registration: &mut Registration) {
+        let Phase::Updating(update) = &mut registration.phase else { return };
+        let (home_address, correspondent) = pair;
+        registration.sequence = registration.sequence.wrapping_add(1);
+        let sequence = registration.sequence;
+        update.first.get_or_insert((sequence, now));
+        if let Some(preconfigured) = self.preconfigured.get_mut(&pair) {
+            self.counters.preconfigured_wrapped += u64::from(sequence < preconfigured.sequence);
+            preconfigured.sequence = sequence;
+            self.actions.push_back(Action::KeepSequence { home_address, correspondent, sequence });
+        }
+        let nonce_indices = update.nonces.map(|(home, care_of)| NonceIndices { home, care_of });
+        let message = BindingUpdate {
+            sequence,
+            flags: BindingUpdateFlags::ACKNOWLEDGE,
+            lifetime: update.lifetime,
+            options: MobilityOptions { nonce_indices, ..MobilityOptions::default() },
+        };
+        let message = update.key.sign_update(message, update.care_of, correspondent);
+        *if update.lifetime.is_zero() { &mut self.counters.tx_deletion } else { &mut self.counters.tx_update } += 1;
+        self.actions.push_back(Action::SendUpdate { home_address, source: update.source, correspondent, message });
+    }
+
+    /// The correspondent is not to be thought to have a binding any more.
+    fn unbind(&mut self, (home_address, correspondent): Pair, registration: &mut Registration) {
+        if registration.unbind() {
+            let state = Optimisation::Off;
+            self.actions.push_back(Action::Optimised { home_address, correspondent, state });
+        }
+    }
+
+    /// Takes a registration out of the table, to be put back by [`Optimiser::advance`] or not.
+    fn take(&mut self, pair: Pair) -> Option<Registration> {
+        let registration = self.registrations.remove(&pair)?;
+        self.asked.remove(&(pair.1, pair.0));
+        Some(registration)
+    }
+
+    /// Ends a registration that was taken out.
+    fn end(&mut self, now: Instant, pair: Pair, mut registration: Registration, end: End) {
+        self.timers.cancel(pair);
+        self.unbind(pair, &mut registration);
+        if let Some(home) = self.homes.get_mut(&pair.0) {
+            home.registrations -= 1;
+        }
+        let until = now + self.config.failure_memory;
+        let limit = self.config.max_failures;
+        match end {
+            End::Dropped => {}
+            End::Lapsed => self.counters.lapsed += 1,
+            End::Deleted => self.counters.deleted += 1,
+            End::Unable => {
+                self.counters.failed_unable += 1;
+                remember(&mut self.unable, limit, pair.1, until);
+            }
+            End::Unanswered | End::Refused | End::Unreachable => {
+                *match end {
+                    End::Unanswered => &mut self.counters.failed_unanswered,
+                    End::Refused => &mut self.counters.failed_refused,
+                    _ => &mut self.counters.failed_unreachable,
+                } += 1;
+                remember(&mut self.failed, limit, pair, until);
+            }
+        }
+    }
+
+    /// The care-of address of a home address that is away.
+    fn care_of(&self, home_address: Ipv6Addr) -> Option<Ipv6Addr> {
+        match self.homes.get(&home_address)?.location {
+            Location::Away { care_of, .. } => Some(care_of),
+            Location::Home => None,
+        }
+    }
+
+    fn pairs_of(&self, home_address: Ipv6Addr) -> Vec<Pair> {
+        let last = Ipv6Addr::from_bits(u128::MAX);
+        let range = (home_address, Ipv6Addr::UNSPECIFIED)..=(home_address, last);
+        self.registrations.range(range).map(|(&pair, _)| pair).collect()
+    }
+}
+
+/// Remembers a failure; the one that ends first makes room.
+fn remember<K: Ord + Copy>(failures: &mut Timers<K>, limit: usize, key: K, until: Instant) {
+    while failures.len() >= limit.max(1) && failures.pop_expired(Instant::FAR_FUTURE).is_some() {}
+    failures.set(key, until);
+}
+
+#[cfg(test)]
+mod tests;

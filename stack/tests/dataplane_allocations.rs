@@ -198,6 +198,20 @@ fn the_fast_paths_allocate_nothing() {
     };
     let plain = |n: u32| tunnel(SOURCE, GROUP, &udp(CN, HOME, 64, &n.to_be_bytes()));
     assert_free("terminal", terminal(None), P0, plain, "terminal-received");
+    let routed = |n: u32| {
+        let plain = udp(CN, HOME, 64, &n.to_be_bytes());
+        tunnel(SOURCE, GROUP, &PacketBuilder::new(CN, CARE_OF).type2_routing(HOME).payload(protocol::UDP, &plain[40..]))
+    };
+    assert_free("terminal with a routing header", terminal(None), P0, routed, "terminal-received");
+    let optimised = || {
+        let mut bench = terminal(None);
+        let uplink =
+            Uplink::OptimisedTunnel { port: P1, router: ROUTER, source: ACCESS, peer: AGENT, care_of: CARE_OF };
+        bench.apply(TableUpdate::UplinkSet(HOME, uplink));
+        bench
+    };
+    let up = |n: u32| udp(HOME, CN, 64, &n.to_be_bytes());
+    assert_free("uplink with an option", optimised(), TUN, up, "uplink-sent");
     let keyed = |n: u32| in_gre(n, &udp(CN, HOME, 64, &n.to_be_bytes()));
     assert_free("terminal with GRE", terminal(Some(5)), P0, keyed, "terminal-received");
     assert_free("uplink", terminal(None), TUN, |n| udp(HOME, CN, 64, &n.to_be_bytes()), "uplink-sent");

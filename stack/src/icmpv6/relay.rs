@@ -28,9 +28,15 @@ pub(crate) fn relay(plane: &mut Dataplane, message: &[u8]) -> bool {
         && is_ours(plane, quoted, &quoted[inner_at..], sequence)
     {
         let path = header::destination(quoted);
+        let outer = (header::source(quoted), path);
+        let optimised = with_home_address(plane, &quoted[inner_at..], Some(outer));
         return match cause(plane, kind, word, path, inner_at, quoted) {
             Some(Some(cause)) => {
-                send(plane, cause, &quoted[inner_at..]);
+                let cause = match cause {
+                    Cause::PacketTooBig(room) if optimised.is_some() => less(room, OPTION_LEN),
+                    cause => cause,
+                };
+                send(plane, cause, optimised.as_deref().unwrap_or(&quoted[inner_at..]));
                 true
             }
             Some(None) => true,
@@ -40,9 +46,7 @@ pub(crate) fn relay(plane: &mut Dataplane, message: &[u8]) -> bool {
     if let Some(original) = with_type2_routing(plane, quoted) {
         let cause = match kind {
             kind::UNREACHABLE => Cause::AddressUnreachable,
-            kind::PACKET_TOO_BIG => {
-                Cause::PacketTooBig(word.saturating_sub(ROUTING_LEN as u32).max(MINIMUM_MTU as u32))
-            }
+            kind::PACKET_TOO_BIG => less(word, ROUTING_LEN),
             kind::TIME_EXCEEDED => Cause::HopLimit,
             _ => return false,
         };
@@ -50,13 +54,11 @@ pub(crate) fn relay(plane: &mut Dataplane, message: &[u8]) -> bool {
         // That the care-of address is not reached is the node's as well: it gives up the binding (RFC 6275 §9.3.4).
         return kind != kind::UNREACHABLE;
     }
-    match with_home_address(plane, quoted) {
+    match with_home_address(plane, quoted, None) {
         Some(original) => {
             let cause = match kind {
                 kind::UNREACHABLE => Cause::AddressUnreachable,
-                kind::PACKET_TOO_BIG => {
-                    Cause::PacketTooBig(word.saturating_sub(OPTION_LEN as u32).max(MINIMUM_MTU as u32))
-                }
+                kind::PACKET_TOO_BIG => less(word, OPTION_LEN),
                 kind::TIME_EXCEEDED => Cause::HopLimit,
                 _ => return false,
             };
@@ -65,6 +67,11 @@ pub(crate) fn relay(plane: &mut Dataplane, message: &[u8]) -> bool {
         }
         None => false,
     }
+}
+
+/// Too big by what was put into it.
+fn less(room: u32, octets: usize) -> Cause {
+    Cause::PacketTooBig(room.saturating_sub(octets as u32).max(MINIMUM_MTU as u32))
 }
 
 /// Where the inner packet starts in a quoted tunnel packet, at least its header, and the GRE sequence number.
@@ -100,6 +107,9 @@ fn is_ours(plane: &Dataplane, quoted: &[u8], inner: &[u8], sequence: Option<(u32
     if let Some(Uplink::Tunnel { source: entrance, peer, .. }) = tables.uplinks.get(source, destination)
         && (entrance, peer) == outer
     {
+        return true;
+    }
+    if with_home_address(plane, inner, Some(outer)).is_some() {
         return true;
     }
     let home_address = match inner[6] {
@@ -156,8 +166,9 @@ fn cause(
     }
 }
 
-/// The packet as the application sent it, where the quoted one is what an uplink made of it by a Home Address option.
-fn with_home_address(plane: &Dataplane, quoted: &[u8]) -> Option<Vec<u8>> {
+/// The packet as the application sent it, where the quoted one is what an uplink made of it by a Home Address option: by
+/// itself, or in the tunnel with these outer addresses.
+fn with_home_address(plane: &Dataplane, quoted: &[u8], tunnel: Option<(Ipv6Addr, Ipv6Addr)>) -> Option<Vec<u8>> {
     if quoted[6] != protocol::DESTINATION_OPTIONS {
         return None;
     }
@@ -165,9 +176,11 @@ fn with_home_address(plane: &Dataplane, quoted: &[u8]) -> Option<Vec<u8>> {
     if option.offset != HEADER_LEN + 6 || quoted[HEADER_LEN + 1] != 2 {
         return None;
     }
-    let outer = header::source(quoted);
-    match plane.tunnel_tables().uplinks.get(option.home_address, header::destination(quoted))? {
-        Uplink::Direct { source, .. } if source == outer => {}
+    let from = header::source(quoted);
+    match (plane.tunnel_tables().uplinks.get(option.home_address, header::destination(quoted))?, tunnel) {
+        (Uplink::Direct { source, .. }, None) if source == from => {}
+        (Uplink::OptimisedTunnel { source, peer, care_of, .. }, Some(outer))
+            if (source, peer) == outer && care_of == from => {}
         _ => return None,
     }
     let mut original = Vec::with_capacity(quoted.len());

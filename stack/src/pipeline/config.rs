@@ -102,6 +102,8 @@ pub struct Limits {
     pub correspondent_bindings: u32,
     /// Groups that a terminal receives; about 300 octets each.
     pub groups: usize,
+    /// Care-of addresses of terminals, present and former.
+    pub care_of_addresses: usize,
     /// Tunnels that a terminal leaves, and its uplinks.
     pub uplinks: usize,
     /// Correspondents that a terminal treats unlike all others.
@@ -130,6 +132,7 @@ impl Default for Limits {
             home_bindings: 1 << 16,
             correspondent_bindings: 1 << 16,
             groups: 1 << 12,
+            care_of_addresses: 1 << 14,
             uplinks: 1 << 12,
             uplink_exceptions: 1 << 14,
             link_groups: 1 << 12,

@@ -142,6 +142,11 @@ pub(crate) fn routing_within(packet: &[u8]) -> Option<usize> {
     None
 }
 
+/// Whether `offset` lies in a type 2 routing header, however wrong that is.
+pub(super) fn is_in_routing(packet: &[u8], offset: usize) -> bool {
+    header_of(packet, offset).is_some_and(|(named_at, at)| packet[named_at] == protocol::ROUTING && packet[at + 2] == 2)
+}
+
 /// Whether there is a routing header in front of `end`.
 fn has_routing(packet: &[u8], end: usize) -> bool {
     let (mut named_at, mut at) = (6, HEADER_LEN);

@@ -2,7 +2,7 @@
 
 use super::counters::Counter;
 use super::vector::{Found, Job, Lane, Origin, Vector};
-use super::{Dataplane, Transport, header, reassembly, terminal};
+use super::{Dataplane, Transport, header, home_address, reassembly};
 use crate::icmpv6::{Cause, echo, relay};
 use crate::wire::ext::Chain;
 use crate::wire::ipv6::protocol;
@@ -50,6 +50,8 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
         Err(error) => {
             let offset = error.offset as u32;
             return match error.kind {
+                // RFC 6275 §11.3.3: silently.
+                _ if home_address::is_in_routing(bytes, error.offset) => Next::Drop(Counter::DropLocalRouting),
                 WireErrorKind::UnknownNextHeader => Next::IcmpError(Cause::NextHeader(offset)),
                 WireErrorKind::UnknownOption => Next::IcmpError(Cause::Option(offset)),
                 WireErrorKind::UnknownOptionSilent => Next::Drop(Counter::DropLocalOption),
@@ -61,17 +63,19 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
     if chain.fragment.is_some_and(|fragment| !fragment.is_atomic()) {
         return Next::Reassembly;
     }
-    if let Some(routing) = chain.type2_routing
-        && routing.segments_left == 1
-        && chain.upper != protocol::MOBILITY
-    {
-        // A correspondent's packet to a terminal that is its own care-of address (RFC 6275 §11.3.3).
-        if !plane.tunnels.serves(header::destination(bytes), routing.home_address) {
+    if let Some(routing) = chain.type2_routing {
+        // A correspondent's packet to a terminal that is at its own care-of address (RFC 6275 §11.3.3).
+        let care_of = header::destination(bytes);
+        let ours = plane.care_of_addresses.home_address(care_of) == Some(routing.home_address)
+            || plane.tunnels.serves(care_of, routing.home_address);
+        if routing.segments_left != 1 || !ours && chain.upper != protocol::MOBILITY {
             return Next::Drop(Counter::DropLocalRouting);
         }
-        terminal::finish_type2_routing(job.packet.bytes_mut(), routing.offset);
-        (job.meta.origin, job.meta.found) = (Origin::Own, Found::Nothing);
-        return Next::Lookup;
+        if chain.upper != protocol::MOBILITY {
+            home_address::take_routing(&mut job.packet, routing.offset);
+            (job.meta.origin, job.meta.found) = (Origin::Own, Found::Nothing);
+            return Next::Lookup;
+        }
     }
     if chain.home_address.is_some()
         && chain.upper != protocol::MOBILITY

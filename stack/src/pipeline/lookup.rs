@@ -113,6 +113,10 @@ fn one(plane: &mut Dataplane, vector: &mut Vector, place: u8, destination: Ipv6A
     if !plane.correspondents.is_empty() && correspondent::send(plane, job, destination) {
         return Next::Lookup;
     }
+    // A tunnel that ends at a home address: the former agent's to the terminal at home.
+    if plane.tunnels.ends(source, destination) && tunnel::is_tunnelled(job.packet.bytes()) {
+        return Next::Local;
+    }
     if !plane.uplinks.is_empty() {
         // The home agent's answer to a terminal on its home link: its Mobility Header is for the node, whichever port
         // the home address stands on.

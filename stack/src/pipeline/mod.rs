@@ -53,9 +53,9 @@ use crate::packet::{Batch, Packet, Pool};
 use crate::port::PortInfo;
 use crate::rate::TokenBucket;
 use crate::tables::{
-    CorrespondentBinding, Correspondents, GroupReception, Groups, HomeBinding, HomeBindings, Link, Mfib, MmaBinding,
-    MmaBindings, MmaService, Mroute, MrouteKey, Neighbors, PathMtus, Route, Routes, TableUpdate, Tunnels, Uplink,
-    Uplinks,
+    CareOfAddresses, CorrespondentBinding, Correspondents, GroupReception, Groups, HomeBinding, HomeBindings, Link,
+    Mfib, MmaBinding, MmaBindings, MmaService, Mroute, MrouteKey, Neighbors, PathMtus, Route, Routes, TableUpdate,
+    Tunnels, Uplink, Uplinks,
 };
 use crate::time::Instant;
 use crate::wire::ipv6;
@@ -90,6 +90,7 @@ pub struct Dataplane {
     correspondents: Correspondents,
     groups: Groups,
     tunnels: Tunnels,
+    care_of_addresses: CareOfAddresses,
     uplinks: Uplinks,
     path_mtus: PathMtus,
     reassemblies: Reassemblies,
@@ -126,6 +127,7 @@ impl Dataplane {
             home_bindings: HomeBindings::new(limits.home_bindings, seed(4)),
             correspondents: Correspondents::new(limits.correspondent_bindings, seed(6)),
             groups: Groups::new(limits.groups),
+            care_of_addresses: CareOfAddresses::new(limits.care_of_addresses),
             tunnels: Tunnels::new(limits.uplinks),
             uplinks: Uplinks::new(limits.uplinks, limits.uplink_exceptions),
             path_mtus: PathMtus::new(limits.path_mtus),

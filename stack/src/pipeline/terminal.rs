@@ -1,17 +1,19 @@
 //! The terminal's end of the tunnel to its group: who sent it, whether it came before, for whom it is.
 //!
-//! A packet that a correspondent sent to the care-of address is inside with its type 2 routing header, which is processed
-//! here: the node owns the care-of address and the home address (RFC 6275 §6.4).
+//! A packet that a correspondent sent to a care-of address, the present one or a former one from which it was forwarded, is
+//! inside with its type 2 routing header. It ends here, where both addresses are (RFC 6275 §6.4), and is taken out: a
+//! kernel behind a TUN device knows neither the care-of address nor what to do with a header that is through.
 
 use super::counters::Counter;
 use super::tunnel_header::{self, ExitError};
 use super::vector::{Found, Job, Lane, Origin, Vector};
-use super::{Dataplane, header, tunnel};
-use crate::machine::{Notice, TunnelMeta};
-use crate::tables::{GroupReception, Sequence};
+use super::{Dataplane, header, home_address, tunnel};
+use crate::machine::{CorrespondentWay, Notice, TunnelMeta};
+use crate::tables::Sequence;
 use crate::wire::ext::Chain;
 use crate::wire::gre;
 use crate::wire::ipv6::{HEADER_LEN, protocol};
+use core::net::Ipv6Addr;
 
 enum Next {
     Lookup,
@@ -81,34 +83,44 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Result<Next, Counter> {
     job.meta.tunnel = Some(outer);
     (job.meta.origin, job.meta.found, job.meta.link_multicast) = (Origin::Own, Found::Nothing, false);
     // This node ends the packet's way: its own applications get it, whatever its hop limit.
-    let inner = job.packet.bytes_mut();
-    let destination = header::destination(inner);
+    let inner = job.packet.bytes();
     let mobility = tunnel::upper_is_mobility(inner);
-    if destination == reception.care_of && !mobility {
-        if !finish_routing(inner, &reception) {
-            return Err(Counter::DropTerminalHomeAddress);
-        }
-    } else if destination != reception.home_address && destination != reception.care_of {
+    let destination = header::destination(inner);
+    let way = if destination == reception.home_address {
+        CorrespondentWay::HomeAgent
+    } else if destination == reception.care_of {
+        CorrespondentWay::Optimised
+    } else if plane.care_of_addresses.home_address(destination) == Some(reception.home_address) {
+        CorrespondentWay::Forwarded
+    } else {
         return Err(Counter::DropTerminalHomeAddress);
+    };
+    if way != CorrespondentWay::HomeAgent && !mobility {
+        let routing = routing_for(inner, reception.home_address).ok_or(Counter::DropTerminalHomeAddress)?;
+        home_address::take_routing(&mut job.packet, routing);
     }
     plane.counters.add(Counter::TerminalReceived);
     Ok(if mobility { Next::Local } else { Next::Lookup })
 }
 
-fn finish_routing(packet: &mut [u8], reception: &GroupReception) -> bool {
-    match Chain::parse(packet).map(|chain| chain.type2_routing) {
-        Ok(Some(routing)) if routing.segments_left == 1 && routing.home_address == reception.home_address => {
-            finish_type2_routing(packet, routing.offset);
-            true
-        }
-        _ => false,
-    }
+/// Where the type 2 routing header stands that ends at this home address (RFC 6275 §6.4): it has one segment left.
+#[inline]
+pub(super) fn routing_for(packet: &[u8], home_address: Ipv6Addr) -> Option<usize> {
+    let at = match packet[6] {
+        protocol::ROUTING => HEADER_LEN,
+        _ => home_address::routing_within(packet)?,
+    };
+    let header = packet.get(at..at + home_address::ROUTING_LEN)?;
+    (header[1..4] == [2, 2, 1] && header::address(header, 8) == home_address).then_some(at)
 }
 
-/// Exchanges the destination with the address in the type 2 routing header at `at`: no segment is left
-/// (RFC 6275 §6.4.3).
-pub(super) fn finish_type2_routing(packet: &mut [u8], at: usize) {
-    let (front, back) = packet.split_at_mut(at);
-    front[24..40].swap_with_slice(&mut back[8..24]);
-    back[3] = 0;
+/// For whom of this node's terminals the packet is, where it says so: its destination, or behind a care-of address the
+/// home address in its routing header.
+#[inline]
+pub(super) fn destination_of(plane: &Dataplane, packet: &[u8]) -> Ipv6Addr {
+    let destination = header::destination(packet);
+    match plane.care_of_addresses.home_address(destination) {
+        Some(home_address) if routing_for(packet, home_address).is_some() => home_address,
+        _ => destination,
+    }
 }

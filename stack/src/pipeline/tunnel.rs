@@ -9,7 +9,7 @@
 use super::counters::Counter;
 use super::tunnel_header::{self, ExitError, Outer};
 use super::vector::{Found, Job, Lane, Origin, Vector};
-use super::{Dataplane, header};
+use super::{Dataplane, header, home_address, terminal};
 use crate::addr::{self, Scope};
 use crate::icmpv6::Cause;
 use crate::machine::TunnelMeta;
@@ -66,7 +66,8 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
 /// The tunnel that ends here for this inner packet, or why none does.
 fn exit(plane: &Dataplane, inner: &[u8], tunnel: TunnelMeta) -> Result<Exit, Counter> {
     let (source, destination) = (header::source(inner), header::destination(inner));
-    if plane.tunnels.accepts(tunnel.source, tunnel.destination, destination) {
+    let ends = |at: Ipv6Addr| plane.tunnels.accepts(tunnel.source, tunnel.destination, at);
+    if ends(destination) || ends(terminal::destination_of(plane, inner)) {
         return Ok(Exit::Out);
     }
     if let Some(binding) = plane.home_bindings.get(source)
@@ -147,8 +148,31 @@ fn out(plane: &mut Dataplane, job: &mut Job, at: usize, tunnel: TunnelMeta) -> N
     // What leaves a tunnel on its way through a combined node is a received packet again.
     job.meta.origin = Origin::Received;
     plane.counters.add(Counter::TunnelExit);
-    let terminal = plane.tunnels.accepts(tunnel.source, tunnel.destination, header::destination(job.packet.bytes()));
-    if terminal && upper_is_mobility(job.packet.bytes()) { Next::Local } else { Next::Lookup }
+    let bytes = job.packet.bytes();
+    let (destination, home_address) = (header::destination(bytes), terminal::destination_of(plane, bytes));
+    let ends = |at: Ipv6Addr| plane.tunnels.accepts(tunnel.source, tunnel.destination, at);
+    let (to_home, to_destination) = (ends(home_address), ends(destination));
+    if (to_home || to_destination) && upper_is_mobility(bytes) {
+        return Next::Local;
+    }
+    if to_home
+        && home_address != destination
+        && let Some(routing) = terminal::routing_for(bytes, home_address)
+    {
+        home_address::take_routing(&mut job.packet, routing);
+    }
+    Next::Lookup
+}
+
+/// Whether the packet is a tunnel's, or a fragment of one.
+pub(super) fn is_tunnelled(packet: &[u8]) -> bool {
+    match packet[6] {
+        protocol::IPV6 => true,
+        protocol::FRAGMENT | protocol::DESTINATION_OPTIONS => {
+            Chain::parse(packet).is_ok_and(|chain| chain.upper == protocol::IPV6)
+        }
+        _ => false,
+    }
 }
 
 /// Whether a terminal's own signalling is inside: it goes to the node and not to the applications at the home address.

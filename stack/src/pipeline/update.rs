@@ -103,8 +103,10 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
         TableUpdate::GroupReceptionRemove(key) => plane.groups.remove(key),
         TableUpdate::TunnelReceptionSet(tunnel) => plane.tunnels.set(tunnel)?,
         TableUpdate::TunnelReceptionRemove(tunnel) => plane.tunnels.remove(tunnel),
+        TableUpdate::CareOfSet(care_of, home_address) => plane.care_of_addresses.set(care_of, home_address)?,
+        TableUpdate::CareOfRemove(care_of) => plane.care_of_addresses.remove(care_of),
         TableUpdate::UplinkSet(source, uplink) => {
-            if let Uplink::Tunnel { peer, .. } = uplink {
+            if let Uplink::Tunnel { peer, .. } | Uplink::OptimisedTunnel { peer, .. } = uplink {
                 plane.path_mtus.forget(peer);
             }
             plane.uplinks.set(source, uplink)?;
@@ -116,10 +118,7 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
             plane.uplinks.remove_exception(home_address, correspondent);
         }
         TableUpdate::IngressFilterSet(port, filter) => plane.links[usize::from(port.0)].filter = filter,
-        TableUpdate::OptimisedSet { .. }
-        | TableUpdate::OptimisedRemove { .. }
-        | TableUpdate::CareOfSet(..)
-        | TableUpdate::CareOfRemove(_) => {}
+        TableUpdate::OptimisedSet { .. } | TableUpdate::OptimisedRemove { .. } => {}
     }
     Ok(())
 }

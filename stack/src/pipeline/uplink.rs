@@ -5,7 +5,7 @@ use super::counters::Counter;
 use super::home_address::{self, InsertError};
 use super::tunnel_header::{self, Outer};
 use super::vector::{Job, Lane, Origin, Vector};
-use super::{Dataplane, header, output};
+use super::{Dataplane, header, output, tunnel};
 use crate::icmpv6::Cause;
 use crate::machine::PortId;
 use crate::tables::Uplink;
@@ -33,40 +33,79 @@ pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
 
 fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
     let bytes = job.packet.bytes();
-    let (home_address, destination) = (header::source(bytes), header::destination(bytes));
-    match plane.uplinks.get(home_address, destination) {
+    let home_address = header::source(bytes);
+    // What is between terminal and correspondent to find the way has the home address in its own header, whatever way is
+    // there already (RFC 6275 §6.1.3, §11.6.1).
+    let signalling = tunnel::upper_is_mobility(bytes);
+    let uplink = match plane.uplinks.get(home_address, correspondent(bytes)) {
+        Some(Uplink::Direct { .. } | Uplink::OptimisedTunnel { .. }) if signalling => plane.uplinks.usual(home_address),
+        uplink => uplink,
+    };
+    match uplink {
         None | Some(Uplink::Down) => Next::Drop(Counter::DropUplinkDown),
         Some(Uplink::Native { port, router }) => Next::Output(port, router),
+        Some(Uplink::Direct { .. }) if signalling => Next::Drop(Counter::DropUplinkHeaders),
         Some(Uplink::Direct { port, router, source }) => direct(plane, job, port, router, source),
-        Some(
-            Uplink::Tunnel { port, router, source, peer } | Uplink::OptimisedTunnel { port, router, source, peer, .. },
-        ) => {
-            let limit = tunnel_header::encapsulation_limit(bytes);
-            if let Some((at, 0)) = limit {
-                return Next::IcmpError(Cause::HeaderField(at as u32));
+        Some(Uplink::Tunnel { port, router, source, peer }) => match enter(plane, job, source, peer) {
+            Ok(()) => Next::Output(port, router),
+            Err(next) => next,
+        },
+        Some(Uplink::OptimisedTunnel { port, router, source, peer, care_of }) => {
+            if !signalling && let Err(error) = home_address::insert_option(&mut job.packet, care_of) {
+                return refusal(error);
             }
-            let outer = Outer {
-                source,
-                destination: peer,
-                gre: None,
-                limit: limit.map(|(_, limit)| limit - 1),
-                dscp: plane.config.tunnel_dscp,
-            };
-            match tunnel_header::replace(&mut job.packet, 0, &outer) {
-                Ok(length) => job.meta.outer = length,
-                Err(tunnel_header::NoHeadroom) => return Next::Drop(Counter::DropTunnelHeadroom),
+            job.meta.inserted.option = !signalling;
+            match enter(plane, job, source, peer) {
+                Ok(()) => Next::Output(port, router),
+                Err(next) => next,
             }
-            job.meta.origin = Origin::Own;
-            Next::Output(port, router)
         }
+    }
+}
+
+/// Whom the packet is for: behind a terminal's care-of address that terminal.
+#[inline]
+fn correspondent(packet: &[u8]) -> Ipv6Addr {
+    match home_address::routing_within(packet) {
+        Some(at) => header::address(packet, at + 8),
+        None => header::destination(packet),
+    }
+}
+
+/// Puts the packet into the tunnel from `source` to `peer`.
+fn enter(plane: &Dataplane, job: &mut Job, source: Ipv6Addr, peer: Ipv6Addr) -> Result<(), Next> {
+    let limit = tunnel_header::encapsulation_limit(job.packet.bytes());
+    if let Some((at, 0)) = limit {
+        return Err(Next::IcmpError(Cause::HeaderField(at as u32)));
+    }
+    let outer = Outer {
+        source,
+        destination: peer,
+        gre: None,
+        limit: limit.map(|(_, limit)| limit - 1),
+        dscp: plane.config.tunnel_dscp,
+    };
+    match tunnel_header::replace(&mut job.packet, 0, &outer) {
+        Ok(length) => job.meta.outer = length,
+        Err(tunnel_header::NoHeadroom) => return Err(Next::Drop(Counter::DropTunnelHeadroom)),
+    }
+    job.meta.origin = Origin::Own;
+    Ok(())
+}
+
+fn refusal(error: InsertError) -> Next {
+    match error {
+        InsertError::Headers => Next::Drop(Counter::DropUplinkHeaders),
+        InsertError::Headroom => Next::Drop(Counter::DropTunnelHeadroom),
     }
 }
 
 fn direct(plane: &Dataplane, job: &mut Job, port: PortId, router: Ipv6Addr, source: Ipv6Addr) -> Next {
     let mtu = plane.links.get(usize::from(port.0)).map_or(0, |link| link.mtu);
     if job.packet.len() + home_address::OPTION_LEN > mtu {
-        let room = mtu.saturating_sub(home_address::OPTION_LEN);
-        return if room >= crate::wire::ipv6::MINIMUM_MTU && job.packet.len() > room {
+        let added = home_address::OPTION_LEN + job.meta.inserted.octets();
+        let room = mtu.saturating_sub(added);
+        return if room >= crate::wire::ipv6::MINIMUM_MTU {
             Next::IcmpError(Cause::PacketTooBig(room as u32))
         } else {
             Next::Drop(Counter::DropUplinkTooBig)
@@ -77,7 +116,6 @@ fn direct(plane: &Dataplane, job: &mut Job, port: PortId, router: Ipv6Addr, sour
             job.meta.origin = Origin::Own;
             Next::Output(port, router)
         }
-        Err(InsertError::Headers) => Next::Drop(Counter::DropUplinkHeaders),
-        Err(InsertError::Headroom) => Next::Drop(Counter::DropTunnelHeadroom),
+        Err(error) => refusal(error),
     }
 }

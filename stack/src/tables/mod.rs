@@ -3,6 +3,7 @@
 //! Updates are applied by the worker that owns the table, in the order of the machines' output.
 
 mod binding;
+mod care_of;
 mod correspondent;
 mod fib;
 mod hash;
@@ -23,6 +24,7 @@ pub use update::{
 };
 
 pub(crate) use binding::{HomeBindings, MmaBindings};
+pub(crate) use care_of::CareOfAddresses;
 pub(crate) use correspondent::Correspondents;
 pub(crate) use hash::Slot;
 pub(crate) use link::Link;

@@ -225,6 +225,13 @@ impl Tunnels {
         }
     }
 
+    /// Whether a tunnel from `remote` ends at `local`, whatever is inside.
+    #[inline]
+    pub(crate) fn ends(&self, remote: Ipv6Addr, local: Ipv6Addr) -> bool {
+        self.count > 0
+            && self.by_local.get(&local).is_some_and(|tunnels| tunnels.iter().any(|&(from, _)| from == remote))
+    }
+
     /// Whether a packet of this tunnel is taken out.
     pub(crate) fn accepts(&self, remote: Ipv6Addr, local: Ipv6Addr, home_address: Ipv6Addr) -> bool {
         self.by_local.get(&local).is_some_and(|tunnels| tunnels.contains(&(remote, home_address)))
@@ -258,6 +265,12 @@ impl Uplinks {
     #[inline(always)]
     pub(crate) fn is_home_address(&self, address: Ipv6Addr) -> bool {
         self.by_source.contains_key(&address)
+    }
+
+    /// The uplink of packets from `source` to correspondents that are like all others.
+    #[inline]
+    pub(crate) fn usual(&self, source: Ipv6Addr) -> Option<Uplink> {
+        self.by_source.get(&source).copied()
     }
 
     /// The uplink of packets from `source` to `destination`.

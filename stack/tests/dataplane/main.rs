@@ -4,6 +4,7 @@
 mod bench;
 
 mod agent;
+mod care_of;
 mod correspondent;
 mod forwarding;
 mod fragments;

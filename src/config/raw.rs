@@ -21,6 +21,7 @@ pub struct RawNode {
     pub seed: Field<i64>,
     pub frames: Field<i64>,
     pub tunnel_dscp: Field<RawTunnelDscp>,
+    pub clamp_mss: Field<bool>,
     #[serde(default)]
     pub loopback: Vec<Spanned<String>>,
 }

@@ -21,7 +21,6 @@ pub struct RawNode {
     pub seed: Field<i64>,
     pub frames: Field<i64>,
     pub tunnel_dscp: Field<RawTunnelDscp>,
-    pub clamp_mss: Field<bool>,
     #[serde(default)]
     pub loopback: Vec<Spanned<String>>,
 }
@@ -300,7 +299,6 @@ pub struct RawMobileTerminal {
     pub eui64: Field<String>,
     pub group: Field<RawGroup>,
     pub tun: Field<String>,
-    pub mode: Field<String>,
     pub uplink: Field<String>,
     #[serde(default)]
     pub direct_correspondents: Vec<Spanned<String>>,

@@ -8,7 +8,7 @@ use core::net::Ipv6Addr;
 use core::time::Duration;
 use stack::addr::{Eui64, GroupLayout, Prefix};
 use stack::machine::PortId;
-use stack::pipeline::{MssClamp, TunnelDscp};
+use stack::pipeline::TunnelDscp;
 use stack::tables::IngressFilter;
 use std::path::PathBuf;
 
@@ -25,8 +25,6 @@ pub struct NodeConfig {
     pub frames: u32,
     /// The DSCP of outer headers.
     pub tunnel_dscp: TunnelDscp,
-    /// The segment size of TCP connections through tunnels.
-    pub mss_clamp: MssClamp,
     /// The ports; index `n` is `PortId(n)`.
     pub ports: Vec<PortConfig>,
     /// Static routes.
@@ -516,8 +514,6 @@ pub struct MobileTerminalConfig {
     pub radios: Vec<RadioConfig>,
     /// The TUN port where kernel programs use the home address.
     pub tun: Option<PortId>,
-    /// What mobility agents are used for.
-    pub mode: TerminalMode,
     /// How packets leave while away from home.
     pub uplink: UplinkMode,
     /// Correspondents that take the Home Address option: reached directly where `uplink` is `auto`.
@@ -558,18 +554,6 @@ pub struct RadioConfig {
     pub initial_signal_dbm: Option<i16>,
     /// What using the port costs, in dB of signal.
     pub cost_db: i16,
-}
-
-/// What a terminal uses mobility agents for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum TerminalMode {
-    /// They send to its group.
-    #[default]
-    Multicast,
-    /// They are anchor points without groups (RFC 5380).
-    Hierarchical,
-    /// Nothing: plain Mobile IPv6.
-    Plain,
 }
 
 /// How a terminal's packets leave while it is away from home.

@@ -12,9 +12,9 @@ use super::document::{Fault, Tables};
 use super::raw::{Field, RawNode, RawNodeFile, RawTunnelDscp};
 use super::resolved::{NodeConfig, PollMode, PortConfig, WorkerConfig};
 use core::net::Ipv6Addr;
-use section::{Section, flag, in_range, name, routable, span_of, word};
+use section::{Section, in_range, name, routable, span_of, word};
 use stack::addr::GroupLayout;
-use stack::pipeline::{MssClamp, TunnelDscp};
+use stack::pipeline::TunnelDscp;
 use std::path::Path;
 use toml::Spanned;
 
@@ -67,7 +67,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
     let ports = ports::ports(root, &raw.port, &advertised, context.place);
     // Roles refer to ports: without them every reference would be reported as wrong.
     let (Some(ports), true) = (ports, correspondent.is_none()) else { return None };
-    let General { name: node_name, worker, seed, frames, loopback, tunnel_dscp, mss_clamp } = general?;
+    let General { name: node_name, worker, seed, frames, loopback, tunnel_dscp } = general?;
     ports::addresses_are_unique(root, raw, &ports, &loopback)?;
 
     let routes = ports::routes(root, &raw.route, &ports);
@@ -107,7 +107,6 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
         seed,
         frames,
         tunnel_dscp,
-        mss_clamp,
         ports,
         routes: routes?,
         loopback,
@@ -134,7 +133,6 @@ struct General {
     frames: u32,
     loopback: Vec<Ipv6Addr>,
     tunnel_dscp: TunnelDscp,
-    mss_clamp: MssClamp,
 }
 
 /// `[node]`
@@ -163,7 +161,6 @@ fn general(root: &Section<'_, '_>, raw: &Field<RawNode>) -> Option<General> {
         frames: frames?,
         loopback: loopback?,
         tunnel_dscp: tunnel_dscp?,
-        mss_clamp: if flag(&raw.clamp_mss, false) { MssClamp::PathMtu } else { MssClamp::Off },
     })
 }
 

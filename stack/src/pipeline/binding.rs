@@ -14,9 +14,9 @@ use super::binding_tunnel::{self, Refused};
 use super::counters::Counter;
 use super::tunnel_header::{self, ExitError};
 use super::vector::{Lane, Origin, Places, Vector};
-use super::{Dataplane, header};
+use super::{Dataplane, header, sighting};
 use crate::icmpv6::{Cause, upper_layer};
-use crate::machine::TunnelMeta;
+use crate::machine::{CorrespondentWay, TunnelMeta};
 use crate::packet::BATCH_SIZE;
 use crate::tables::{BindingState, MmaBinding, MmaBindings, Slot};
 use crate::wire::ext::Chain;
@@ -79,8 +79,8 @@ pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
     }
     plane.mma_bindings.find_batch(&keys[..places.len()], &mut slots);
     prefetch_routes(plane, &places, &slots);
-    for ((&place, (carried, _)), slot) in places.iter().zip(carried).zip(slots) {
-        match one(plane, vector, place, carried, slot) {
+    for ((&place, (carried, home_address)), slot) in places.iter().zip(carried).zip(slots) {
+        match one(plane, vector, place, carried, home_address, slot) {
             Next::On(lane) => vector.next(place, lane),
             Next::Local => vector.next(place, Lane::Local),
             Next::Drop(reason) => plane.discard(vector.take(place), reason),
@@ -154,7 +154,14 @@ fn classify_chain(packet: &[u8]) -> (Carried, Ipv6Addr) {
 }
 
 #[inline(always)]
-fn one(plane: &mut Dataplane, vector: &mut Vector, place: u8, carried: Carried, slot: Option<Slot>) -> Next {
+fn one(
+    plane: &mut Dataplane,
+    vector: &mut Vector,
+    place: u8,
+    carried: Carried,
+    home_address: Ipv6Addr,
+    slot: Option<Slot>,
+) -> Next {
     let bytes = vector.job(place).packet.bytes();
     let Some(slot) = slot else { return unmatched(plane, vector, place, carried, false) };
     let binding = plane.mma_bindings.binding(slot);
@@ -197,11 +204,21 @@ fn one(plane: &mut Dataplane, vector: &mut Vector, place: u8, carried: Carried, 
         if !from_home_agent && matches!(carried, Carried::Inside { .. }) {
             return Next::Drop(Counter::DropBindingForwardHomeAgent);
         }
-    } else if binding.optimise && entrance == Entrance::HomeAgent && is_for_agent(&job.packet.bytes()[strip..]) {
+    } else if binding.optimise {
         let bytes = job.packet.bytes();
-        job.meta.tunnel = Some(TunnelMeta { source: header::source(bytes), destination: header::destination(bytes) });
-        job.packet.trim_front(strip);
-        return Next::Local;
+        let inner = &bytes[strip..];
+        if entrance == Entrance::HomeAgent && is_for_agent(inner) {
+            let (source, destination) = (header::source(bytes), header::destination(bytes));
+            job.meta.tunnel = Some(TunnelMeta { source, destination });
+            job.packet.trim_front(strip);
+            return Next::Local;
+        }
+        if let Some(way) = way(carried, entrance)
+            && sighting::is_data(inner)
+            && header::source(inner) != binding.home_agent
+        {
+            sighting::tell(plane, home_address, header::source(inner), way);
+        }
     }
     if !header::hop(&mut job.packet.bytes_mut()[strip..]) {
         job.packet.trim_front(strip);
@@ -237,6 +254,18 @@ fn from_peer(plane: &Dataplane, address: Ipv6Addr) -> bool {
 /// Whether what another agent has forwarded is forwarded once more: each time costs a hop, so that it ends.
 fn may_go_on(plane: &Dataplane, inner: &[u8]) -> bool {
     plane.mma_service.as_ref().is_some_and(|service| service.chain) && inner[7] > 1
+}
+
+/// What the way of a correspondent's packet says about its binding. What another agent forwards to the home address itself
+/// was the home agent's, and says nothing new.
+#[inline(always)]
+const fn way(carried: Carried, entrance: Entrance) -> Option<CorrespondentWay> {
+    match (carried, entrance) {
+        (Carried::Inside { .. }, Entrance::HomeAgent) => Some(CorrespondentWay::HomeAgent),
+        (Carried::RoutedInside { .. }, Entrance::Peer) => Some(CorrespondentWay::Forwarded),
+        (Carried::Routed, _) => Some(CorrespondentWay::Optimised),
+        _ => None,
+    }
 }
 
 /// Signalling of correspondents that comes by the home address and is the agent's where it speaks for the terminal.
@@ -280,8 +309,9 @@ fn unmatched(plane: &mut Dataplane, vector: &mut Vector, place: u8, carried: Car
 /// The routing header inside is nobody's here: the packet is for its destination, as all others are.
 #[cold]
 fn by_inner_destination(plane: &mut Dataplane, vector: &mut Vector, place: u8, at: usize) -> Next {
-    let slot = plane.mma_bindings.find(header::destination_of_inner(vector.job(place).packet.bytes(), at));
-    one(plane, vector, place, Carried::Inside { at }, slot)
+    let home_address = header::destination_of_inner(vector.job(place).packet.bytes(), at);
+    let slot = plane.mma_bindings.find(home_address);
+    one(plane, vector, place, Carried::Inside { at }, home_address, slot)
 }
 
 /// Everything that is sent to the regional address goes to the on-link address as it is (RFC 5380 §6.2).

@@ -31,15 +31,6 @@ pub enum TunnelDscp {
     Fixed(u8),
 }
 
-/// The segment size of TCP connections through tunnels.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MssClamp {
-    /// As their ends say.
-    Off,
-    /// No more than the path MTU of the tunnel has room for.
-    PathMtu,
-}
-
 /// Configuration of a [`super::Dataplane`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DataplaneConfig {
@@ -54,8 +45,6 @@ pub struct DataplaneConfig {
     pub transport: Transport,
     /// The DSCP of outer headers.
     pub tunnel_dscp: TunnelDscp,
-    /// The segment size of TCP connections through tunnels.
-    pub mss_clamp: MssClamp,
     /// ICMPv6 errors sent a second in the long run (RFC 4443 §2.4 (f)).
     pub icmp_errors_per_second: u32,
     /// ICMPv6 errors sent at once.
@@ -64,6 +53,10 @@ pub struct DataplaneConfig {
     pub multicast_misses_per_second: u32,
     /// Those at once.
     pub multicast_miss_burst: u32,
+    /// [`crate::machine::Notice::Correspondent`] notices a second in the long run.
+    pub correspondents_per_second: u32,
+    /// Those at once.
+    pub correspondent_burst: u32,
     /// The bounds of memory.
     pub limits: Limits,
     /// The largest packets to send on ports, by number, where that is less than the port takes.
@@ -81,11 +74,12 @@ impl Default for DataplaneConfig {
             site_border: PortSet::EMPTY,
             transport: Transport::Unreachable,
             tunnel_dscp: TunnelDscp::Inner,
-            mss_clamp: MssClamp::Off,
             icmp_errors_per_second: 100,
             icmp_error_burst: 50,
             multicast_misses_per_second: 200,
             multicast_miss_burst: 100,
+            correspondents_per_second: 500,
+            correspondent_burst: 200,
             limits: Limits::default(),
             mtu_limits: Vec::new(),
             seed: 0x5eed,
@@ -106,8 +100,10 @@ pub struct Limits {
     pub waiting_packets: usize,
     /// Multicast routes; 128 octets each.
     pub mroutes: u32,
-    /// Bindings of the mobility agent; 128 octets each.
+    /// Bindings of the mobility agent; 192 octets each.
     pub mma_bindings: u32,
+    /// Pairs of home address and correspondent with a binding to the mobility agent's care-of address; 64 octets each.
+    pub optimised_pairs: u32,
     /// Bindings of the home agent; 64 octets each.
     pub home_bindings: u32,
     /// Bindings of the correspondent node; 64 octets each.
@@ -126,8 +122,6 @@ pub struct Limits {
     pub path_mtus: usize,
     /// Packets being put together of fragments.
     pub reassemblies: usize,
-    /// Fragments that wait for others, and no more than an eighth of the pool.
-    pub reassembly_fragments: usize,
     /// Packets that wait to be sent on a port.
     pub output_queue: usize,
     /// Packets that wait for the node.
@@ -143,6 +137,7 @@ impl Default for Limits {
             waiting_packets: 256,
             mroutes: 1 << 16,
             mma_bindings: 1 << 16,
+            optimised_pairs: 1 << 16,
             home_bindings: 1 << 16,
             correspondent_bindings: 1 << 16,
             groups: 1 << 12,
@@ -152,7 +147,6 @@ impl Default for Limits {
             link_groups: 1 << 12,
             path_mtus: 1 << 10,
             reassemblies: 64,
-            reassembly_fragments: 256,
             output_queue: 1 << 10,
             local_queue: 1 << 10,
         }

@@ -60,8 +60,6 @@ counters! {
     IcmpErrorNextHeader = "icmp-error-next-header",
     /// Answered: Parameter Problem code 2.
     IcmpErrorOption = "icmp-error-option",
-    /// Answered: Parameter Problem code 3.
-    IcmpErrorHeaderChain = "icmp-error-header-chain",
     /// An error from inside a tunnel that was passed on to the source of the packet in it.
     IcmpErrorRelayed = "icmp-error-relayed",
     /// An ICMPv6 error that the rate limit held back.
@@ -144,6 +142,8 @@ counters! {
     DropTunnelNotBound = "drop-tunnel-not-bound",
     /// Reverse tunnel: to an address or group of the terminal's link.
     DropTunnelLinkScope = "drop-tunnel-link-scope",
+    /// Reverse tunnel of a regional address: outer source is not the on-link address.
+    DropTunnelOnLinkAddress = "drop-tunnel-on-link-address",
     /// Reverse tunnel: the binding is not active.
     DropTunnelNotActive = "drop-tunnel-not-active",
     /// Reverse tunnel at the home agent: outer source is not the care-of address.
@@ -184,16 +184,10 @@ counters! {
     DropLocalNoNextHeader = "drop-local-no-next-header",
     /// The node does not keep up.
     DropLocalQueueFull = "drop-local-queue-full",
-    /// A fragment that overlaps another or reaches beyond the last (RFC 5722 §4).
-    DropReassemblyOverlap = "drop-reassembly-overlap",
-    /// A fragment that came before.
-    DropReassemblyDuplicate = "drop-reassembly-duplicate",
-    /// A fragment of a packet whose fragments do not fit together.
-    DropReassemblyRefused = "drop-reassembly-refused",
-    /// A fragment of a packet in more fragments than the limit.
-    DropReassemblyTooMany = "drop-reassembly-too-many",
-    /// A fragment of a packet that no frame holds.
-    DropReassemblyTooLarge = "drop-reassembly-too-large",
+    /// Fragments that overlap (RFC 5722) or do not fit together.
+    DropReassemblyInvalid = "drop-reassembly-invalid",
+    /// More packets in fragments than the limit.
+    DropReassemblyFull = "drop-reassembly-full",
     /// More neighbours than the limit.
     DropNeighborTableFull = "drop-neighbor-table-full",
     /// Made room for a newer packet to the same neighbour, or there was none.
@@ -218,8 +212,6 @@ counters! {
     Reassembled = "reassembled",
     /// Packets given up because fragments did not come.
     ReassemblyTimeouts = "reassembly-timeouts",
-    /// Packets whose fragments gave way to newer ones.
-    ReassembliesDisplaced = "reassemblies-displaced",
     /// Packets cut into fragments.
     Fragmented = "fragmented",
     /// Packets from the tunnel of a home agent or another agent, or of a correspondent, sent to a group.
@@ -232,6 +224,8 @@ counters! {
     BindingFromNode = "binding-from-node",
     /// Packets tunnelled from a mobility agent to a home agent.
     TunnelToHomeAgent = "tunnel-to-home-agent",
+    /// Packets of reverse tunnels sent to a correspondent from the care-of address.
+    TunnelOptimised = "tunnel-optimised",
     /// Packets that left a tunnel here.
     TunnelExit = "tunnel-exit",
     /// Packets tunnelled to a care-of address.
@@ -254,6 +248,8 @@ counters! {
     RefusedPorts = "refused-ports",
     /// Notices that were lost because nobody took them.
     LostNotices = "lost-notices",
+    /// Notices of correspondents that the rate limit held back, or that named none.
+    CorrespondentsSuppressed = "correspondents-suppressed",
     /// Errors from inside tunnels that were not passed on: rate limit, or nobody to tell.
     RelaysSuppressed = "relays-suppressed",
     /// Packets that left a tunnel with a combination of ECN codepoints that is not used and possibly dangerous
@@ -261,10 +257,6 @@ counters! {
     EcnUnused = "ecn-unused",
     /// Packets that left a tunnel, or were dropped at its end, with one that is always dangerous.
     EcnUnusedDangerous = "ecn-unused-dangerous",
-    /// Packets Too Big about tunnels of this node that were not believed (RFC 8201 §4).
-    PathMtusImplausible = "path-mtus-implausible",
-    /// TCP segment sizes that were lowered.
-    MssClamped = "mss-clamped",
     /// Path MTUs learnt.
     PathMtusLearnt = "path-mtus-learnt",
 }

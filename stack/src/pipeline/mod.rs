@@ -29,10 +29,11 @@ mod home_agent;
 mod ip6_input;
 mod local;
 mod lookup;
-mod mss;
 mod multicast;
 mod output;
 mod reassembly;
+mod reverse_tunnel;
+mod sighting;
 mod terminal;
 mod tunnel;
 mod tunnel_header;
@@ -41,7 +42,7 @@ mod update;
 mod uplink;
 mod vector;
 
-pub use config::{DataplaneConfig, Forwarding, Limits, MssClamp, Transport, TunnelDscp};
+pub use config::{DataplaneConfig, Forwarding, Limits, Transport, TunnelDscp};
 pub use counters::{Counter, Counters};
 pub use output::OutputQueue;
 
@@ -55,13 +56,14 @@ use crate::port::PortInfo;
 use crate::rate::TokenBucket;
 use crate::tables::{
     CareOfAddresses, CorrespondentBinding, Correspondents, GroupReception, Groups, HomeBinding, HomeBindings, Link,
-    Mfib, MmaBinding, MmaBindings, MmaService, Mroute, MrouteKey, Neighbors, PathMtus, Route, Routes, TableUpdate,
-    Tunnels, Uplink, Uplinks,
+    Mfib, MmaBinding, MmaBindings, MmaService, Mroute, MrouteKey, Neighbors, OptimisedPairs, PathMtus, Route, Routes,
+    TableUpdate, Tunnels, Uplink, Uplinks,
 };
 use crate::time::Instant;
 use crate::wire::ipv6;
 use core::net::Ipv6Addr;
 use reassembly::Reassemblies;
+use sighting::Sightings;
 use std::collections::VecDeque;
 use vector::{Lane, Vector};
 
@@ -87,6 +89,7 @@ pub struct Dataplane {
     mfib: Mfib,
     mma_bindings: MmaBindings,
     mma_service: Option<MmaService>,
+    optimised: OptimisedPairs,
     home_bindings: HomeBindings,
     correspondents: Correspondents,
     groups: Groups,
@@ -98,6 +101,7 @@ pub struct Dataplane {
     counters: Counters,
     error_limit: TokenBucket,
     miss_limit: TokenBucket,
+    sightings: Sightings,
     /// Home Address options that are not believed.
     option_limit: TokenBucket,
     identification: u32,
@@ -125,6 +129,7 @@ impl Dataplane {
             mfib: Mfib::new(limits.mroutes, seed(2)),
             mma_bindings: MmaBindings::new(limits.mma_bindings, seed(3)),
             mma_service: None,
+            optimised: OptimisedPairs::new(limits.optimised_pairs, seed(8)),
             home_bindings: HomeBindings::new(limits.home_bindings, seed(4)),
             correspondents: Correspondents::new(limits.correspondent_bindings, seed(6)),
             groups: Groups::new(limits.groups),
@@ -137,6 +142,10 @@ impl Dataplane {
             error_limit: TokenBucket::per_second(config.icmp_errors_per_second, config.icmp_error_burst),
             miss_limit: TokenBucket::per_second(config.multicast_misses_per_second, config.multicast_miss_burst),
             option_limit: TokenBucket::per_second(config.icmp_errors_per_second, config.icmp_error_burst),
+            sightings: Sightings::new(
+                seed(7),
+                TokenBucket::per_second(config.correspondents_per_second, config.correspondent_burst),
+            ),
             identification: seed(5) as u32,
             outgoing: ports.iter().map(|_| OutputQueue::new(limits.output_queue)).collect(),
             local: VecDeque::with_capacity(limits.local_queue),
@@ -292,6 +301,7 @@ impl Dataplane {
             ("routes", self.routes.len()),
             ("mroutes", self.mfib.len()),
             ("mma-bindings", self.mma_bindings.len()),
+            ("optimised-pairs", self.optimised.len()),
             ("home-bindings", self.home_bindings.len()),
             ("correspondent-bindings", self.correspondents.len()),
         ]
@@ -410,16 +420,10 @@ impl Dataplane {
         TunnelTables {
             home_bindings: &self.home_bindings,
             mma_bindings: &self.mma_bindings,
+            optimised: &self.optimised,
             correspondents: &self.correspondents,
             uplinks: &self.uplinks,
         }
-    }
-
-    /// Whether a router can have found `length` octets too big for this MTU: less than that pass, and this node can send
-    /// that many.
-    pub(crate) fn is_plausible_path_mtu(&self, mtu: u32, length: usize) -> bool {
-        let largest = self.links.iter().map(|link| link.mtu).max().unwrap_or(0);
-        (ipv6::MINIMUM_MTU..length).contains(&(mtu as usize)) && length <= largest
     }
 
     pub(crate) fn learn_path_mtu(&mut self, destination: Ipv6Addr, mtu: u16) {
@@ -435,6 +439,7 @@ impl Dataplane {
 pub(crate) struct TunnelTables<'a> {
     pub(crate) home_bindings: &'a HomeBindings,
     pub(crate) mma_bindings: &'a MmaBindings,
+    pub(crate) optimised: &'a OptimisedPairs,
     pub(crate) correspondents: &'a Correspondents,
     pub(crate) uplinks: &'a Uplinks,
 }

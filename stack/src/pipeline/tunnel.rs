@@ -1,36 +1,25 @@
 //! IPv6 in IPv6 to an address of this node: the reverse tunnels of the mobility agent and the home agent, and the
 //! unicast tunnels of a terminal.
 //!
-//! Nothing leaves a tunnel unchecked. At the mobility agent the outer source has to be in an access prefix of the site
-//! with the terminal's interface identifier, the inner source has to be bound there, and the inner destination has to be
-//! of more than the link's scope; the packet goes on to the home agent, its outer header overwritten. At the home agent the outer source has to be the care-of address that the inner
-//! source is bound to (RFC 6275 §10.4.5).
+//! Nothing leaves a tunnel unchecked. At the home agent the outer source has to be the care-of address that the inner
+//! source is bound to (RFC 6275 §10.4.5); what the mobility agent asks is in [`super::reverse_tunnel`].
 
 use super::counters::Counter;
-use super::tunnel_header::{self, ExitError, Outer};
+use super::reverse_tunnel::{self, Exit};
+use super::tunnel_header::{self, ExitError};
 use super::vector::{Found, Job, Lane, Origin, Vector};
 use super::{Dataplane, header, home_address, terminal};
-use crate::addr::{self, Scope};
 use crate::icmpv6::Cause;
 use crate::machine::TunnelMeta;
-use crate::tables::{BindingState, MmaBinding};
 use crate::wire::ext::Chain;
 use crate::wire::ipv6::protocol;
 use core::net::Ipv6Addr;
 
-enum Next {
+pub(super) enum Next {
     Lookup,
     Local,
     Drop(Counter),
     IcmpError(Cause),
-}
-
-/// Which tunnel it is.
-enum Exit {
-    /// The mobility agent's: on to the home agent.
-    ToHomeAgent(MmaBinding),
-    /// The packet comes out here.
-    Out,
 }
 
 pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
@@ -57,7 +46,8 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
     let bytes = job.packet.bytes();
     let tunnel = TunnelMeta { source: header::source(bytes), destination: header::destination(bytes) };
     match exit(plane, &bytes[at..], tunnel) {
-        Ok(Exit::ToHomeAgent(binding)) => to_home_agent(plane, job, at, &binding),
+        Ok(Exit::ToHomeAgent(binding)) => reverse_tunnel::to_home_agent(plane, job, at, &binding),
+        Ok(Exit::ToCorrespondent(binding)) => reverse_tunnel::to_correspondent(plane, job, at, &binding),
         Ok(Exit::Out) => out(plane, job, at, tunnel),
         Err(reason) => Next::Drop(reason),
     }
@@ -83,61 +73,7 @@ fn exit(plane: &Dataplane, inner: &[u8], tunnel: TunnelMeta) -> Result<Exit, Cou
             None => Counter::DropTunnelUnknown,
         });
     };
-    if !header::in_any(&service.access_prefixes, tunnel.source) {
-        return Err(Counter::DropTunnelAccessPrefix);
-    }
-    let (binding, exit): (MmaBinding, fn(MmaBinding) -> Exit) = match plane.mma_bindings.get(source) {
-        Some(binding) => (binding, Exit::ToHomeAgent),
-        None => (optimised(plane, inner, source).ok_or(Counter::DropTunnelNotBound)?, |_| Exit::Out),
-    };
-    if binding.state != BindingState::Active {
-        return Err(Counter::DropTunnelNotActive);
-    }
-    if addr::interface_identifier(tunnel.source) != binding.access_identifier {
-        return Err(Counter::DropTunnelAccessIdentifier);
-    }
-    // RFC 4291 §2.5.6: the home link is another link.
-    if addr::is_link_local(destination) || Scope::of(destination).is_some_and(|scope| scope <= Scope::LINK_LOCAL) {
-        return Err(Counter::DropTunnelLinkScope);
-    }
-    Ok(exit(binding))
-}
-
-/// A packet from the care-of address with a Home Address option: the correspondent has a binding, so that the packet
-/// leaves here as it is (RFC 6275 §9.3.1 is met).
-fn optimised(plane: &Dataplane, inner: &[u8], source: Ipv6Addr) -> Option<MmaBinding> {
-    if inner[6] != protocol::DESTINATION_OPTIONS {
-        return None;
-    }
-    let home_address = Chain::parse(inner).ok()?.home_address?.home_address;
-    plane.mma_bindings.get(home_address).filter(|binding| binding.care_of == source)
-}
-
-fn to_home_agent(plane: &mut Dataplane, job: &mut Job, at: usize, binding: &MmaBinding) -> Next {
-    let inner = &mut job.packet.bytes_mut()[at..];
-    let limit = tunnel_header::encapsulation_limit(inner);
-    if !header::hop(inner) {
-        job.packet.trim_front(at);
-        return Next::IcmpError(Cause::HopLimit);
-    }
-    if let Some((limit_at, 0)) = limit {
-        job.packet.trim_front(at);
-        return Next::IcmpError(Cause::HeaderField(limit_at as u32));
-    }
-    let outer = Outer {
-        source: binding.care_of,
-        destination: binding.home_agent,
-        gre: None,
-        limit: limit.map(|(_, limit)| limit - 1),
-        dscp: plane.config.tunnel_dscp,
-    };
-    match tunnel_header::replace(&mut job.packet, at, &outer) {
-        Ok(length) => job.meta.outer = length,
-        Err(tunnel_header::NoHeadroom) => return Next::Drop(Counter::DropTunnelHeadroom),
-    }
-    (job.meta.origin, job.meta.tunnel, job.meta.found) = (Origin::Own, None, Found::Nothing);
-    plane.counters.add(Counter::TunnelToHomeAgent);
-    Next::Lookup
+    reverse_tunnel::exit(plane, service, inner, tunnel)
 }
 
 fn out(plane: &mut Dataplane, job: &mut Job, at: usize, tunnel: TunnelMeta) -> Next {

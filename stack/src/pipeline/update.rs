@@ -34,8 +34,7 @@ fn named_port(update: &TableUpdate) -> Option<PortId> {
             Uplink::Native { port, .. }
             | Uplink::Direct { port, .. }
             | Uplink::Tunnel { port, .. }
-            | Uplink::OptimisedTunnel { port, .. }
-            | Uplink::NestedTunnel { port, .. } => Some(*port),
+            | Uplink::OptimisedTunnel { port, .. } => Some(*port),
         },
         TableUpdate::MrouteSet(_, mroute) => mroute.forward.iter().last(),
         _ => None,
@@ -77,10 +76,8 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
         }
         TableUpdate::LinkGroupLeave(port, group) => plane.links[usize::from(port.0)].leave(group),
         TableUpdate::MrouteSet(key, mroute) => {
-            // Another branch has another path MTU: a larger packet is tried at once.
-            if plane.mfib.get(key) != Some(mroute) {
-                plane.path_mtus.forget(key.group);
-            }
+            // Another branch has another path MTU.
+            plane.path_mtus.forget(key.group);
             plane.mfib.insert(key, mroute)?;
         }
         TableUpdate::MrouteRemove(key) => {
@@ -109,12 +106,7 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
         TableUpdate::CareOfSet(care_of, home_address) => plane.care_of_addresses.set(care_of, home_address)?,
         TableUpdate::CareOfRemove(care_of) => plane.care_of_addresses.remove(care_of),
         TableUpdate::UplinkSet(source, uplink) => {
-            // A tunnel by another link, router or address has another path.
-            if let Uplink::Tunnel { peer, .. }
-            | Uplink::OptimisedTunnel { peer, .. }
-            | Uplink::NestedTunnel { peer, .. } = uplink
-                && plane.uplinks.usual(source) != Some(uplink)
-            {
+            if let Uplink::Tunnel { peer, .. } | Uplink::OptimisedTunnel { peer, .. } = uplink {
                 plane.path_mtus.forget(peer);
             }
             plane.uplinks.set(source, uplink)?;
@@ -126,7 +118,13 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
             plane.uplinks.remove_exception(home_address, correspondent);
         }
         TableUpdate::IngressFilterSet(port, filter) => plane.links[usize::from(port.0)].filter = filter,
-        TableUpdate::OptimisedSet { .. } | TableUpdate::OptimisedRemove { .. } => {}
+        TableUpdate::OptimisedSet { home_address, correspondent } => {
+            let binding = plane.mma_bindings.get(home_address).ok_or(TableFull)?;
+            plane.optimised.insert(home_address, correspondent, binding.care_of)?;
+        }
+        TableUpdate::OptimisedRemove { home_address, correspondent } => {
+            plane.optimised.remove(home_address, correspondent);
+        }
     }
     Ok(())
 }

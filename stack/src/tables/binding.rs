@@ -16,12 +16,16 @@ const FLAG_ANCHOR: u64 = 1 << 35;
 const FLAG_OPTIMISE: u64 = 1 << 36;
 
 /// Bindings of the mobility agent.
-pub(crate) struct MmaBindings(HashTable<2, 12, 1>);
+pub(crate) struct MmaBindings {
+    by_home_address: HashTable<2, 12, 1>,
+    /// The home address of a care-of address. Where several terminals share one, that of the last.
+    by_care_of: HashTable<2, 2, 0>,
+}
 
 impl MmaBindings {
     /// An empty table for up to `limit` bindings.
     pub(crate) fn new(limit: u32, seed: u64) -> Self {
-        MmaBindings(HashTable::new(limit, seed))
+        MmaBindings { by_home_address: HashTable::new(limit, seed), by_care_of: HashTable::new(limit, seed) }
     }
 
     /// What [`MmaBindings::find_batch`] looks for.
@@ -33,30 +37,30 @@ impl MmaBindings {
     /// Where each of `keys` stands.
     #[inline]
     pub(crate) fn find_batch(&self, keys: &[[u64; 2]], slots: &mut [Option<Slot>]) {
-        self.0.find_batch(keys, slots);
+        self.by_home_address.find_batch(keys, slots);
     }
 
     /// Where the binding of a home address stands.
     #[inline]
     pub(crate) fn find(&self, home_address: Ipv6Addr) -> Option<Slot> {
-        self.0.find(&halves(home_address))
+        self.by_home_address.find(&halves(home_address))
     }
 
     /// The binding of a home address.
     pub(crate) fn get(&self, home_address: Ipv6Addr) -> Option<MmaBinding> {
-        self.0.get(&halves(home_address)).map(decode)
+        self.by_home_address.get(&halves(home_address)).map(decode)
     }
 
     /// The binding at `slot`.
     #[inline(always)]
     pub(crate) fn binding(&self, slot: Slot) -> MmaBinding {
-        decode(self.0.value(slot))
+        decode(self.by_home_address.value(slot))
     }
 
     /// The next sequence number of the tunnel to the group (RFC 2890 §2.2: the first is 0).
     #[inline(always)]
     pub(crate) fn next_sequence(&self, slot: Slot) -> u32 {
-        let word = self.0.owner_word(slot, 0);
+        let word = self.by_home_address.owner_word(slot, 0);
         let value = word.load(Ordering::Relaxed);
         let sequence = value as u32;
         word.store(value >> 32 << 32 | u64::from(sequence.wrapping_add(1)), Ordering::Relaxed);
@@ -65,20 +69,25 @@ impl MmaBindings {
 
     /// The sequence number that the next packet will have.
     pub(crate) fn sequence(&self, slot: Slot) -> u32 {
-        self.0.owner_word(slot, 0).load(Ordering::Relaxed) as u32
+        self.by_home_address.owner_word(slot, 0).load(Ordering::Relaxed) as u32
     }
 
     /// Where the multicast route of this binding stood when it was looked up last; the caller checks that it still does.
     #[inline(always)]
     pub(crate) fn route_hint(&self, slot: Slot) -> Slot {
-        Slot((self.0.owner_word(slot, 0).load(Ordering::Relaxed) >> 32) as u32)
+        Slot((self.by_home_address.owner_word(slot, 0).load(Ordering::Relaxed) >> 32) as u32)
     }
 
     /// Remembers where the multicast route stands.
     #[inline(always)]
     pub(crate) fn set_route_hint(&self, slot: Slot, route: Slot) {
-        let word = self.0.owner_word(slot, 0);
+        let word = self.by_home_address.owner_word(slot, 0);
         word.store(u64::from(route.0) << 32 | word.load(Ordering::Relaxed) & 0xffff_ffff, Ordering::Relaxed);
+    }
+
+    /// The binding with this care-of address; of several that share it, the one that was set last.
+    pub(crate) fn of_care_of(&self, care_of: Ipv6Addr) -> Option<MmaBinding> {
+        self.by_home_address.get(&self.by_care_of.get(&halves(care_of))?).map(decode)
     }
 
     /// Sets a binding; the sequence number goes on where the binding was there.
@@ -86,24 +95,38 @@ impl MmaBindings {
     /// # Errors
     /// [`TableFull`].
     pub(crate) fn insert(&mut self, home_address: Ipv6Addr, binding: &MmaBinding) -> Result<(), TableFull> {
-        self.0.insert(halves(home_address), encode(binding)).map(|_| ())
+        let before = self.get(home_address);
+        self.by_home_address.insert(halves(home_address), encode(binding))?;
+        if let Some(before) = before.filter(|before| before.care_of != binding.care_of) {
+            self.forget_care_of(home_address, before.care_of);
+        }
+        self.by_care_of.insert(halves(binding.care_of), halves(home_address)).map(|_| ())
     }
 
     /// Removes a binding.
     pub(crate) fn remove(&mut self, home_address: Ipv6Addr) -> bool {
-        self.0.remove(&halves(home_address))
+        let Some(binding) = self.get(home_address) else { return false };
+        self.forget_care_of(home_address, binding.care_of);
+        self.by_home_address.remove(&halves(home_address))
+    }
+
+    fn forget_care_of(&mut self, home_address: Ipv6Addr, care_of: Ipv6Addr) {
+        if self.by_care_of.get(&halves(care_of)) == Some(halves(home_address)) {
+            self.by_care_of.remove(&halves(care_of));
+        }
     }
 
     /// Every binding in order of home address.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Ipv6Addr, MmaBinding)> {
-        let mut all: Vec<_> = self.0.iter().map(|(_, [a, b], value)| (address(a, b), decode(value))).collect();
+        let mut all: Vec<_> =
+            self.by_home_address.iter().map(|(_, [a, b], value)| (address(a, b), decode(value))).collect();
         all.sort_by_key(|&(home_address, _)| home_address);
         all.into_iter()
     }
 
     /// Number of bindings.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.by_home_address.len()
     }
 }
 

@@ -31,7 +31,8 @@ pub enum TableUpdate {
     /// Mobility agent: where it takes reverse tunnels.
     MmaServiceSet(MmaService),
     /// Mobility agent: this correspondent has a binding of this home address to the agent's care-of address. What the
-    /// terminal sends to it through the reverse tunnel leaves from the care-of address with a Home Address option.
+    /// terminal sends to it through the reverse tunnel leaves from the care-of address with a Home Address option. It holds
+    /// as long as the binding has the care-of address that it has now, and is refused where there is no binding.
     OptimisedSet {
         /// The home address.
         home_address: Ipv6Addr,
@@ -396,22 +397,6 @@ pub enum Uplink {
         peer: Ipv6Addr,
         /// The care-of address.
         care_of: Ipv6Addr,
-    },
-    /// In a tunnel from the temporary address to a mobility anchor point, and inside of it in one from the regional
-    /// address to the home agent (RFC 5380 §6.1, §12.2).
-    NestedTunnel {
-        /// On this link.
-        port: PortId,
-        /// The router.
-        router: Ipv6Addr,
-        /// The temporary address, LCoA.
-        source: Ipv6Addr,
-        /// The anchor point.
-        peer: Ipv6Addr,
-        /// The regional address, RCoA.
-        care_of: Ipv6Addr,
-        /// The home agent.
-        home_agent: Ipv6Addr,
     },
 }
 

@@ -4,6 +4,7 @@
 mod bench;
 
 mod agent;
+mod anchor;
 mod care_of;
 mod correspondent;
 mod forwarding;
@@ -13,6 +14,8 @@ mod input;
 mod limits;
 mod local;
 mod multicast;
+mod optimised;
+mod sighting;
 mod terminal;
 mod to_terminal;
 mod tunnels;
@@ -23,7 +26,7 @@ use core::net::Ipv6Addr;
 use stack::addr::{MacAddress, Prefix};
 use stack::machine::{Notice, Via};
 use stack::packet::BATCH_SIZE;
-use stack::pipeline::{DataplaneConfig, Forwarding, MssClamp, TunnelDscp};
+use stack::pipeline::{DataplaneConfig, Forwarding, TunnelDscp};
 use stack::port::Medium;
 use stack::tables::{
     Accept, BindingState, GroupReception, HomeBinding, IngressFilter, MmaBinding, MmaService, Mroute, MrouteKey,

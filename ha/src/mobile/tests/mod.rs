@@ -1,8 +1,5 @@
 //! The terminal against mobility agents and a home agent.
 
 mod errors;
-mod forwarding;
-mod hierarchical;
 mod moves;
-mod script;
 mod world;

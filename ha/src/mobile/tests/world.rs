@@ -55,7 +55,7 @@ impl Spot {
         addr::with_interface_identifier(self.prefix().address(), EUI.modified())
     }
 
-    pub(super) fn link_local(&self) -> Ipv6Addr {
+    fn link_local(&self) -> Ipv6Addr {
         addr::with_interface_identifier(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), EUI.modified())
     }
 
@@ -97,7 +97,6 @@ pub(super) fn terminal_config() -> Config {
         group_layout: GroupLayout::Ssm { scope: Scope::SITE_LOCAL },
         radios: SPOTS.iter().map(radio).collect(),
         tun: Some(TUN),
-        mode: Mode::Multicast,
         uplink: UplinkMode::Auto,
         direct_correspondents: Vec::new(),
         gre: true,

@@ -7,3 +7,4 @@ pub mod config;
 pub mod lab;
 pub mod node;
 mod one_line;
+pub mod state;

@@ -5,6 +5,7 @@ use drover::admin::{
     Answer, ClientError, Command, Housekeeping, HousekeepingConfig, Listener, ListenerError, MAX_REQUEST_LEN, Request,
     Topic, request,
 };
+use drover::state::Changes;
 use serde_json::{Value, json};
 use stack::machine::PortId;
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ fn start(socket: &Path, signal_files: Vec<(PortId, PathBuf)>) -> (Housekeeping, 
         socket: Some(socket.to_owned()),
         radios: BTreeMap::from([("radio-a".to_owned(), PortId(0)), ("radio-b".to_owned(), PortId(1))]),
         signal_files,
+        state: None,
         termination: false,
     };
     (Housekeeping::start(config, commands, Arc::new(|| {})).unwrap(), received)
@@ -50,6 +52,7 @@ fn work(received: &Receiver<Command>) -> Vec<(PortId, Option<i16>)> {
         match received.recv().unwrap() {
             Command::Show { topic, reply } => reply.send(json!([{ "topic": topic.name() }])).unwrap(),
             Command::Signal { port, dbm } => signals.push((port, dbm)),
+            Command::TakeChanges { reply } => reply.send(Changes::default()).unwrap(),
             Command::Stop => return signals,
         }
     }

@@ -7,6 +7,7 @@ use super::listener::Listener;
 use super::protocol::{Answer, MAX_REQUEST_LEN, Request};
 use super::signal_file::SignalFile;
 use super::{Command, ListenerError};
+use crate::state::Keeper;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token};
@@ -17,15 +18,17 @@ use stack::machine::PortId;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the worker may take to answer a client.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often signal-strength files are looked at.
 const SIGNAL_FILE_PERIOD: Duration = Duration::from_millis(50);
+/// How often what has changed is written down.
+const STATE_PERIOD: Duration = Duration::from_secs(1);
 /// Clients at a time; more are closed at once.
 const MAX_CLIENTS: usize = 64;
 /// Octets read from a client in one go.
@@ -47,6 +50,8 @@ pub struct HousekeepingConfig {
     pub radios: BTreeMap<String, PortId>,
     /// Signal-strength files of radio ports.
     pub signal_files: Vec<(PortId, PathBuf)>,
+    /// Where what outlasts a restart is written.
+    pub state: Option<Arc<Mutex<Keeper>>>,
     /// Whether SIGTERM and SIGINT become [`Command::Stop`]; the process-wide handlers are set by this.
     pub termination: bool,
 }
@@ -88,6 +93,8 @@ impl Housekeeping {
             radios: config.radios,
             clients: BTreeMap::new(),
             next_client: FIRST_CLIENT,
+            state: config.state,
+            next_state: Instant::now() + STATE_PERIOD,
             worker: Worker { commands, wake },
         };
         let thread = std::thread::Builder::new().name("housekeeping".into());
@@ -141,6 +148,8 @@ struct Housekeeper {
     radios: BTreeMap<String, PortId>,
     clients: BTreeMap<usize, Client>,
     next_client: usize,
+    state: Option<Arc<Mutex<Keeper>>>,
+    next_state: Instant,
     worker: Worker,
 }
 
@@ -150,7 +159,9 @@ impl Housekeeper {
         let period = (!self.signal_files.is_empty()).then_some(SIGNAL_FILE_PERIOD);
         loop {
             self.watch_signal_files();
-            match self.poll.poll(&mut events, period) {
+            let until_state = self.keep_state();
+            let wait = period.into_iter().chain(until_state).min();
+            match self.poll.poll(&mut events, wait) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) => return,
                 Ok(()) => {}
@@ -172,6 +183,22 @@ impl Housekeeper {
                 self.worker.tell(Command::Signal { port: file.port, dbm });
             }
         }
+    }
+
+    /// Writes down what has changed, where it is time for that; how long until it is again.
+    fn keep_state(&mut self) -> Option<Duration> {
+        let keeper = self.state.as_ref()?;
+        let now = Instant::now();
+        if now >= self.next_state {
+            self.next_state = now + STATE_PERIOD;
+            let (reply, answer) = bounded(1);
+            if self.worker.tell(Command::TakeChanges { reply })
+                && let Ok(changes) = answer.recv_timeout(REPLY_TIMEOUT)
+            {
+                keeper.lock().unwrap_or_else(PoisonError::into_inner).keep(&changes);
+            }
+        }
+        Some(self.next_state.saturating_duration_since(Instant::now()))
     }
 
     fn terminate(&mut self) {

@@ -19,6 +19,7 @@ pub use housekeeping::{Housekeeping, HousekeepingConfig, REPLY_TIMEOUT, Wake};
 pub use listener::{Listener, ListenerError};
 pub use protocol::{Answer, MAX_REQUEST_LEN, Request};
 
+use crate::state::Changes;
 use crossbeam_channel::Sender;
 use stack::machine::PortId;
 
@@ -90,6 +91,11 @@ pub enum Command {
         port: PortId,
         /// In dBm; `None`: there is no signal.
         dbm: Option<i16>,
+    },
+    /// Say what has changed that outlasts a restart.
+    TakeChanges {
+        /// Where the answer goes.
+        reply: Sender<Changes>,
     },
     /// End the process in an orderly way: leave groups, say good-bye to neighbours, return.
     Stop,

@@ -20,6 +20,7 @@ pub struct RawNode {
     pub poll: Field<String>,
     pub seed: Field<i64>,
     pub frames: Field<i64>,
+    pub state_dir: Field<String>,
     pub tunnel_dscp: Field<RawTunnelDscp>,
     #[serde(default)]
     pub loopback: Vec<Spanned<String>>,

@@ -31,6 +31,8 @@ pub struct NodeConfig {
     pub routes: Vec<StaticRoute>,
     /// Addresses of the node that belong to no port.
     pub loopback: Vec<Ipv6Addr>,
+    /// Where what outlasts a restart is kept ([`crate::state`]); nowhere if absent.
+    pub state_dir: Option<PathBuf>,
     /// The Unix socket of the admin API, where one is wanted.
     pub admin_socket: Option<PathBuf>,
     /// PIM router.

@@ -24,8 +24,9 @@ pub use run::run;
 pub use show::{show, stable_bindings, strip_remaining};
 
 use crate::config::resolved::{NodeConfig, RouteTarget};
+use crate::state::{Changes, NodeState};
 use ::ha::home_agent::{self as ha_machine, HomeAgent};
-use ::ha::mobile::{self, MobileTerminal};
+use ::ha::mobile::{self, MobileTerminal, Restored};
 use ::mma::MobilityManagementAgent;
 use ::mma::auth::{NtpTime, WallClock};
 use ::mma::secret::SecretRng;
@@ -115,6 +116,8 @@ pub struct DroverNode {
     mma_address: Option<Ipv6Addr>,
     home_agent: Option<HomeAgent>,
     terminal: Option<MobileTerminal>,
+    /// Whether the terminal has something to write down.
+    terminal_persists: bool,
     /// Messages for a protocol that no machine of this node speaks.
     unclaimed: u64,
     outputs: Outputs<NodeEvent>,
@@ -130,8 +133,43 @@ impl DroverNode {
         config: &NodeConfig,
         ports: &[PortInfo],
         seed: u64,
+        secrets: SecretRng,
+        clock: WallClock,
+    ) -> Result<Self, NodeError> {
+        Self::assemble(config, ports, seed, secrets, clock, Restored::default())
+    }
+
+    /// The same with what an earlier run has kept; what changes is noted for [`DroverNode::take_changes`].
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub fn resume(
+        config: &NodeConfig,
+        ports: &[PortInfo],
+        seed: u64,
+        secrets: SecretRng,
+        clock: WallClock,
+        state: NodeState,
+    ) -> Result<Self, NodeError> {
+        let mut node = Self::assemble(config, ports, seed, secrets, clock, state.terminal)?;
+        if let Some(mma) = &mut node.mma {
+            mma.restore_replay_floors(state.mma);
+            mma.note_replay_changes();
+        }
+        if let Some(agent) = &mut node.home_agent {
+            agent.restore_replay_floors(state.home_agent);
+            agent.note_replay_changes();
+        }
+        Ok(node)
+    }
+
+    fn assemble(
+        config: &NodeConfig,
+        ports: &[PortInfo],
+        seed: u64,
         mut secrets: SecretRng,
         clock: WallClock,
+        restored: Restored,
     ) -> Result<Self, NodeError> {
         if ports.len() != config.ports.len() {
             return Err(NodeError::Ports { configured: config.ports.len(), opened: ports.len() });
@@ -175,9 +213,13 @@ impl DroverNode {
                 None => None,
             },
             terminal: match terminal {
-                Some(terminal) => Some(MobileTerminal::new(mobile_terminal::config(terminal, clock)?)),
+                Some(terminal) => {
+                    let config = mobile_terminal::config(terminal, clock)?;
+                    Some(MobileTerminal::new(mobile::Config { restored, ..config }))
+                }
                 None => None,
             },
+            terminal_persists: false,
             unclaimed: 0,
             outputs: Outputs::new(),
             ports,
@@ -202,6 +244,16 @@ impl DroverNode {
             mtu_limits: config.ports.iter().map(|port| port.mtu).collect(),
             seed,
             ..DataplaneConfig::default()
+        }
+    }
+
+    /// What has changed that outlasts a restart, since the last call.
+    pub fn take_changes(&mut self) -> Changes {
+        let persists = core::mem::take(&mut self.terminal_persists);
+        Changes {
+            mma: self.mma.as_mut().map(MobilityManagementAgent::take_replay_changes).unwrap_or_default(),
+            home_agent: self.home_agent.as_mut().map(HomeAgent::take_replay_changes).unwrap_or_default(),
+            terminal: self.terminal.as_ref().filter(|_| persists).map(MobileTerminal::to_restore),
         }
     }
 
@@ -376,6 +428,7 @@ impl DroverNode {
     }
 
     fn on_terminal_event(&mut self, now: Instant, event: mobile::Event) {
+        self.terminal_persists |= matches!(event, mobile::Event::Persist { .. });
         if let (Some(listener), Some(command)) = (&mut self.listener, mobile_terminal::listener_command(&event)) {
             listener.handle_command(now, command);
         }

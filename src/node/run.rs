@@ -4,6 +4,7 @@ use super::{DroverNode, NodeEvent, show};
 use crate::admin::{Command, Housekeeping, HousekeepingConfig};
 use crate::config::resolved::{Attachment, NodeConfig, PollMode, PortConfig};
 use crate::one_line::in_one_line;
+use crate::state::{Keeper, NodeState};
 use ::ha::mobile;
 use ::mma::auth::{NtpTime, WallClock};
 use ::mma::secret::SecretRng;
@@ -16,7 +17,7 @@ use stack::port::{PacketPort, Port, PortError, PortInfo, TunOptions, TunPort, Um
 use stack::runtime::{self, Clock, Load, Worker, WorkerSpec};
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Commands that wait for the worker at the most.
@@ -42,7 +43,17 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
         },
         load: Arc::new(Load::default()),
     };
+    let (keeper, state) = match config.state_dir.as_deref() {
+        Some(directory) => {
+            let (keeper, state) = Keeper::open(directory, &config).context("node.state_dir")?;
+            (Some(Arc::new(Mutex::new(keeper))), Some(state))
+        }
+        None => (None, None),
+    };
+    // What changes while the worker stops.
+    let (last_changes, last) = crossbeam_channel::bounded(1);
     let housekeeping = HousekeepingConfig {
+        state: keeper.clone(),
         socket: config.admin_socket.clone(),
         radios: radios(&config),
         signal_files: signal_files(&config),
@@ -52,9 +63,9 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
     let worker = runtime::spawn(
         spec,
         // The whole chain in one line: what failed, and why.
-        move || assemble(&config, seed).map_err(|error| in_one_line(&error)),
+        move || assemble(&config, seed, state).map_err(|error| in_one_line(&error)),
         inbox,
-        |worker: &mut Worker<DroverNode>, now, command| match command {
+        move |worker: &mut Worker<DroverNode>, now, command| match command {
             Command::Show { topic, reply } => {
                 // Who asked may have gone.
                 let _ = reply.try_send(show::show(worker, now, topic));
@@ -64,8 +75,13 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
                 worker.node_mut().set_signal(now, port, dbm);
                 ControlFlow::Continue(())
             }
+            Command::TakeChanges { reply } => {
+                let _ = reply.try_send(worker.node_mut().take_changes());
+                ControlFlow::Continue(())
+            }
             Command::Stop => {
                 worker.node_mut().stop(now);
+                let _ = last_changes.try_send(worker.node_mut().take_changes());
                 ControlFlow::Break(())
             }
         },
@@ -87,9 +103,15 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
             }
         });
     }
-    let _housekeeping = Housekeeping::start(housekeeping, commands, wake).context("admin.socket")?;
+    let housekeeping = Housekeeping::start(housekeeping, commands, wake).context("admin.socket")?;
     say("ready");
-    worker.join().map_err(|_| anyhow::anyhow!("the worker broke off"))
+    let ended = worker.join().map_err(|_| anyhow::anyhow!("the worker broke off"));
+    // Nothing older is written after what comes last.
+    drop(housekeeping);
+    if let (Some(keeper), Ok(changes)) = (keeper, last.try_recv()) {
+        keeper.lock().unwrap_or_else(PoisonError::into_inner).keep(&changes);
+    }
+    ended
 }
 
 /// A line on standard output; that nobody reads it is no error.
@@ -109,7 +131,7 @@ fn signal_files(config: &NodeConfig) -> Vec<(stack::machine::PortId, std::path::
 }
 
 /// Opens the ports and makes the worker, in the thread where both will stay.
-fn assemble(config: &NodeConfig, seed: u64) -> Result<Worker<DroverNode>> {
+fn assemble(config: &NodeConfig, seed: u64, state: Option<NodeState>) -> Result<Worker<DroverNode>> {
     let pool = Pool::new(config.frames).context("cannot map the frames of the pool")?;
     let umem = Umem::new(&pool);
     let mut ports: Vec<Box<dyn Port>> = Vec::new();
@@ -118,7 +140,11 @@ fn assemble(config: &NodeConfig, seed: u64) -> Result<Worker<DroverNode>> {
         ports.push(opened.with_context(|| format!("port[{}].interface", port.id.0))?);
     }
     let infos: Vec<PortInfo> = ports.iter().map(|port| port.info().clone()).collect();
-    let node = DroverNode::new(config, &infos, seed, kernel_secrets()?, system_clock())?;
+    let (secrets, clock) = (kernel_secrets()?, system_clock());
+    let node = match state {
+        Some(state) => DroverNode::resume(config, &infos, seed, secrets, clock, state)?,
+        None => DroverNode::new(config, &infos, seed, secrets, clock)?,
+    };
     let dataplane = Dataplane::new(DroverNode::dataplane_config(config, seed), pool, &infos);
     Ok(Worker::new(dataplane, node, ports))
 }

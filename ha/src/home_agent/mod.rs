@@ -205,6 +205,16 @@ impl HomeAgent {
         self.replay.restore(floors)
     }
 
+    /// Notes from now on what replay protection remembers anew.
+    pub fn note_replay_changes(&mut self) {
+        self.replay.note_changes();
+    }
+
+    /// What replay protection remembers anew since the last call; `None`: nothing any more.
+    pub fn take_replay_changes(&mut self) -> Vec<(Ipv6Addr, Option<ReplayFloor>)> {
+        self.replay.take_changes()
+    }
+
     /// Sets the time of day, where timestamps are compared with it.
     pub fn set_clock(&mut self, reading: WallClock) {
         self.replay.set_clock(reading);

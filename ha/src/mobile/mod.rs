@@ -290,6 +290,15 @@ impl MobileTerminal {
         self.refusing.iter().map(|(&agent, &until)| (agent, until))
     }
 
+    /// What has to be written down, as [`Event::Persist`] says it bit by bit.
+    pub fn to_restore(&self) -> Restored {
+        Restored {
+            sequences: self.sequences.iter().map(|(&peer, &sequence)| (peer, sequence)).collect(),
+            message_id: self.last_message_id,
+            has_home_binding: self.has_home_binding,
+        }
+    }
+
     /// The counters.
     pub const fn counters(&self) -> &Counters {
         &self.counters

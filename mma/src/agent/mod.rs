@@ -120,6 +120,16 @@ impl MobilityManagementAgent {
     pub fn restore_replay_floors(&mut self, floors: impl IntoIterator<Item = (Ipv6Addr, ReplayFloor)>) -> usize {
         self.replay.restore(floors)
     }
+
+    /// Notes from now on what replay protection remembers anew.
+    pub fn note_replay_changes(&mut self) {
+        self.replay.note_changes();
+    }
+
+    /// What replay protection remembers anew since the last call; `None`: nothing any more.
+    pub fn take_replay_changes(&mut self) -> Vec<(Ipv6Addr, Option<ReplayFloor>)> {
+        self.replay.take_changes()
+    }
 }
 
 impl Machine for MobilityManagementAgent {

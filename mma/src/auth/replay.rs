@@ -7,7 +7,7 @@
 use core::net::Ipv6Addr;
 use stack::time::{Duration, Instant};
 use stack::wire::mobility::Status;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A time of day in NTP format: seconds since 1900 in the high 32 bits, fractions in the low ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -138,12 +138,14 @@ pub struct ReplayGuard {
     policy: ReplayPolicy,
     limit: usize,
     floors: BTreeMap<Ipv6Addr, ReplayFloor>,
+    /// Home addresses whose floor has changed, where somebody wants to know.
+    changed: Option<BTreeSet<Ipv6Addr>>,
 }
 
 impl ReplayGuard {
     /// Remembers up to `limit` home addresses, about 100 octets each.
     pub fn new(policy: ReplayPolicy, limit: usize) -> Self {
-        ReplayGuard { policy, limit, floors: BTreeMap::new() }
+        ReplayGuard { policy, limit, floors: BTreeMap::new(), changed: None }
     }
 
     /// Whether this Binding Update is fresh; if so it never is again.
@@ -176,8 +178,13 @@ impl ReplayGuard {
                 }
                 if floor.is_none() && self.floors.len() >= self.limit {
                     // What is older than the window is refused for its age.
-                    self.floors
-                        .retain(|_, floor| floor.message_id.is_some_and(|last| NtpTime(last).distance(here) <= window));
+                    self.floors.retain(|&home_address, floor| {
+                        let keep = floor.message_id.is_some_and(|last| NtpTime(last).distance(here) <= window);
+                        if let Some(changed) = self.changed.as_mut().filter(|_| !keep) {
+                            changed.insert(home_address);
+                        }
+                        keep
+                    });
                 }
             }
         }
@@ -186,6 +193,9 @@ impl ReplayGuard {
         }
         let message_id = message_id.or(floor.and_then(|floor| floor.message_id));
         self.floors.insert(home_address, ReplayFloor { sequence, message_id });
+        if let Some(changed) = &mut self.changed {
+            changed.insert(home_address);
+        }
         Ok(())
     }
 
@@ -199,6 +209,17 @@ impl ReplayGuard {
     /// What is remembered, to be written down and restored.
     pub fn floors(&self) -> impl Iterator<Item = (Ipv6Addr, ReplayFloor)> + '_ {
         self.floors.iter().map(|(&home_address, &floor)| (home_address, floor))
+    }
+
+    /// Notes from now on what changes, for [`ReplayGuard::take_changes`].
+    pub fn note_changes(&mut self) {
+        self.changed.get_or_insert_default();
+    }
+
+    /// What has changed since the last call, each home address once; `None`: nothing is remembered of it any more.
+    pub fn take_changes(&mut self) -> Vec<(Ipv6Addr, Option<ReplayFloor>)> {
+        let changed = self.changed.as_mut().map(core::mem::take).unwrap_or_default();
+        changed.into_iter().map(|home_address| (home_address, self.floors.get(&home_address).copied())).collect()
     }
 
     /// Remembers again what an earlier run wrote down. Entries beyond the limit are left out; returns how many.

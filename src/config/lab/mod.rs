@@ -292,7 +292,7 @@ impl LabNode {
 fn absolute_paths(table: &mut toml::Table, directory: &Path) {
     for (key, value) in table.iter_mut() {
         match value {
-            toml::Value::String(path) if key == "key_file" || key == "signal_file" => {
+            toml::Value::String(path) if ["key_file", "signal_file", "state_dir"].contains(&key.as_str()) => {
                 let joined = directory.join(&*path);
                 *path = std::path::absolute(&joined).unwrap_or(joined).to_string_lossy().into_owned();
             }

@@ -67,7 +67,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
     let ports = ports::ports(root, &raw.port, &advertised, context.place);
     // Roles refer to ports: without them every reference would be reported as wrong.
     let (Some(ports), true) = (ports, correspondent.is_none()) else { return None };
-    let General { name: node_name, worker, seed, frames, loopback, tunnel_dscp } = general?;
+    let General { name: node_name, worker, seed, frames, state_dir, loopback, tunnel_dscp } = general?;
     ports::addresses_are_unique(root, raw, &ports, &loopback)?;
 
     let routes = ports::routes(root, &raw.route, &ports);
@@ -110,6 +110,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
         ports,
         routes: routes?,
         loopback,
+        state_dir: state_dir.map(|state_dir| context.directory.join(state_dir)),
         admin_socket: admin_socket?,
         router: router?,
         access_router: access_router?,
@@ -131,6 +132,7 @@ struct General {
     worker: WorkerConfig,
     seed: Option<u64>,
     frames: u32,
+    state_dir: Option<String>,
     loopback: Vec<Ipv6Addr>,
     tunnel_dscp: TunnelDscp,
 }
@@ -149,6 +151,10 @@ fn general(root: &Section<'_, '_>, raw: &Field<RawNode>) -> Option<General> {
     });
     let seed = section.optional("seed", &raw.seed, |&seed| in_range::<u64>(seed, 0..=i64::MAX));
     let frames = section.number("frames", &raw.frames, MIN_FRAMES..=MAX_FRAMES, DEFAULT_FRAMES);
+    let state_dir = section.optional("state_dir", &raw.state_dir, |text| match text.as_str() {
+        "" => Err(Fault::new("this is no directory", "give one as state_dir = \"/var/lib/drover/NAME\"")),
+        path => Ok(path.to_owned()),
+    });
     let loopback = section.list("loopback", &raw.loopback, |text| routable(text));
     let tunnel_dscp = match &raw.tunnel_dscp {
         Some(dscp) => tunnel_dscp(&section, dscp),
@@ -159,6 +165,7 @@ fn general(root: &Section<'_, '_>, raw: &Field<RawNode>) -> Option<General> {
         worker: WorkerConfig { cpu: cpu?, poll: poll? },
         seed: seed?,
         frames: frames?,
+        state_dir: state_dir?,
         loopback: loopback?,
         tunnel_dscp: tunnel_dscp?,
     })

@@ -1,0 +1,82 @@
+//! What outlasts a restart (PROTOCOL D27): what makes replays fail at agents, and the numbers that a terminal has used.
+//!
+//! ```text
+//!   worker ── Changes, once a second and at the end ──► Keeper ── records appended, synced ──► state_dir/ROLE.state
+//!   worker ◄── NodeState, at the start ───────────────── Keeper ◄── read, checked, written anew ──────┘
+//! ```
+//! The worker never waits for a disk. What it did in the last second before a power cut is therefore not in the file, and
+//! both sides leave room for that. An agent that starts again asks for numbers beyond those that terminals can have used
+//! meanwhile ([`SEQUENCE_MARGIN`], [`TIMESTAMP_MARGIN_SECS`]): a terminal is then told the number to go on from
+//! (status 135), and does. A terminal writes numbers down before it comes to them ([`RESERVED`]).
+//!
+//! A file is a header line and a record a line, each with a checksum; later records replace earlier ones. When most
+//! lines are out of date the file is written anew beside and renamed. A last line that was cut off counts as not
+//! written; anything else that is wrong with a file keeps the node from starting, since without it old messages would
+//! be believed again. Whoever wants that removes the file.
+
+mod file;
+mod keeper;
+mod record;
+
+pub use keeper::{Keeper, StateError};
+
+use ::ha::mobile::Restored;
+use ::mma::auth::ReplayFloor;
+use core::net::Ipv6Addr;
+
+/// So many numbers an agent leaves out for what it may have accepted in the second before it broke off.
+pub const SEQUENCE_MARGIN: u16 = 16;
+/// So much later than the last that is known timestamps have to be.
+pub const TIMESTAMP_MARGIN_SECS: u64 = 1;
+/// So many numbers a terminal writes down at once, before it comes to them.
+pub const RESERVED: u16 = 64;
+
+/// What an agent has to remember of the messages that it accepted, by home address.
+pub type Floors = Vec<(Ipv6Addr, ReplayFloor)>;
+
+/// What a node starts with.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct NodeState {
+    /// Mobility agent.
+    pub mma: Floors,
+    /// Home agent.
+    pub home_agent: Floors,
+    /// Mobile terminal.
+    pub terminal: Restored,
+}
+
+/// What has changed since the last time.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Changes {
+    /// Mobility agent; `None`: nothing is remembered of this home address any more.
+    pub mma: Vec<(Ipv6Addr, Option<ReplayFloor>)>,
+    /// Home agent.
+    pub home_agent: Vec<(Ipv6Addr, Option<ReplayFloor>)>,
+    /// Mobile terminal, as a whole.
+    pub terminal: Option<Restored>,
+}
+
+impl Changes {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.mma.is_empty() && self.home_agent.is_empty() && self.terminal.is_none()
+    }
+}
+
+/// The roles that have something to keep.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Role {
+    Mma,
+    HomeAgent,
+    MobileTerminal,
+}
+
+impl Role {
+    const fn name(self) -> &'static str {
+        match self {
+            Role::Mma => "mma",
+            Role::HomeAgent => "home-agent",
+            Role::MobileTerminal => "mobile-terminal",
+        }
+    }
+}

@@ -3,6 +3,10 @@
 //!
 //! `DROVER_SEEDS=n` runs n seeds in place of 200, `DROVER_SEED=k` the one that a failure named.
 
+#[path = "scenarios/agreement.rs"]
+mod agreement;
+#[path = "scenarios/between.rs"]
+mod between;
 #[path = "scenarios/blocks.rs"]
 mod blocks;
 #[path = "scenarios/choice.rs"]
@@ -13,6 +17,8 @@ mod controls;
 mod moves;
 #[path = "scenarios/reproducible.rs"]
 mod reproducible;
+#[path = "scenarios/roaming.rs"]
+mod roaming;
 #[path = "scenarios/second_site.rs"]
 mod second_site;
 #[path = "scenarios/soft_state.rs"]

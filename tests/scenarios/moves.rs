@@ -84,7 +84,7 @@ fn tour(lab: &Lab, site: &Site, seed: u64, weather: Weather) -> usize {
 
     let seen = world.seen();
     let away: Vec<_> = seen.iter().filter(|s| s.at >= entered).cloned().collect();
-    check_down(&away, site, care_of);
+    assert!(check_down(&away, site, care_of) > 0, "none in the home agent's tunnel");
     // Each router in turn and never back: two are not sent through at once.
     assert_eq!(check_up(&away, site, care_of), links);
     for s in &seen {

@@ -18,7 +18,9 @@ use crate::wire::ipv6::{self, protocol};
 use crate::wire::mobility::{self, MobilityMessage};
 use crate::wire::{checksum, ethernet, gre, mld, nd};
 use core::fmt;
+use core::hash::Hasher;
 use core::net::Ipv6Addr;
+use std::hash::DefaultHasher;
 
 /// IPv6 headers inside each other that are looked at; what more of them hold is [`Kind::Other`].
 pub const MAX_LAYERS: usize = 4;
@@ -248,6 +250,24 @@ impl Description {
             header[7] = 0;
         }
         packet
+    }
+
+    /// A number for [`Description::identity`]: the same for the same packet, and for two packets only by an accident that
+    /// nobody will see.
+    pub fn fingerprint(&self, frame: &[u8]) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let packet = self.inner_packet(frame);
+        match packet.split_first_chunk::<{ ipv6::HEADER_LEN }>() {
+            Some((header, rest)) => {
+                let mut header = *header;
+                header[1] &= !0x30;
+                header[7] = 0;
+                hasher.write(&header);
+                hasher.write(rest);
+            }
+            None => hasher.write(packet),
+        }
+        hasher.finish()
     }
 
     /// Walks the headers that start at `offset`; the kind of message at their end.

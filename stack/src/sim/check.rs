@@ -68,7 +68,7 @@ pub fn malformed(capture: &Capture) -> Vec<Finding> {
 /// Packets that one node sent on one link with more than `passes` different hop limits: they went round. Packets that
 /// were sent again by their source, or copied by a link, come with the hop limit that they had.
 pub fn loops(capture: &Capture, passes: usize) -> Vec<Finding> {
-    let mut seen: BTreeMap<(LinkId, NodeId, Vec<u8>), BTreeSet<Vec<u8>>> = BTreeMap::new();
+    let mut seen: BTreeMap<(LinkId, NodeId, u64), BTreeSet<Vec<u8>>> = BTreeMap::new();
     let mut findings = Vec::new();
     for captured in capture.frames() {
         let description = captured.describe();
@@ -76,7 +76,7 @@ pub fn loops(capture: &Capture, passes: usize) -> Vec<Finding> {
             continue;
         }
         let limits = description.layers.iter().map(|layer| layer.header.hop_limit).collect();
-        let key = (captured.link, captured.from, description.identity(&captured.frame));
+        let key = (captured.link, captured.from, description.fingerprint(&captured.frame));
         let passed = seen.entry(key).or_default();
         if passed.insert(limits) && passed.len() == passes + 1 {
             findings.push(captured.finding(format!("went round more than {passes} times: {description}")));
@@ -95,10 +95,10 @@ pub fn altered(capture: &Capture, destination: Ipv6Addr, origin: LinkId, arrival
                 && description.inner().is_some_and(|layer| layer.header.destination == destination)
         })
     };
-    let known: BTreeSet<Vec<u8>> =
-        data(origin).map(|(captured, description)| description.identity(&captured.frame)).collect();
+    let known: BTreeSet<u64> =
+        data(origin).map(|(captured, description)| description.fingerprint(&captured.frame)).collect();
     data(arrival)
-        .filter(|(captured, description)| !known.contains(&description.identity(&captured.frame)))
+        .filter(|(captured, description)| !known.contains(&description.fingerprint(&captured.frame)))
         .map(|(captured, description)| captured.finding(format!("not as it was sent: {description}")))
         .collect()
 }

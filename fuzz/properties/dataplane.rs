@@ -39,6 +39,13 @@ const NEIGHBOR: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
 /// Served by the agent on this node.
 const SERVED: [Ipv6Addr; 3] = [site(0x51, 1), site(0x51, 2), site(0x51, 3)];
 const CARE_OF: [Ipv6Addr; 3] = [site(0xc0, 1), site(0xc0, 2), site(0xc0, 3)];
+/// A care-of address of an agent that forwards to the one on this node.
+const FORMER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xe, 0xc0, 0, 0, 0, 1);
+/// Served by the anchor point on this node, and the terminal's address on its link.
+const REGIONAL: Ipv6Addr = site(0xc0, 4);
+const ON_LINK: Ipv6Addr = site(0xa, 0x66);
+/// Where the terminals that are served send from.
+const ACCESS_ADDRESS: Ipv6Addr = site(0xa, 0x55);
 /// Away from the home agent on this node.
 const AWAY: Ipv6Addr = site(0x40, 1);
 /// This node's own, as a terminal.
@@ -59,11 +66,22 @@ fn updates() -> Vec<TableUpdate> {
             home_agent: OTHER_AGENT,
             gre_key,
             access_identifier: 0x55,
-            optimise: false,
+            optimise: index == 0,
             state,
         };
         TableUpdate::MmaBindingSet(SERVED[index], binding)
     };
+    let anchored = MmaBinding {
+        care_of: REGIONAL,
+        group: ON_LINK,
+        source: OWN,
+        home_agent: Ipv6Addr::UNSPECIFIED,
+        gre_key: None,
+        access_identifier: 0,
+        optimise: false,
+        state: BindingState::Anchor,
+    };
+    let optimised = |home_address, correspondent| TableUpdate::OptimisedSet { home_address, correspondent };
     let mroute = |source, number, accept, ports: &[PortId]| {
         let forward: PortSet = ports.iter().copied().collect();
         TableUpdate::MrouteSet(MrouteKey { source, group: group(number) }, Mroute { accept, forward })
@@ -94,15 +112,13 @@ fn updates() -> Vec<TableUpdate> {
         mroute(OWN, 2, Accept::Local, &[ACCESS]),
         mroute(CORRESPONDENT, 8, Accept::Port(ACCESS), &[BORDER, NARROW]),
         mroute(Ipv6Addr::UNSPECIFIED, 9, Accept::Port(NARROW), &[ACCESS, NARROW]),
-        TableUpdate::MmaServiceSet(MmaService {
-            address: OWN,
-            access_prefixes: vec![Prefix::of_link(site(0xa, 0))],
-            peers: Vec::new(),
-            chain: false,
-        }),
+        service(true),
         binding(0, None, BindingState::Active),
         binding(1, Some(7), BindingState::Active),
-        binding(2, None, BindingState::Forward { to: OTHER_AGENT, from_home_agent: true }),
+        binding(2, None, BindingState::Forward { to: FORMER, from_home_agent: true }),
+        TableUpdate::MmaBindingSet(REGIONAL, anchored),
+        optimised(SERVED[0], CORRESPONDENT),
+        optimised(SERVED[1], site(0xd, 1)),
         TableUpdate::HomeBindingSet(AWAY, HomeBinding { care_of: OTHER_AGENT, agent: OWN, home_port: ACCESS }),
         reception(5, Some(9)),
         reception(6, None),
@@ -113,6 +129,15 @@ fn updates() -> Vec<TableUpdate> {
     ]
 }
 
+fn service(chain: bool) -> TableUpdate {
+    TableUpdate::MmaServiceSet(MmaService {
+        address: OWN,
+        access_prefixes: vec![Prefix::of_link(site(0xa, 0))],
+        peers: vec![Prefix::of_link(FORMER)],
+        chain,
+    })
+}
+
 /// What takes some of it away again.
 fn removals() -> Vec<TableUpdate> {
     vec![
@@ -121,6 +146,9 @@ fn removals() -> Vec<TableUpdate> {
         TableUpdate::NeighborFailed(NARROW, site(0xd, 2)),
         TableUpdate::MrouteRemove(MrouteKey { source: OWN, group: group(1) }),
         TableUpdate::MmaBindingRemove(SERVED[1]),
+        TableUpdate::MmaBindingRemove(REGIONAL),
+        TableUpdate::OptimisedRemove { home_address: SERVED[0], correspondent: CORRESPONDENT },
+        service(false),
         TableUpdate::HomeBindingRemove(AWAY),
         TableUpdate::GroupReceptionRemove(MrouteKey { source: OTHER_AGENT, group: group(5) }),
         TableUpdate::UplinkSet(HOME, Uplink::Down),
@@ -154,7 +182,10 @@ pub(crate) fn packets() -> Vec<Vec<u8>> {
         })
     };
     let to_served = SERVED.map(|home| udp(CORRESPONDENT, home, 100));
-    let access = Ipv6Addr::from_bits(site(0xa, 0x55).to_bits());
+    let mobility =
+        |packet: PacketBuilder, kind| packet.checksummed(protocol::MOBILITY, vec![59, 0, kind, 0, 0, 0, 0, 0], 4);
+    let routed = |to, home| PacketBuilder::new(CORRESPONDENT, to).type2_routing(home);
+    let up = |inner: &[u8]| tunnel(ACCESS_ADDRESS, OWN, inner);
     let mut packets = vec![
         udp(CORRESPONDENT, site(0xa, 9), 100),
         udp(CORRESPONDENT, site(0xd, 1), 1400),
@@ -172,7 +203,19 @@ pub(crate) fn packets() -> Vec<Vec<u8>> {
         tunnel(OTHER_AGENT, CARE_OF[1], &to_served[1]),
         tunnel(OTHER_AGENT, CARE_OF[2], &to_served[2]),
         tunnel(OTHER_AGENT, CARE_OF[0], &to_served[1]),
-        tunnel(access, OWN, &udp(SERVED[0], CORRESPONDENT, 100)),
+        tunnel(FORMER, CARE_OF[0], &to_served[0]),
+        tunnel(FORMER, CARE_OF[1], &routed(FORMER, SERVED[1]).payload(protocol::UDP, &[0; 30])),
+        tunnel(FORMER, CARE_OF[2], &to_served[2]),
+        tunnel(OTHER_AGENT, CARE_OF[0], &mobility(PacketBuilder::new(CORRESPONDENT, SERVED[0]), 3)),
+        tunnel(OTHER_AGENT, REGIONAL, &udp(CORRESPONDENT, HOME, 100)),
+        udp(CORRESPONDENT, REGIONAL, 1440),
+        tunnel(ON_LINK, OWN, &udp(REGIONAL, CORRESPONDENT, 100)),
+        up(&udp(SERVED[0], CORRESPONDENT, 100)),
+        up(&udp(SERVED[0], OTHER_AGENT, 100)),
+        up(&udp(SERVED[1], site(0xd, 1), 1220)),
+        up(&udp(SERVED[1], site(0xd, 1), 1400)),
+        up(&mobility(PacketBuilder::new(CARE_OF[0], CORRESPONDENT), 2)),
+        mobility(routed(CARE_OF[0], SERVED[0]), 6),
         tunnel(OTHER_AGENT, OWN, &udp(AWAY, CORRESPONDENT, 100)),
         tunnel(OTHER_AGENT, group(6), &udp(CORRESPONDENT, HOME, 100)),
         tunnel(OTHER_AGENT, TEMPORARY, &udp(CORRESPONDENT, HOME, 100)),
@@ -371,8 +414,17 @@ impl Subject {
             1 => {
                 let packets = packets();
                 let packet = packets[rng.below(packets.len() as u64) as usize].clone();
-                let vias = [Via::Route, Via::Link(ACCESS), Via::NextHop(NARROW, site(0xd, 1)), Via::Link(PROGRAMS)];
-                self.transmit(packet, vias[rng.below(4) as usize]);
+                let vias = [
+                    Via::Route,
+                    Via::Link(ACCESS),
+                    Via::NextHop(NARROW, site(0xd, 1)),
+                    Via::Link(PROGRAMS),
+                    Via::Terminal(SERVED[0]),
+                    Via::Terminal(SERVED[2]),
+                    Via::Terminal(REGIONAL),
+                    Via::Terminal(HOME),
+                ];
+                self.transmit(packet, vias[rng.below(vias.len() as u64) as usize]);
             }
             _ => self.apply(updates[rng.below(updates.len() as u64) as usize].clone()),
         }

@@ -54,6 +54,8 @@ const CARE_OF: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 0, 0, 0, 0, 0x77);
 const AGENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x201, 0, 0, 0, 0, 1);
 const SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x202, 0, 0, 0, 0, 1);
 const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x0200, 0x5eff, 0xfe10, 1);
+const FORMER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x400, 0, 0, 0, 0, 0x77);
+const REGIONAL: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 0, 0, 0, 0, 0x99);
 const ACCESS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x300, 0xa, 0x0200, 0x5eff, 0xfe10, 1);
 const TUN: PortId = PortId(3);
 
@@ -130,6 +132,16 @@ fn the_fast_paths_allocate_nothing() {
     bench.apply(mroute(Accept::Port(P0)));
     assert_free("multicast", bench, P0, |n| udp(SOURCE, GROUP, 64, &n.to_be_bytes()), "copied");
 
+    let binding = MmaBinding {
+        care_of: CARE_OF,
+        group: GROUP,
+        source: SOURCE,
+        home_agent: HOME_AGENT,
+        gre_key: None,
+        access_identifier: 0x0200_5eff_fe10_0001,
+        optimise: false,
+        state: BindingState::Active,
+    };
     let agent = |gre_key| {
         let mut bench = plane(Forwarding::Router);
         bench.set_route("2001:db8:200::/64", Route::CareOf);
@@ -138,23 +150,11 @@ fn the_fast_paths_allocate_nothing() {
         let service = MmaService {
             address: AGENT,
             access_prefixes: vec!["2001:db8:300::/48".parse().unwrap()],
-            peers: Vec::new(),
+            peers: vec!["2001:db8:400::/64".parse().unwrap()],
             chain: false,
         };
         bench.apply(TableUpdate::MmaServiceSet(service));
-        bench.apply(TableUpdate::MmaBindingSet(
-            HOME,
-            MmaBinding {
-                care_of: CARE_OF,
-                group: GROUP,
-                source: SOURCE,
-                home_agent: HOME_AGENT,
-                gre_key,
-                access_identifier: 0x0200_5eff_fe10_0001,
-                optimise: false,
-                state: BindingState::Active,
-            },
-        ));
+        bench.apply(TableUpdate::MmaBindingSet(HOME, MmaBinding { gre_key, ..binding }));
         bench
     };
     let from_home_agent = |n: u32| tunnel(HOME_AGENT, CARE_OF, &udp(CN, HOME, 64, &n.to_be_bytes()));
@@ -164,6 +164,41 @@ fn the_fast_paths_allocate_nothing() {
     assert_free("encapsulate", agent(None), P0, routed, "binding-to-group");
     let reverse = |n: u32| tunnel(ACCESS, AGENT, &udp(HOME, CN, 64, &n.to_be_bytes()));
     assert_free("reverse tunnel", agent(None), P2, reverse, "tunnel-to-home-agent");
+
+    let of_former = |n: u32| {
+        let routed = PacketBuilder::new(CN, FORMER).type2_routing(HOME).payload(protocol::NONE, &n.to_be_bytes());
+        tunnel(FORMER, CARE_OF, &routed)
+    };
+    assert_free("from another agent", agent(None), P0, of_former, "binding-to-group");
+    let mut bench = agent(None);
+    let state = BindingState::Forward { to: FORMER, from_home_agent: true };
+    bench.apply(TableUpdate::MmaBindingSet(HOME, MmaBinding { state, ..binding }));
+    assert_free("to another agent", bench, P0, from_home_agent, "binding-forwarded");
+    let mut bench = agent(None);
+    bench.apply(TableUpdate::MmaBindingSet(HOME, MmaBinding { optimise: true, ..binding }));
+    assert_free("with correspondents told", bench, P0, routed, "binding-to-group");
+    let mut bench = agent(None);
+    bench.apply(TableUpdate::MmaBindingSet(HOME, MmaBinding { optimise: true, ..binding }));
+    let of_many = |n: u32| {
+        let correspondent = Ipv6Addr::from_bits(CN.to_bits() + u128::from(n));
+        tunnel(HOME_AGENT, CARE_OF, &udp(correspondent, HOME, 64, &n.to_be_bytes()))
+    };
+    assert_free("with many correspondents told", bench, P0, of_many, "binding-to-group");
+    let mut bench = agent(None);
+    bench.apply(TableUpdate::OptimisedSet { home_address: HOME, correspondent: CN });
+    assert_free("to a correspondent with a binding", bench, P2, reverse, "tunnel-optimised");
+
+    let anchor = || {
+        let mut bench = agent(None);
+        let state = BindingState::Anchor;
+        let anchored = MmaBinding { care_of: REGIONAL, group: ACCESS, source: AGENT, state, ..binding };
+        bench.apply(TableUpdate::MmaBindingSet(REGIONAL, anchored));
+        bench
+    };
+    let to_regional = |n: u32| tunnel(HOME_AGENT, REGIONAL, &udp(CN, FAR, 64, &n.to_be_bytes()));
+    assert_free("anchor", anchor(), P0, to_regional, "binding-anchored");
+    let from_regional = |n: u32| tunnel(ACCESS, AGENT, &udp(REGIONAL, CN, 64, &n.to_be_bytes()));
+    assert_free("from the anchor", anchor(), P2, from_regional, "tunnel-exit");
 
     let mut bench = plane(Forwarding::Router);
     let home = HomeBinding { care_of: CARE_OF, agent: HOME_AGENT, home_port: P2 };

@@ -299,7 +299,9 @@ fn unmatched(plane: &mut Dataplane, vector: &mut Vector, place: u8, carried: Car
     }
     match carried {
         Carried::Agent => Next::Local,
-        Carried::Unknown => Next::Drop(Counter::DropBindingNoHomeAddress),
+        Carried::Unknown if plane.mma_bindings.of_care_of(care_of).is_some() => {
+            Next::Drop(Counter::DropBindingNoHomeAddress)
+        }
         _ if other => Next::Drop(Counter::DropBindingCareOf),
         // The binding has expired, or was never there: the sender has to know (RFC 4443 §3.1).
         _ => Next::IcmpError(Cause::AddressUnreachable),

@@ -240,25 +240,31 @@ fn from(frame: &[u8], source: Ipv6Addr) -> Vec<u8> {
 
 #[test]
 fn after_its_time_a_late_packet_is_answered_at_the_tunnels_entrance() {
-    let config = DataplaneConfig { icmp_error_burst: 4, ..DataplaneConfig::default() };
+    let config = DataplaneConfig { icmp_error_burst: 5, ..DataplaneConfig::default() };
     let mut bench = agent_with(config, [1500, 1500]);
     serve(&mut bench, false);
     forward(&mut bench, FAR, true);
     bench.apply(TableUpdate::MmaBindingRemove(HOME));
     let inner = udp(CN, HOME, 60, b"late");
-    let late = [tunnel(HOME_AGENT, CARE_OF, &inner), tunnel(FORMER, CARE_OF, &inner), routed_to(CARE_OF, b"late")];
+    let late = [
+        tunnel(HOME_AGENT, CARE_OF, &inner),
+        tunnel(FORMER, CARE_OF, &inner),
+        routed_to(CARE_OF, b"late"),
+        udp(CN, CARE_OF, 60, b"late"),
+    ];
     bench.receive(P0, &late);
     let unreachable =
         |to: Ipv6Addr, packet: &[u8]| out(&PacketBuilder::new(SELF, to).icmpv6(1, 3, &[&[0; 4][..], packet].concat()));
-    let expected = [(HOME_AGENT, &late[0]), (FORMER, &late[1]), (CN, &late[2])].map(|(to, p)| unreachable(to, p));
+    let senders = [HOME_AGENT, FORMER, CN, CN];
+    let expected: Vec<_> = senders.into_iter().zip(&late).map(|(to, packet)| unreachable(to, packet)).collect();
     assert_eq!(bench.sent(P0).iter().map(|sent| from(sent, SELF)).collect::<Vec<_>>(), expected);
     bench.receive(P0, &late);
     assert_eq!(bench.sent(P0).len(), 1);
     bench.expect_counters(&[
-        ("rx", 6),
-        ("icmp-error-address-unreachable", 4),
-        ("generated", 4),
-        ("output", 4),
-        ("drop-icmp-rate-limit", 2),
+        ("rx", 8),
+        ("icmp-error-address-unreachable", 5),
+        ("generated", 5),
+        ("output", 5),
+        ("drop-icmp-rate-limit", 3),
     ]);
 }

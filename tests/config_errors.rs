@@ -323,7 +323,7 @@ fn agents() {
             (
                 "[[mma.home_agent]]\naddress = \"2001:db8:100:1::1\"",
                 "",
-                -14,
+                -15,
                 "mma.home_agent: this key is missing; name the home agents that may tunnel to this agent as [[mma.home_agent]] with address = \"…\"",
             ),
             (
@@ -349,6 +349,12 @@ fn agents() {
                 "gre = \"always\"\ncare_of_prefix",
                 0,
                 "mma.gre: \"always\" is not known; give \"off\" or \"offered\" or \"required\"",
+            ),
+            (
+                "care_of_prefix",
+                "route_optimisation = \"mt\"\ncare_of_prefix",
+                0,
+                "mma.route_optimisation: \"mt\" is not known; give \"mma\" or \"off\"",
             ),
             (
                 "care_of_prefix",

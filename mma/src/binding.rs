@@ -6,7 +6,7 @@ use core::net::Ipv6Addr;
 use stack::addr;
 use stack::tables::{BindingState, MmaBinding};
 use stack::time::{Duration, Instant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A terminal's registration. Nothing of it changes while the terminal moves inside the site; only
 /// [`Binding::remaining`] runs down. That of an anchor point ([`BindingState::Anchor`]) changes with each such move.
@@ -60,6 +60,8 @@ impl Binding {
 pub(crate) struct BindingTable {
     by_home_address: BTreeMap<Ipv6Addr, Binding>,
     by_group: BTreeMap<Ipv6Addr, Ipv6Addr>,
+    /// Care-of addresses with the home addresses that have them: one, unless it is shared.
+    by_care_of: BTreeSet<(Ipv6Addr, Ipv6Addr)>,
     /// Regional addresses.
     by_principal: BTreeMap<Principal, Ipv6Addr>,
 }
@@ -74,6 +76,18 @@ impl BindingTable {
         self.by_group.get(&group).copied()
     }
 
+    /// Whether some terminal has this care-of address.
+    pub(crate) fn has_care_of(&self, care_of: Ipv6Addr) -> bool {
+        self.by_care_of.range(with(care_of)).next().is_some()
+    }
+
+    /// The home address whose terminal, and no other, has this care-of address.
+    pub(crate) fn only_owner_of(&self, care_of: Ipv6Addr) -> Option<Ipv6Addr> {
+        let mut owners = self.by_care_of.range(with(care_of));
+        let owner = owners.next().map(|&(_, home_address)| home_address);
+        owner.filter(|_| owners.next().is_none())
+    }
+
     /// The regional address that this terminal has at this anchor point.
     pub(crate) fn regional_address_of(&self, principal: &Principal) -> Option<Ipv6Addr> {
         self.by_principal.get(principal).copied()
@@ -85,9 +99,13 @@ impl BindingTable {
         if binding.state == BindingState::Anchor {
             self.by_principal.insert(binding.principal.clone(), home_address);
         }
+        self.by_care_of.insert((binding.care_of, home_address));
         let taken = (binding.state == BindingState::Active).then_some(binding.group);
         let replaced = self.by_home_address.insert(home_address, binding);
         if let Some(replaced) = &replaced {
+            if self.find(home_address).is_some_and(|binding| binding.care_of != replaced.care_of) {
+                self.by_care_of.remove(&(replaced.care_of, home_address));
+            }
             self.give_up(replaced);
         }
         if let Some(group) = taken {
@@ -100,6 +118,7 @@ impl BindingTable {
     pub(crate) fn remove(&mut self, home_address: Ipv6Addr) -> Option<Binding> {
         let binding = self.by_home_address.remove(&home_address)?;
         self.give_up(&binding);
+        self.by_care_of.remove(&(binding.care_of, home_address));
         if binding.state == BindingState::Anchor {
             self.by_principal.remove(&binding.principal);
         }
@@ -124,4 +143,8 @@ impl BindingTable {
     pub(crate) fn len(&self) -> usize {
         self.by_home_address.len()
     }
+}
+
+fn with(care_of: Ipv6Addr) -> core::ops::RangeInclusive<(Ipv6Addr, Ipv6Addr)> {
+    (care_of, Ipv6Addr::UNSPECIFIED)..=(care_of, Ipv6Addr::from_bits(u128::MAX))
 }

@@ -2,6 +2,7 @@
 
 use crate::auth::{AssociationTable, ReplayPolicy};
 use crate::care_of_pool::CareOfMode;
+use crate::route_optimisation;
 use core::net::Ipv6Addr;
 use stack::addr::{self, GroupLayout, GroupLayoutError, Prefix};
 use stack::time::Duration;
@@ -37,6 +38,8 @@ pub struct Config {
     pub max_forward: Duration,
     /// Service for terminals without a group (RFC 5380 §6.2).
     pub anchor: Anchor,
+    /// Whether correspondents are told the care-of addresses of terminals.
+    pub route_optimisation: RouteOptimisation,
     /// The longest lifetime that is granted.
     pub max_lifetime: Duration,
     /// The most bindings, about 400 octets each with their indexes.
@@ -81,6 +84,15 @@ pub enum GrePolicy {
     Offered,
     /// Always. A terminal that does not ask is refused.
     Required,
+}
+
+/// Whether the agent tells correspondents the care-of addresses of its terminals (RFC 6275 §11.7.2), in their name.
+#[derive(Clone, Debug)]
+pub enum RouteOptimisation {
+    /// Never: what correspondents send comes through home agents, unless terminals see to it themselves.
+    Off,
+    /// Where packets come through the home agent or from another agent.
+    On(route_optimisation::Config),
 }
 
 /// Why a configuration cannot be.
@@ -157,6 +169,7 @@ impl Config {
             forward_chain: false,
             max_forward: Self::DEFAULT_MAX_FORWARD,
             anchor: Anchor::Off,
+            route_optimisation: RouteOptimisation::Off,
             max_lifetime: Self::DEFAULT_MAX_LIFETIME,
             max_bindings: Self::DEFAULT_MAX_BINDINGS,
             max_replay_floors: 4 * Self::DEFAULT_MAX_BINDINGS,

@@ -42,6 +42,8 @@ stack::counters! {
         group_regranted = "group-regranted",
         /// Care-of addresses that were free again before their time.
         quarantine_cut_short = "quarantine-cut-short",
+        /// Messages to care-of addresses, or through tunnels, that answered nothing of the agent's and were the terminals'.
+        passed_to_terminal = "passed-to-terminal",
         /// Answers not sent because of the rate limit.
         answer_rate_limited = "answer-rate-limited",
         /// IPv6 or extension headers that cannot be read, or are no Mobility Header's.

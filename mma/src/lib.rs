@@ -22,6 +22,6 @@ pub mod secret;
 pub use agent::{Command, Event, MobilityManagementAgent, Removal};
 pub use binding::Binding;
 pub use care_of_pool::CareOfMode;
-pub use config::{Anchor, Config, ConfigError, GrePolicy, HomeAgent};
+pub use config::{Anchor, Config, ConfigError, GrePolicy, HomeAgent, RouteOptimisation};
 pub use counters::Counters;
 pub use registration::Refusal;

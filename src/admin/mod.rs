@@ -35,6 +35,8 @@ pub enum Topic {
     Routes,
     /// Bindings of a mobility agent and of a home agent.
     Bindings,
+    /// Correspondents that have, or are to have, the care-of addresses of terminals.
+    Optimisations,
     /// Multicast groups that hosts on the node's links are members of.
     Groups,
     /// Multicast routes.
@@ -49,10 +51,11 @@ pub enum Topic {
 
 impl Topic {
     /// All topics.
-    pub const ALL: [Topic; 8] = [
+    pub const ALL: [Topic; 9] = [
         Topic::Neighbors,
         Topic::Routes,
         Topic::Bindings,
+        Topic::Optimisations,
         Topic::Groups,
         Topic::Mroutes,
         Topic::Terminals,
@@ -66,6 +69,7 @@ impl Topic {
             Topic::Neighbors => "neighbors",
             Topic::Routes => "routes",
             Topic::Bindings => "bindings",
+            Topic::Optimisations => "optimisations",
             Topic::Groups => "groups",
             Topic::Mroutes => "mroutes",
             Topic::Terminals => "terminals",

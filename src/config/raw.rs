@@ -248,6 +248,7 @@ pub struct RawMma {
     pub forward_chain: Field<bool>,
     pub anchor: Field<bool>,
     pub site_key: Field<RawAssociation>,
+    pub route_optimisation: Field<String>,
     pub max_lifetime_secs: Field<i64>,
     pub quarantine_secs: Field<i64>,
     pub max_bindings: Field<i64>,

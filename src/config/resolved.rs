@@ -441,12 +441,24 @@ pub struct MmaConfig {
     pub forward_chain: bool,
     /// Whether it also serves terminals without a group (RFC 5380 §6.2).
     pub anchor: mma::Anchor,
+    /// Who tells correspondents the care-of addresses of its terminals.
+    pub route_optimisation: AgentOptimisation,
     /// Longest lifetime of a binding.
     pub max_lifetime: Duration,
     /// How long a released care-of address is not given out again.
     pub quarantine: Duration,
     /// Bindings at the most; further registrations get status 130.
     pub max_bindings: usize,
+}
+
+/// Whether a mobility agent does route optimisation in the name of its terminals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AgentOptimisation {
+    /// It does not.
+    Off,
+    /// It does, for all of them.
+    #[default]
+    Mma,
 }
 
 /// How the mobility agent gives out care-of addresses.

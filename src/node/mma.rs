@@ -1,9 +1,9 @@
 //! The mobility agent's part of the configuration.
 
 use super::{NodeError, association};
-use crate::config::resolved::{CareOfMode, MmaConfig};
-use ::mma::Config;
+use crate::config::resolved::{AgentOptimisation, CareOfMode, MmaConfig};
 use ::mma::auth::WallClock;
+use ::mma::{Config, RouteOptimisation, route_optimisation};
 
 pub(super) fn config(mma: &MmaConfig, clock: WallClock) -> Result<Config, NodeError> {
     let (associations, replay) = association::table("mma", &mma.terminals, mma.site_key.as_ref(), clock)?;
@@ -22,6 +22,13 @@ pub(super) fn config(mma: &MmaConfig, clock: WallClock) -> Result<Config, NodeEr
         forward_chain: mma.forward_chain,
         max_forward: mma.max_forward,
         anchor: mma.anchor,
+        route_optimisation: match mma.route_optimisation {
+            AgentOptimisation::Off => RouteOptimisation::Off,
+            AgentOptimisation::Mma => RouteOptimisation::On(route_optimisation::Config {
+                max_registrations: mma.max_bindings,
+                ..route_optimisation::Config::default()
+            }),
+        },
         max_lifetime: mma.max_lifetime,
         max_bindings: mma.max_bindings,
         max_replay_floors: mma.max_bindings.saturating_mul(4),

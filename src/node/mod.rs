@@ -190,7 +190,7 @@ impl DroverNode {
             .collect();
         let mut seeds = stack::rng::Rng::new(seed);
         // Each machine has secrets of its own, whatever other roles the node has.
-        let [_mma_secrets, _terminal_secrets, _correspondent_secrets]: [SecretRng; 3] =
+        let [mma_secrets, _terminal_secrets, _correspondent_secrets]: [SecretRng; 3] =
             core::array::from_fn(|_| secrets.fork());
         let terminal = config.mobile_terminal.as_ref();
         let mut node = DroverNode {
@@ -204,7 +204,9 @@ impl DroverNode {
             listener: terminal.map(|t| MldListener::new(mobile_terminal::listener(t, &ports, seeds.next_u64()))),
             pim: router::config(config, &ports, seeds.next_u64()).map(pim::Router::new),
             mma: match &config.mma {
-                Some(mma) => Some(MobilityManagementAgent::new(mma::config(mma, clock)?, seeds.next_u64())),
+                Some(mma) => {
+                    Some(MobilityManagementAgent::new(mma::config(mma, clock)?, seeds.next_u64(), mma_secrets))
+                }
                 None => None,
             },
             mma_address: config.mma.as_ref().map(|mma| mma.address),
@@ -457,6 +459,11 @@ impl DroverNode {
         self.outputs.event(NodeEvent::HomeAgent(event));
     }
 
+    /// Whether a packet is one of a binding of the mobility agent.
+    fn is_for_binding(&self, meta: &RxMeta, destination: Ipv6Addr) -> bool {
+        self.mma.as_ref().is_some_and(|mma| mma.is_for_binding(meta, destination))
+    }
+
     fn claim(&mut self, now: Instant, meta: &RxMeta, packet: &[u8]) -> bool {
         let Ok(chain) = Chain::parse(packet) else { return false };
         let Ok(destination) = stack::wire::error::address_at(packet, 24) else { return false };
@@ -471,10 +478,13 @@ impl DroverNode {
         }
         match chain.upper {
             protocol::PIM => give!(pim),
-            protocol::MOBILITY if self.mma_address == Some(destination) => give!(mma),
+            protocol::MOBILITY if self.mma_address == Some(destination) || self.is_for_binding(meta, destination) => {
+                give!(mma);
+            }
             protocol::MOBILITY if self.home_agent.is_some() => give!(home_agent),
             protocol::MOBILITY => give!(terminal),
             protocol::ICMPV6 => match octet(packet, chain.upper_offset) {
+                Ok(0..=127) if self.is_for_binding(meta, destination) => give!(mma),
                 // Nothing here but the terminal has sent what an error can be about.
                 Ok(0..=127) if self.terminal.is_none() => claimed = true,
                 Ok(0..=127) => give!(terminal),
@@ -542,8 +552,13 @@ impl Node for DroverNode {
             Notice::NeighborMissing { .. }
             | Notice::NeighborUsed { .. }
             | Notice::MulticastMiss { .. }
-            | Notice::Correspondent { .. }
             | Notice::CorrespondentBindingUsed { .. } => {}
+            Notice::Correspondent { home_address, correspondent, way } => {
+                if let Some(mma) = &mut self.mma {
+                    let seen = ::mma::Command::Correspondent { home_address, correspondent, way };
+                    mma.handle_command(now, seen);
+                }
+            }
         }
         self.settle(now);
     }

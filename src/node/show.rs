@@ -17,6 +17,7 @@ pub fn show(worker: &Worker<DroverNode>, now: Instant, topic: Topic) -> Value {
         Topic::Neighbors => view.neighbors(),
         Topic::Routes => view.routes(),
         Topic::Bindings => view.bindings(),
+        Topic::Optimisations => view.optimisations(),
         Topic::Groups => view.groups(),
         Topic::Mroutes => view.mroutes(),
         Topic::Terminals => view.terminals(),
@@ -152,6 +153,20 @@ impl View<'_> {
         rows.into()
     }
 
+    fn optimisations(&self) -> Value {
+        let row = |view: ::mma::route_optimisation::View| {
+            json!({
+                "by": "mma",
+                "home_address": view.home_address,
+                "correspondent": view.correspondent,
+                "state": view.state,
+                "care_of": view.care_of,
+                "remaining_secs": view.until.map(|until| until.since(self.now).as_secs()),
+            })
+        };
+        self.node.mma.iter().flat_map(|mma| mma.optimisations()).map(row).collect()
+    }
+
     fn groups(&self) -> Value {
         let mut rows: Vec<Value> = Vec::new();
         for (port, querier) in self.node.pim.iter().flat_map(pim::Router::queriers) {
@@ -271,7 +286,8 @@ impl View<'_> {
             add("pim", machine.counters().iter().collect());
         }
         if let Some(machine) = &node.mma {
-            add("mma", machine.counters().iter().collect());
+            let optimisation = machine.optimisation_counters().into_iter().flat_map(|counters| counters.iter());
+            add("mma", machine.counters().iter().chain(optimisation).collect());
         }
         if let Some(machine) = &node.home_agent {
             add("home-agent", machine.counters().iter().collect());

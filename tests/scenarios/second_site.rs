@@ -76,6 +76,7 @@ pub(crate) fn fig5_with_second_site() -> Draft {
         [node.config.mma]
         address = "2001:db8:300::1"
         care_of_prefix = "2001:db8:300:c0a::/64"
+        route_optimisation = "off"
         access_prefixes = ["2001:db8:300:c0::/60"]
 
         [[node.config.mma.home_agent]]

@@ -25,19 +25,22 @@ impl MobilityManagementAgent {
         if self.bindings.find(regional_address).is_none() {
             self.care_of_pool.claim(now, regional_address).map_err(|_| Refusal::RegionalTaken)?;
         }
-        let replaced = self.install(Binding {
-            home_address: regional_address,
-            care_of: regional_address,
-            group: access_address,
-            home_agent: Ipv6Addr::UNSPECIFIED,
-            gre_key: None,
-            access_address,
-            sequence: update.sequence,
-            state: BindingState::Anchor,
-            principal: authenticated.principal.clone(),
-            expires_at: now + lifetime.duration(),
-            forward_until: None,
-        });
+        let replaced = self.install(
+            now,
+            Binding {
+                home_address: regional_address,
+                care_of: regional_address,
+                group: access_address,
+                home_agent: Ipv6Addr::UNSPECIFIED,
+                gre_key: None,
+                access_address,
+                sequence: update.sequence,
+                state: BindingState::Anchor,
+                principal: authenticated.principal.clone(),
+                expires_at: now + lifetime.duration(),
+                forward_until: None,
+            },
+        );
         let lifetime = lifetime.duration();
         if replaced.is_none() {
             self.counters.anchored += 1;

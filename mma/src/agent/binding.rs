@@ -63,7 +63,7 @@ impl MobilityManagementAgent {
             expires_at: now + lifetime,
             forward_until: None,
         };
-        let replaced = self.install(binding);
+        let replaced = self.install(now, binding);
         self.counters.group_regranted += u64::from(terms.regranted);
         if replaced.is_some() {
             self.counters.refreshed += 1;
@@ -90,7 +90,7 @@ impl MobilityManagementAgent {
     }
 
     /// Puts a binding in the place of the one that there may be, and in the data plane where it changes there.
-    pub(super) fn install(&mut self, binding: Binding) -> Option<Binding> {
+    pub(super) fn install(&mut self, now: Instant, binding: Binding) -> Option<Binding> {
         let home_address = binding.home_address;
         self.timers.set(home_address, binding.expires_at);
         let entry = self.entry(&binding);
@@ -98,6 +98,7 @@ impl MobilityManagementAgent {
         if replaced.as_ref().is_none_or(|replaced| self.entry(replaced) != entry) {
             self.outputs.table(TableUpdate::MmaBindingSet(home_address, entry));
         }
+        self.follow_binding(now, home_address);
         replaced
     }
 
@@ -108,13 +109,14 @@ impl MobilityManagementAgent {
             BindingState::Anchor => self.config.address,
             BindingState::Active | BindingState::Forward { .. } => self.config.source,
         };
-        binding.entry(source)
+        MmaBinding { optimise: self.optimises(binding), ..binding.entry(source) }
     }
 
     /// Removes a binding, where there is one.
     pub(super) fn remove(&mut self, now: Instant, home_address: Ipv6Addr, why: Removed) {
         let Some(Binding { care_of, group, state, .. }) = self.bindings.remove(home_address) else { return };
         self.timers.cancel(home_address);
+        self.follow_binding(now, home_address);
         self.outputs.table(TableUpdate::MmaBindingRemove(home_address));
         self.counters.quarantine_cut_short += self.care_of_pool.release(now, home_address, care_of);
         match why {

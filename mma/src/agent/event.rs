@@ -2,7 +2,9 @@
 
 use crate::auth::NtpTime;
 use crate::registration::Refusal;
+use crate::route_optimisation::Optimisation;
 use core::net::Ipv6Addr;
+use stack::machine::CorrespondentWay;
 use stack::time::Duration;
 use stack::wire::mobility::Status;
 
@@ -17,6 +19,15 @@ pub enum Command {
     Stop,
     /// Remove the binding of this home address.
     Revoke(Ipv6Addr),
+    /// The data plane has seen a packet of a correspondent ([`stack::machine::Notice::Correspondent`]).
+    Correspondent {
+        /// The home address.
+        home_address: Ipv6Addr,
+        /// The correspondent.
+        correspondent: Ipv6Addr,
+        /// How it came.
+        way: CorrespondentWay,
+    },
     /// This node's time of day now, for timestamps.
     SetClock(NtpTime),
 }
@@ -87,6 +98,25 @@ pub enum Event {
         care_of: Ipv6Addr,
         /// Where its packets went.
         to: Ipv6Addr,
+    },
+    /// A correspondent has a terminal's care-of address, or is not to be thought to have it any more.
+    Optimised {
+        /// The terminal's home address.
+        home_address: Ipv6Addr,
+        /// The correspondent.
+        correspondent: Ipv6Addr,
+        /// Whether it has.
+        state: Optimisation,
+    },
+    /// A sequence number is used with a preconfigured key: to be written down before any later packet of this agent
+    /// leaves (RFC 4449 §4).
+    PreconfiguredSequence {
+        /// The terminal's home address.
+        home_address: Ipv6Addr,
+        /// The correspondent.
+        correspondent: Ipv6Addr,
+        /// The number.
+        sequence: u16,
     },
     /// A Binding Update was refused.
     Refused {

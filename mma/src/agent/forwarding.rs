@@ -35,7 +35,7 @@ impl MobilityManagementAgent {
             ..bound.clone()
         };
         let care_of = binding.care_of;
-        let replaced = self.install(binding);
+        let replaced = self.install(now, binding);
         if replaced.is_none_or(|replaced| replaced.state != state) {
             self.counters.forwarding += 1;
             self.outputs.event(Event::Forwarding { home_address, care_of, to, lifetime: lifetime.duration() });

@@ -9,6 +9,7 @@ mod anchor;
 mod binding;
 mod event;
 mod forwarding;
+mod optimisation;
 mod reception;
 mod update;
 
@@ -17,9 +18,11 @@ pub use event::{Command, Event, Removal};
 use crate::auth::{ReplayFloor, ReplayGuard, WallClock};
 use crate::binding::{Binding, BindingTable};
 use crate::care_of_pool::CareOfPool;
-use crate::config::{Anchor, Config};
+use crate::config::{Anchor, Config, RouteOptimisation};
 use crate::counters::Counters;
 use crate::registration::Admission;
+use crate::route_optimisation::{self, Optimiser};
+use crate::secret::SecretRng;
 use binding::Removed;
 use core::net::Ipv6Addr;
 use stack::addr::Prefix;
@@ -31,7 +34,8 @@ use stack::time::{Instant, Timers};
 
 /// The Mobility Management Agent.
 ///
-/// Give it the Mobility Header packets to its address with [`Machine::handle_packet`]; its [`Machine::poll_output`] has
+/// Give it the Mobility Header packets to its address with [`Machine::handle_packet`], and what is
+/// [for one of its bindings](MobilityManagementAgent::is_for_binding); its [`Machine::poll_output`] has
 /// first, before any packet, the routes to its own addresses and the service that the data plane offers for it.
 /// [`MobilityManagementAgent::bindings`], [`MobilityManagementAgent::counters`] and their neighbours are for showing.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub struct MobilityManagementAgent {
     replay: ReplayGuard,
     error_limit: TokenBucket,
     rng: Rng,
+    /// `None` where correspondents are told nothing.
+    optimiser: Option<Optimiser>,
     /// Ends of bindings, by home address.
     timers: Timers<Ipv6Addr>,
     counters: Counters,
@@ -50,8 +56,9 @@ pub struct MobilityManagementAgent {
 }
 
 impl MobilityManagementAgent {
-    /// An agent with a configuration for which [`Config::validate`] holds.
-    pub fn new(config: Config, seed: u64) -> Self {
+    /// An agent with a configuration for which [`Config::validate`] holds. Cookies come from `secrets`, all else that is
+    /// random from `seed`.
+    pub fn new(config: Config, seed: u64, secrets: SecretRng) -> Self {
         let mut rng = Rng::new(seed);
         let own = [config.address, config.source];
         let care_of_pool = CareOfPool::new(config.care_of, own, config.quarantine, config.max_quarantined, rng.fork());
@@ -72,7 +79,12 @@ impl MobilityManagementAgent {
             peers: config.peers.clone(),
             chain: config.forward_chain,
         }));
+        let optimiser = match &config.route_optimisation {
+            RouteOptimisation::Off => None,
+            RouteOptimisation::On(config) => Some(Optimiser::new(config.clone(), secrets)),
+        };
         MobilityManagementAgent {
+            optimiser,
             admission: Admission::Open,
             bindings: BindingTable::default(),
             care_of_pool,
@@ -106,6 +118,16 @@ impl MobilityManagementAgent {
         &self.counters
     }
 
+    /// What is known of correspondents.
+    pub fn optimisations(&self) -> impl Iterator<Item = route_optimisation::View> + '_ {
+        self.optimiser.iter().flat_map(Optimiser::views)
+    }
+
+    /// The counters of route optimisation, where there is any.
+    pub fn optimisation_counters(&self) -> Option<&route_optimisation::Counters> {
+        self.optimiser.as_ref().map(Optimiser::counters)
+    }
+
     /// The configuration.
     pub const fn config(&self) -> &Config {
         &self.config
@@ -136,14 +158,15 @@ impl Machine for MobilityManagementAgent {
     type Command = Command;
     type Event = Event;
 
-    fn handle_packet(&mut self, now: Instant, _meta: &RxMeta, packet: &[u8]) {
-        self.receive(now, packet);
+    fn handle_packet(&mut self, now: Instant, meta: &RxMeta, packet: &[u8]) {
+        self.receive(now, meta, packet);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         while let Some(home_address) = self.timers.pop_expired(now) {
             self.remove(now, home_address, Removed::Expired);
         }
+        self.optimise(|optimiser| optimiser.handle_timeout(now));
     }
 
     fn handle_command(&mut self, now: Instant, command: Command) {
@@ -163,6 +186,9 @@ impl Machine for MobilityManagementAgent {
                 }
             }
             Command::Revoke(home_address) => self.remove(now, home_address, Removed::By(Removal::Operator)),
+            Command::Correspondent { home_address, correspondent, way } => {
+                self.optimise(|optimiser| optimiser.handle_correspondent(now, home_address, correspondent, way));
+            }
             Command::SetClock(reads) => self.replay.set_clock(WallClock { at: now, reads }),
         }
     }
@@ -172,7 +198,8 @@ impl Machine for MobilityManagementAgent {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next_deadline()
+        let optimiser = self.optimiser.as_ref().and_then(Optimiser::poll_timeout);
+        self.timers.next_deadline().into_iter().chain(optimiser).min()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::MobilityManagementAgent;
 use core::net::Ipv6Addr;
 use stack::addr;
-use stack::machine::Via;
+use stack::machine::{RxMeta, Via};
 use stack::time::Instant;
 use stack::wire::build::PacketBuilder;
 use stack::wire::ext::Chain;
@@ -32,7 +32,7 @@ impl<'a> Received<'a> {
 }
 
 impl MobilityManagementAgent {
-    pub(super) fn receive(&mut self, now: Instant, packet: &[u8]) {
+    pub(super) fn receive(&mut self, now: Instant, meta: &RxMeta, packet: &[u8]) {
         let (Ok(header), Ok(chain)) = (ipv6::Header::parse(packet), Chain::parse(packet)) else {
             self.counters.drop_header += 1;
             return;
@@ -42,6 +42,10 @@ impl MobilityManagementAgent {
             return;
         }
         let upper_end = header.total_length();
+        if self.is_for_binding(meta, header.destination) {
+            self.receive_for_binding(now, meta, &header, &chain, &packet[..upper_end.min(packet.len())]);
+            return;
+        }
         if chain.upper != protocol::MOBILITY || chain.upper_offset > upper_end {
             self.counters.drop_header += 1;
             return;

@@ -6,8 +6,8 @@ use super::super::raw::{
     RawTerminal,
 };
 use super::super::resolved::{
-    Attachment, CareOfMode, HomeAgentConfig, HomeDad, MmaConfig, MobileTerminalConfig, PortConfig, RadioConfig,
-    SecurityAssociationConfig, ServedTerminal, UplinkMode,
+    AgentOptimisation, Attachment, CareOfMode, HomeAgentConfig, HomeDad, MmaConfig, MobileTerminalConfig, PortConfig,
+    RadioConfig, SecurityAssociationConfig, ServedTerminal, UplinkMode,
 };
 use super::association::{AssociationFields, association};
 use super::routing::{AdvertisementDefaults, advertisement};
@@ -82,6 +82,10 @@ pub(super) fn mobility_agent(
     let max_forward =
         section.secs("max_forward_secs", &raw.max_forward_secs, 4..=MAX_FORWARD_SECS, DEFAULT_MAX_FORWARD_SECS);
     let anchor = anchor(section, raw, address, ports);
+    let route_optimisation =
+        section.or("route_optimisation", &raw.route_optimisation, AgentOptimisation::default(), |text| {
+            word(text, &[("mma", AgentOptimisation::Mma), ("off", AgentOptimisation::Off)])
+        });
     let site_key = match &raw.site_key {
         None => Some(None),
         key => shared_key(section, "site_key", key, directory).map(Some),
@@ -125,6 +129,7 @@ pub(super) fn mobility_agent(
         max_forward: max_forward?,
         forward_chain: flag(&raw.forward_chain, false),
         anchor: anchor?,
+        route_optimisation: route_optimisation?,
         max_lifetime: max_lifetime?,
         quarantine: quarantine?,
         max_bindings: max_bindings?,

@@ -5,6 +5,7 @@ use super::super::*;
 use crate::home_agent::{self, HomeAgent, HomeDad, HomeLink, MAX_DELETE_BCE_TIMEOUT};
 use crate::reception;
 use mma::auth::{Algorithm, AssociationTable, Key, Peer, ReplayPolicy, SecurityAssociation, Spi};
+use mma::secret::SecretRng;
 use mma::{CareOfMode, MobilityManagementAgent};
 use stack::addr::{Eui64, GroupLayout, Scope};
 use stack::machine::{Transmit, Via};
@@ -205,7 +206,10 @@ impl World {
     }
 
     pub(super) fn with_replay(seed: u64, dad: HomeDad, config: Config, replay: ReplayPolicy) -> Self {
-        let agent = |site| MobilityManagementAgent::new(agent_config(site, replay), seed + site as u64);
+        let agent = |site| {
+            let secrets = SecretRng::simulated(seed + site as u64);
+            MobilityManagementAgent::new(agent_config(site, replay), seed + site as u64, secrets)
+        };
         let mut world = World {
             now: Instant::from_secs(1),
             weather: FAIR,

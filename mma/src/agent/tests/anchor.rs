@@ -45,7 +45,7 @@ fn ask(bench: &mut Bench, terminal: &mut Terminal) -> BindingAcknowledgement {
 
 #[test]
 fn the_anchor_prefix_is_routed_like_care_of_addresses() {
-    let mut agent = MobilityManagementAgent::new(anchor_config(), 1);
+    let mut agent = MobilityManagementAgent::new(anchor_config(), 1, SecretRng::simulated(1));
     let outputs: Vec<_> = core::iter::from_fn(|| agent.poll_output()).collect();
     assert_eq!(outputs[1], Output::Table(TableUpdate::RouteSet(anchor_prefix(), Route::CareOf)));
     assert!(outputs.contains(&Output::Table(TableUpdate::RouteSet(Prefix::host(AGENT), Route::Local))));

@@ -47,7 +47,7 @@ fn the_service_names_the_peers() {
     let mut config = forwarding_config();
     config.forward_chain = true;
     let peers = config.peers.clone();
-    let mut agent = MobilityManagementAgent::new(config, 1);
+    let mut agent = MobilityManagementAgent::new(config, 1, SecretRng::simulated(1));
     let outputs: Vec<_> = core::iter::from_fn(|| agent.poll_output()).collect();
     let Some(Output::Table(TableUpdate::MmaServiceSet(service))) = outputs.last() else { panic!("{outputs:?}") };
     assert_eq!((&service.peers, service.chain), (&peers, true));

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn starts_with_its_routes_and_its_service() {
-    let mut agent = MobilityManagementAgent::new(config(), 1);
+    let mut agent = MobilityManagementAgent::new(config(), 1, SecretRng::simulated(1));
     let outputs: Vec<_> = core::iter::from_fn(|| agent.poll_output()).collect();
     let access_prefixes = agent.config().access_prefixes.clone();
     assert_eq!(

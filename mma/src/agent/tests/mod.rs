@@ -6,6 +6,7 @@ mod forwarding;
 mod freshness;
 mod lifetime;
 mod model;
+mod optimisation;
 mod reception;
 mod refusal;
 mod registration;
@@ -155,7 +156,7 @@ impl Bench {
     pub(super) fn new(config: Config) -> Self {
         assert_eq!(config.validate(), Ok(()));
         let mut bench = Bench {
-            agent: MobilityManagementAgent::new(config, 1),
+            agent: MobilityManagementAgent::new(config, 1, SecretRng::simulated(1)),
             now: Instant::from_secs(10),
             entries: BTreeMap::new(),
         };

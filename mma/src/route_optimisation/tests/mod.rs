@@ -4,11 +4,13 @@ mod model;
 mod preconfigured;
 
 use super::*;
-use crate::return_routability::{KeygenToken, NodeKey};
+use crate::return_routability::{BindingManagementKey, KeygenToken, NodeKey};
 use stack::wire::ext::Chain;
-use stack::wire::ipv6;
+use stack::wire::ipv6::{self, protocol};
+use stack::wire::mobility::option::NonceIndices;
 use stack::wire::mobility::{
-    self, BindingAcknowledgement, BindingAcknowledgementFlags, BindingErrorStatus, Status, TestAnswer,
+    self, BindingAcknowledgement, BindingAcknowledgementFlags, BindingErrorStatus, BindingUpdate, BindingUpdateFlags,
+    CHECKSUM_AT, MobilityMessage, MobilityOptions, Status, TestAnswer,
 };
 
 const HOME: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x10);

@@ -22,6 +22,7 @@ pub struct RawNode {
     pub frames: Field<i64>,
     pub state_dir: Field<String>,
     pub tunnel_dscp: Field<RawTunnelDscp>,
+    pub clamp_mss: Field<bool>,
     #[serde(default)]
     pub loopback: Vec<Spanned<String>>,
 }

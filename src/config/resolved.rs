@@ -8,7 +8,7 @@ use core::net::Ipv6Addr;
 use core::time::Duration;
 use stack::addr::{Eui64, GroupLayout, Prefix};
 use stack::machine::PortId;
-use stack::pipeline::TunnelDscp;
+use stack::pipeline::{MssClamp, TunnelDscp};
 use stack::tables::IngressFilter;
 use std::path::PathBuf;
 
@@ -25,6 +25,8 @@ pub struct NodeConfig {
     pub frames: u32,
     /// The DSCP of outer headers.
     pub tunnel_dscp: TunnelDscp,
+    /// The segment size of TCP connections through tunnels.
+    pub mss_clamp: MssClamp,
     /// The ports; index `n` is `PortId(n)`.
     pub ports: Vec<PortConfig>,
     /// Static routes.

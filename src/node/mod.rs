@@ -243,6 +243,7 @@ impl DroverNode {
             host_ports: tun.map_or(PortSet::EMPTY, PortSet::single),
             site_border: border.collect(),
             tunnel_dscp: config.tunnel_dscp,
+            mss_clamp: config.mss_clamp,
             mtu_limits: config.ports.iter().map(|port| port.mtu).collect(),
             seed,
             ..DataplaneConfig::default()

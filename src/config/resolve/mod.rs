@@ -12,9 +12,9 @@ use super::document::{Fault, Tables};
 use super::raw::{Field, RawNode, RawNodeFile, RawTunnelDscp};
 use super::resolved::{NodeConfig, PollMode, PortConfig, WorkerConfig};
 use core::net::Ipv6Addr;
-use section::{Section, in_range, name, routable, span_of, word};
+use section::{Section, flag, in_range, name, routable, span_of, word};
 use stack::addr::GroupLayout;
-use stack::pipeline::TunnelDscp;
+use stack::pipeline::{MssClamp, TunnelDscp};
 use std::path::Path;
 use toml::Spanned;
 
@@ -67,7 +67,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
     let ports = ports::ports(root, &raw.port, &advertised, context.place);
     // Roles refer to ports: without them every reference would be reported as wrong.
     let (Some(ports), true) = (ports, correspondent.is_none()) else { return None };
-    let General { name: node_name, worker, seed, frames, state_dir, loopback, tunnel_dscp } = general?;
+    let General { name: node_name, worker, seed, frames, state_dir, loopback, tunnel_dscp, mss_clamp } = general?;
     ports::addresses_are_unique(root, raw, &ports, &loopback)?;
 
     let routes = ports::routes(root, &raw.route, &ports);
@@ -107,6 +107,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
         seed,
         frames,
         tunnel_dscp,
+        mss_clamp,
         ports,
         routes: routes?,
         loopback,
@@ -135,6 +136,7 @@ struct General {
     state_dir: Option<String>,
     loopback: Vec<Ipv6Addr>,
     tunnel_dscp: TunnelDscp,
+    mss_clamp: MssClamp,
 }
 
 /// `[node]`
@@ -168,6 +170,7 @@ fn general(root: &Section<'_, '_>, raw: &Field<RawNode>) -> Option<General> {
         state_dir: state_dir?,
         loopback: loopback?,
         tunnel_dscp: tunnel_dscp?,
+        mss_clamp: if flag(&raw.clamp_mss, false) { MssClamp::PathMtu } else { MssClamp::Off },
     })
 }
 

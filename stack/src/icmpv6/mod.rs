@@ -38,6 +38,8 @@ pub(crate) enum Cause {
     HeaderField(u32),
     NextHeader(u32),
     Option(u32),
+    /// A first fragment does not hold all headers (RFC 7112 §5).
+    HeaderChain,
 }
 
 impl Cause {
@@ -54,6 +56,7 @@ impl Cause {
             Cause::HeaderField(at) => (kind::PARAMETER_PROBLEM, 0, at),
             Cause::NextHeader(at) => (kind::PARAMETER_PROBLEM, 1, at),
             Cause::Option(at) => (kind::PARAMETER_PROBLEM, 2, at),
+            Cause::HeaderChain => (kind::PARAMETER_PROBLEM, 3, 0),
         }
     }
 
@@ -69,6 +72,7 @@ impl Cause {
             Cause::HeaderField(_) => Counter::IcmpErrorHeaderField,
             Cause::NextHeader(_) => Counter::IcmpErrorNextHeader,
             Cause::Option(_) => Counter::IcmpErrorOption,
+            Cause::HeaderChain => Counter::IcmpErrorHeaderChain,
         }
     }
 

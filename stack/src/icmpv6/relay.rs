@@ -2,9 +2,9 @@
 //! §10.4.2, §11.3.1).
 //!
 //! An error counts only where the packet that it quotes is one that this node can have sent: outer addresses, the
-//! binding of the inner address, and the GRE sequence number have to match. Packet Too Big is remembered for the tunnel,
-//! a group's being the least of its branches, and reaches the source less the tunnel's headers and never below 1280
-//! (RFC 8201 §4).
+//! binding of the inner address, and the GRE sequence number have to match, and a size has to be less than that of the
+//! packet. Packet Too Big is remembered for the tunnel, a group's being the least of its branches, and reaches the source
+//! less the tunnel's headers and never below 1280 (RFC 8201 §4).
 
 use super::{Cause, is_allowed, kind};
 use crate::pipeline::home_address::{self, OPTION_LEN, ROUTING_LEN};
@@ -27,51 +27,59 @@ pub(crate) fn relay(plane: &mut Dataplane, message: &[u8]) -> bool {
     if let Some((inner_at, sequence)) = tunnelled(quoted)
         && is_ours(plane, quoted, &quoted[inner_at..], sequence)
     {
-        let path = header::destination(quoted);
-        let outer = (header::source(quoted), path);
+        let outer = (header::source(quoted), header::destination(quoted));
         let optimised = with_home_address(plane, &quoted[inner_at..], Some(outer));
-        return match cause(plane, kind, word, path, inner_at, quoted) {
-            Some(Some(cause)) => {
-                let cause = match cause {
-                    Cause::PacketTooBig(room) if optimised.is_some() => less(room, OPTION_LEN),
-                    cause => cause,
-                };
-                send(plane, cause, optimised.as_deref().unwrap_or(&quoted[inner_at..]));
-                true
-            }
-            Some(None) => true,
-            None => false,
+        let (original, added) = match &optimised {
+            Some(original) => (original.as_slice(), inner_at + OPTION_LEN),
+            None => (&quoted[inner_at..], inner_at),
         };
-    }
-    if let Some(original) = with_type2_routing(plane, quoted) {
         let cause = match kind {
-            kind::UNREACHABLE => Cause::AddressUnreachable,
-            kind::PACKET_TOO_BIG => less(word, ROUTING_LEN),
-            kind::TIME_EXCEEDED => Cause::HopLimit,
+            kind::UNREACHABLE | kind::TIME_EXCEEDED => Some(Cause::AddressUnreachable),
+            kind::PACKET_TOO_BIG => too_big(plane, word, quoted, added, original),
+            kind::PARAMETER_PROBLEM if is_encapsulation_limit(&quoted[..inner_at], word) => {
+                Some(Cause::AddressUnreachable)
+            }
             _ => return false,
         };
-        send(plane, cause, &original);
+        if let Some(cause) = cause {
+            send(plane, cause, original);
+        }
+        return true;
+    }
+    if let Some(original) = with_type2_routing(plane, quoted) {
         // That the care-of address is not reached is the node's as well: it gives up the binding (RFC 6275 §9.3.4).
-        return kind != kind::UNREACHABLE;
+        return pass_on(plane, kind, word, quoted, ROUTING_LEN, &original) && kind != kind::UNREACHABLE;
     }
     match with_home_address(plane, quoted, None) {
-        Some(original) => {
-            let cause = match kind {
-                kind::UNREACHABLE => Cause::AddressUnreachable,
-                kind::PACKET_TOO_BIG => less(word, OPTION_LEN),
-                kind::TIME_EXCEEDED => Cause::HopLimit,
-                _ => return false,
-            };
-            send(plane, cause, &original);
-            true
-        }
+        Some(original) => pass_on(plane, kind, word, quoted, OPTION_LEN, &original),
         None => false,
     }
 }
 
-/// Too big by what was put into it.
-fn less(room: u32, octets: usize) -> Cause {
-    Cause::PacketTooBig(room.saturating_sub(octets as u32).max(MINIMUM_MTU as u32))
+/// Passes an error on about a packet into which this node put `added` octets; answers whether it is of a kind that is.
+fn pass_on(plane: &mut Dataplane, kind: u8, word: u32, quoted: &[u8], added: usize, original: &[u8]) -> bool {
+    let cause = match kind {
+        kind::UNREACHABLE => Some(Cause::AddressUnreachable),
+        kind::TIME_EXCEEDED => Some(Cause::HopLimit),
+        kind::PACKET_TOO_BIG => too_big(plane, word, quoted, added, original),
+        _ => return false,
+    };
+    if let Some(cause) = cause {
+        send(plane, cause, original);
+    }
+    true
+}
+
+/// Remembers how large packets may be on the path of `quoted`; what the sender of the packet in it is told, if anything.
+fn too_big(plane: &mut Dataplane, word: u32, quoted: &[u8], added: usize, original: &[u8]) -> Option<Cause> {
+    if !plane.is_plausible_path_mtu(word, header::total_length(quoted)) {
+        plane.count(Counter::PathMtusImplausible);
+        return None;
+    }
+    plane.learn_path_mtu(header::destination(quoted), word as u16);
+    // What cannot become smaller is cut here from now on (RFC 2473 §7.1).
+    (header::total_length(original) > MINIMUM_MTU)
+        .then(|| Cause::PacketTooBig((word as usize).saturating_sub(added).max(MINIMUM_MTU) as u32))
 }
 
 /// Where the inner packet starts in a quoted tunnel packet, at least its header, and the GRE sequence number.
@@ -136,37 +144,11 @@ fn is_ours(plane: &Dataplane, quoted: &[u8], inner: &[u8], sequence: Option<(u32
     }
 }
 
-/// What the inner source is told: `None` where the error is the node's, `Some(None)` where it is told nothing.
-fn cause(
-    plane: &mut Dataplane,
-    kind: u8,
-    word: u32,
-    path: Ipv6Addr,
-    inner_at: usize,
-    quoted: &[u8],
-) -> Option<Option<Cause>> {
-    match kind {
-        kind::UNREACHABLE | kind::TIME_EXCEEDED => Some(Some(Cause::AddressUnreachable)),
-        kind::PACKET_TOO_BIG => {
-            let Some(mtu) = u16::try_from(word).ok().filter(|&mtu| usize::from(mtu) >= MINIMUM_MTU) else {
-                return Some(None);
-            };
-            plane.learn_path_mtu(path, mtu);
-            let inner = &quoted[inner_at..];
-            if header::total_length(inner) <= MINIMUM_MTU {
-                return Some(None);
-            }
-            let room = usize::from(mtu).saturating_sub(inner_at).max(MINIMUM_MTU);
-            Some(Some(Cause::PacketTooBig(room as u32)))
-        }
-        // Only a Tunnel Encapsulation Limit that ran out says anything about the inner packet (RFC 2473 §8.1).
-        kind::PARAMETER_PROBLEM => {
-            let at = word as usize;
-            let limit = at >= 2 && at < inner_at && quoted[at - 2..at] == [option::ENCAPSULATION_LIMIT, 1];
-            limit.then_some(Some(Cause::AddressUnreachable))
-        }
-        _ => None,
-    }
+/// Whether a Parameter Problem points at a Tunnel Encapsulation Limit in the outer headers: of all of them only that one
+/// says anything about the inner packet (RFC 2473 §8.1).
+fn is_encapsulation_limit(outer: &[u8], pointer: u32) -> bool {
+    let at = pointer as usize;
+    at >= 2 && at < outer.len() && outer[at - 2..at] == [option::ENCAPSULATION_LIMIT, 1]
 }
 
 fn is_signalling(packet: &[u8]) -> bool {

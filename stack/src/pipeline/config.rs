@@ -31,6 +31,15 @@ pub enum TunnelDscp {
     Fixed(u8),
 }
 
+/// The segment size of TCP connections through tunnels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MssClamp {
+    /// As their ends say.
+    Off,
+    /// No more than the path MTU of the tunnel has room for.
+    PathMtu,
+}
+
 /// Configuration of a [`super::Dataplane`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DataplaneConfig {
@@ -45,6 +54,8 @@ pub struct DataplaneConfig {
     pub transport: Transport,
     /// The DSCP of outer headers.
     pub tunnel_dscp: TunnelDscp,
+    /// The segment size of TCP connections through tunnels.
+    pub mss_clamp: MssClamp,
     /// ICMPv6 errors sent a second in the long run (RFC 4443 §2.4 (f)).
     pub icmp_errors_per_second: u32,
     /// ICMPv6 errors sent at once.
@@ -74,6 +85,7 @@ impl Default for DataplaneConfig {
             site_border: PortSet::EMPTY,
             transport: Transport::Unreachable,
             tunnel_dscp: TunnelDscp::Inner,
+            mss_clamp: MssClamp::Off,
             icmp_errors_per_second: 100,
             icmp_error_burst: 50,
             multicast_misses_per_second: 200,
@@ -122,6 +134,8 @@ pub struct Limits {
     pub path_mtus: usize,
     /// Packets being put together of fragments.
     pub reassemblies: usize,
+    /// Fragments that wait for others, and no more than an eighth of the pool.
+    pub reassembly_fragments: usize,
     /// Packets that wait to be sent on a port.
     pub output_queue: usize,
     /// Packets that wait for the node.
@@ -147,6 +161,7 @@ impl Default for Limits {
             link_groups: 1 << 12,
             path_mtus: 1 << 10,
             reassemblies: 64,
+            reassembly_fragments: 256,
             output_queue: 1 << 10,
             local_queue: 1 << 10,
         }

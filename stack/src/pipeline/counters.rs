@@ -60,6 +60,8 @@ counters! {
     IcmpErrorNextHeader = "icmp-error-next-header",
     /// Answered: Parameter Problem code 2.
     IcmpErrorOption = "icmp-error-option",
+    /// Answered: Parameter Problem code 3.
+    IcmpErrorHeaderChain = "icmp-error-header-chain",
     /// An error from inside a tunnel that was passed on to the source of the packet in it.
     IcmpErrorRelayed = "icmp-error-relayed",
     /// An ICMPv6 error that the rate limit held back.
@@ -184,10 +186,16 @@ counters! {
     DropLocalNoNextHeader = "drop-local-no-next-header",
     /// The node does not keep up.
     DropLocalQueueFull = "drop-local-queue-full",
-    /// Fragments that overlap (RFC 5722) or do not fit together.
-    DropReassemblyInvalid = "drop-reassembly-invalid",
-    /// More packets in fragments than the limit.
-    DropReassemblyFull = "drop-reassembly-full",
+    /// A fragment that overlaps another or reaches beyond the last (RFC 5722 §4).
+    DropReassemblyOverlap = "drop-reassembly-overlap",
+    /// A fragment that came before.
+    DropReassemblyDuplicate = "drop-reassembly-duplicate",
+    /// A fragment of a packet whose fragments do not fit together.
+    DropReassemblyRefused = "drop-reassembly-refused",
+    /// A fragment of a packet in more fragments than the limit.
+    DropReassemblyTooMany = "drop-reassembly-too-many",
+    /// A fragment of a packet that no frame holds.
+    DropReassemblyTooLarge = "drop-reassembly-too-large",
     /// More neighbours than the limit.
     DropNeighborTableFull = "drop-neighbor-table-full",
     /// Made room for a newer packet to the same neighbour, or there was none.
@@ -212,6 +220,8 @@ counters! {
     Reassembled = "reassembled",
     /// Packets given up because fragments did not come.
     ReassemblyTimeouts = "reassembly-timeouts",
+    /// Packets whose fragments gave way to newer ones.
+    ReassembliesDisplaced = "reassemblies-displaced",
     /// Packets cut into fragments.
     Fragmented = "fragmented",
     /// Packets from the tunnel of a home agent or another agent, or of a correspondent, sent to a group.
@@ -257,6 +267,10 @@ counters! {
     EcnUnused = "ecn-unused",
     /// Packets that left a tunnel, or were dropped at its end, with one that is always dangerous.
     EcnUnusedDangerous = "ecn-unused-dangerous",
+    /// Packets Too Big about tunnels of this node that were not believed (RFC 8201 §4).
+    PathMtusImplausible = "path-mtus-implausible",
+    /// TCP segment sizes that were lowered.
+    MssClamped = "mss-clamped",
     /// Path MTUs learnt.
     PathMtusLearnt = "path-mtus-learnt",
 }

@@ -4,6 +4,7 @@
 use super::counters::Counter;
 use super::vector::Job;
 use super::{Dataplane, header};
+use crate::wire::ext::option;
 use crate::wire::fragment;
 use crate::wire::ipv6::{HEADER_LEN, protocol};
 use arrayvec::ArrayVec;
@@ -30,16 +31,40 @@ pub(super) fn unfragmentable(packet: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
+/// Where the Fragment header goes: as [`unfragmentable`], and behind a Home Address option, which every fragment has
+/// (RFC 6275 §6.3).
+fn before_fragment_header(packet: &[u8]) -> Option<(usize, usize)> {
+    let (named_at, at) = unfragmentable(packet)?;
+    if packet[named_at] != protocol::DESTINATION_OPTIONS || *packet.get(at + 6)? != option::HOME_ADDRESS {
+        return Some((named_at, at));
+    }
+    let end = at + 8 + 8 * usize::from(packet[at + 1]);
+    (end <= packet.len()).then_some((at, end))
+}
+
+/// The identification of the `count`th packet that is cut: all differ, and none tells the next to those who do not know
+/// the seed (RFC 7739 §5.2).
+fn scrambled(count: u32, seed: u64) -> u32 {
+    let (mut left, mut right) = ((count >> 16) as u16, count as u16);
+    for round in 0..4u64 {
+        let mixed =
+            (u64::from(right) ^ seed.rotate_left(16 * round as u32) ^ round).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (left, right) = (right, left ^ (mixed >> 48) as u16);
+    }
+    u32::from(left) << 16 | u32::from(right)
+}
+
 /// Cuts a packet into fragments of at most `mtu` octets.
 pub(super) fn cut(plane: &mut Dataplane, job: Job, mtu: usize) -> Result<ArrayVec<Job, MAX_FRAGMENTS>, (Job, Counter)> {
     let bytes = job.packet.bytes();
-    let Some((named_at, at)) = unfragmentable(bytes) else { return Err((job, Counter::DropOutputTooBig)) };
+    let Some((named_at, at)) = before_fragment_header(bytes) else { return Err((job, Counter::DropOutputTooBig)) };
     let chunk = mtu.saturating_sub(at + fragment::HEADER_LEN) & !7;
     let data = bytes.len() - at;
     if chunk == 0 || data.div_ceil(chunk) > MAX_FRAGMENTS {
         return Err((job, Counter::DropOutputTooBig));
     }
     plane.identification = plane.identification.wrapping_add(1);
+    let identification = scrambled(plane.identification, plane.config.seed);
     let mut fragments = ArrayVec::new();
     for start in (0..data).step_by(chunk) {
         let length = chunk.min(data - start);
@@ -51,7 +76,7 @@ pub(super) fn cut(plane: &mut Dataplane, job: Job, mtu: usize) -> Result<ArrayVe
             next_header: into[named_at],
             offset: start as u16,
             more: start + length < data,
-            identification: plane.identification,
+            identification,
         };
         into[named_at] = protocol::FRAGMENT;
         if let Some(place) = into[at..].first_chunk_mut() {
@@ -66,4 +91,20 @@ pub(super) fn cut(plane: &mut Dataplane, job: Job, mtu: usize) -> Result<ArrayVe
     plane.counters.add(Counter::Fragmented);
     plane.counters.add_many(Counter::Generated, fragments.len() as u64 - 1);
     Ok(fragments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn identifications_differ_and_do_not_count_up() {
+        let all: BTreeSet<_> = (0..50_000).map(|count| scrambled(count, 7)).collect();
+        assert_eq!(all.len(), 50_000);
+        let steps = (0..1_000).filter(|&count| scrambled(count + 1, 7).wrapping_sub(scrambled(count, 7)) < 1 << 16);
+        assert!(steps.count() < 10, "the next one is not near the last");
+        let common = (0..1_000).filter(|&count| scrambled(count, 7) == scrambled(count, 8)).count();
+        assert!(common < 10, "another seed is another order");
+    }
 }

@@ -29,6 +29,7 @@ mod home_agent;
 mod ip6_input;
 mod local;
 mod lookup;
+mod mss;
 mod multicast;
 mod output;
 mod reassembly;
@@ -42,7 +43,7 @@ mod update;
 mod uplink;
 mod vector;
 
-pub use config::{DataplaneConfig, Forwarding, Limits, Transport, TunnelDscp};
+pub use config::{DataplaneConfig, Forwarding, Limits, MssClamp, Transport, TunnelDscp};
 pub use counters::{Counter, Counters};
 pub use output::OutputQueue;
 
@@ -424,6 +425,13 @@ impl Dataplane {
             correspondents: &self.correspondents,
             uplinks: &self.uplinks,
         }
+    }
+
+    /// Whether a router can have found `length` octets too big for this MTU: less than that pass, and this node can send
+    /// that many.
+    pub(crate) fn is_plausible_path_mtu(&self, mtu: u32, length: usize) -> bool {
+        let largest = self.links.iter().map(|link| link.mtu).max().unwrap_or(0);
+        (ipv6::MINIMUM_MTU..length).contains(&(mtu as usize)) && length <= largest
     }
 
     pub(crate) fn learn_path_mtu(&mut self, destination: Ipv6Addr, mtu: u16) {

@@ -4,9 +4,10 @@
 //! entrance the packet inside is what the answer is about, and one that a tunnel must carry is cut into fragments behind
 //! the outer header (RFC 2473 §7.1).
 
+use super::config::MssClamp;
 use super::counters::Counter;
 use super::vector::{Inserted, Job, Origin};
-use super::{Dataplane, fragmentation, header, home_address};
+use super::{Dataplane, fragmentation, header, home_address, mss};
 use crate::addr::MacAddress;
 use crate::icmpv6::Cause;
 use crate::machine::{Notice, PortId};
@@ -181,7 +182,7 @@ fn push(plane: &mut Dataplane, packet: Packet, port: PortId) {
 
 /// The packet, where it fits; else it has been answered or cut.
 #[inline(always)]
-fn fit(plane: &mut Dataplane, job: Job, port: PortId, egress: Egress) -> Option<Job> {
+fn fit(plane: &mut Dataplane, mut job: Job, port: PortId, egress: Egress) -> Option<Job> {
     let Some(link) = plane.links.get(usize::from(port.0)) else {
         plane.discard(job, Counter::DropOutputNoPort);
         return None;
@@ -189,6 +190,9 @@ fn fit(plane: &mut Dataplane, job: Job, port: PortId, egress: Egress) -> Option<
     let mut mtu = link.mtu;
     if added(&job) > 0 {
         mtu = plane.path_mtus.towards(plane.now, header::destination(job.packet.bytes()), mtu);
+        if plane.config.mss_clamp == MssClamp::PathMtu {
+            mss::clamp(plane, job.packet.bytes_mut(), usize::from(job.meta.outer), mtu);
+        }
     }
     if job.packet.len() <= mtu {
         return Some(job);

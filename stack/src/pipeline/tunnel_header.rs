@@ -3,9 +3,9 @@
 //! ECN follows RFC 6040, DSCP RFC 2983. The flow label is made of the inner addresses and flow label, so
 //! that routers on the way can spread tunnels over their paths (RFC 6438 §3).
 
-use super::config::TunnelDscp;
+use super::config::{MssClamp, TunnelDscp};
 use super::vector::Job;
-use super::{Dataplane, ecn, header};
+use super::{Dataplane, ecn, header, mss};
 use crate::packet::Packet;
 use crate::wire::ext::option;
 use crate::wire::gre;
@@ -126,6 +126,13 @@ pub(super) fn open(plane: &mut Dataplane, job: &mut Job, at: usize) -> Result<()
     job.packet.truncate(at + length);
     if dscp | ecn != inner_class {
         header::set_traffic_class(&mut job.packet.bytes_mut()[at..], dscp | ecn);
+    }
+    if plane.config.mss_clamp == MssClamp::PathMtu {
+        // What is sent back goes into the tunnel to where this packet comes from.
+        let peer = header::source(job.packet.bytes());
+        let link = job.meta.port.and_then(|port| plane.links.get(usize::from(port.0)));
+        let path_mtu = plane.path_mtus.towards(plane.now, peer, link.map_or(usize::MAX, |link| link.mtu));
+        mss::clamp(plane, job.packet.bytes_mut(), at, path_mtu);
     }
     Ok(())
 }

@@ -76,8 +76,10 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
         }
         TableUpdate::LinkGroupLeave(port, group) => plane.links[usize::from(port.0)].leave(group),
         TableUpdate::MrouteSet(key, mroute) => {
-            // Another branch has another path MTU.
-            plane.path_mtus.forget(key.group);
+            // Another branch has another path MTU: a larger packet is tried at once.
+            if plane.mfib.get(key) != Some(mroute) {
+                plane.path_mtus.forget(key.group);
+            }
             plane.mfib.insert(key, mroute)?;
         }
         TableUpdate::MrouteRemove(key) => {
@@ -106,7 +108,10 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
         TableUpdate::CareOfSet(care_of, home_address) => plane.care_of_addresses.set(care_of, home_address)?,
         TableUpdate::CareOfRemove(care_of) => plane.care_of_addresses.remove(care_of),
         TableUpdate::UplinkSet(source, uplink) => {
-            if let Uplink::Tunnel { peer, .. } | Uplink::OptimisedTunnel { peer, .. } = uplink {
+            // A tunnel by another link, router or address has another path.
+            if let Uplink::Tunnel { peer, .. } | Uplink::OptimisedTunnel { peer, .. } = uplink
+                && plane.uplinks.usual(source) != Some(uplink)
+            {
                 plane.path_mtus.forget(peer);
             }
             plane.uplinks.set(source, uplink)?;

@@ -78,6 +78,11 @@ impl Mfib {
         self.0.insert(key(name.source, name.group), [accept, a, b, c, d]).map(|_| ())
     }
 
+    /// The route of this name.
+    pub(crate) fn get(&self, name: MrouteKey) -> Option<Mroute> {
+        self.0.get(&key(name.source, name.group)).map(route)
+    }
+
     /// Removes a route.
     pub(crate) fn remove(&mut self, name: MrouteKey) -> bool {
         self.0.remove(&key(name.source, name.group))

@@ -60,7 +60,7 @@ fn errors_from_inside_the_tunnel_reach_the_correspondent() {
     ]);
     let forged = &tunnel(HOME_AGENT, FAR, &inner)[..1232];
     bench.receive(P0, &[error(2, 0, 1300, forged), error(2, 0, 600, quoted)]);
-    bench.expect_counters(&[("rx", 2), ("local", 1), ("icmp-error-relayed", 1)]);
+    bench.expect_counters(&[("rx", 2), ("local", 1), ("icmp-error-relayed", 1), ("path-mtus-implausible", 1)]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ use core::net::Ipv6Addr;
 use stack::addr::{MacAddress, Prefix};
 use stack::machine::{Notice, Via};
 use stack::packet::BATCH_SIZE;
-use stack::pipeline::{DataplaneConfig, Forwarding, TunnelDscp};
+use stack::pipeline::{DataplaneConfig, Forwarding, MssClamp, TunnelDscp};
 use stack::port::Medium;
 use stack::tables::{
     Accept, BindingState, GroupReception, HomeBinding, IngressFilter, MmaBinding, MmaService, Mroute, MrouteKey,

@@ -164,8 +164,6 @@ counters! {
     DropTerminalHomeAddress = "drop-terminal-home-address",
     /// The uplink is down.
     DropUplinkDown = "drop-uplink-down",
-    /// The uplink's link cannot carry it with a Home Address option.
-    DropUplinkTooBig = "drop-uplink-too-big",
     /// Headers that no Home Address option can follow.
     DropUplinkHeaders = "drop-uplink-headers",
     /// A Home Address option that nobody can be reached at, or where none may stand.

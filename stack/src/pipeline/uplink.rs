@@ -45,7 +45,7 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
         None | Some(Uplink::Down) => Next::Drop(Counter::DropUplinkDown),
         Some(Uplink::Native { port, router }) => Next::Output(port, router),
         Some(Uplink::Direct { .. }) if signalling => Next::Drop(Counter::DropUplinkHeaders),
-        Some(Uplink::Direct { port, router, source }) => direct(plane, job, port, router, source),
+        Some(Uplink::Direct { port, router, source }) => direct(job, port, router, source),
         Some(Uplink::Tunnel { port, router, source, peer }) => match enter(plane, job, source, peer) {
             Ok(()) => Next::Output(port, router),
             Err(next) => next,
@@ -100,20 +100,10 @@ fn refusal(error: InsertError) -> Next {
     }
 }
 
-fn direct(plane: &Dataplane, job: &mut Job, port: PortId, router: Ipv6Addr, source: Ipv6Addr) -> Next {
-    let mtu = plane.links.get(usize::from(port.0)).map_or(0, |link| link.mtu);
-    if job.packet.len() + home_address::OPTION_LEN > mtu {
-        let added = home_address::OPTION_LEN + job.meta.inserted.octets();
-        let room = mtu.saturating_sub(added);
-        return if room >= crate::wire::ipv6::MINIMUM_MTU {
-            Next::IcmpError(Cause::PacketTooBig(room as u32))
-        } else {
-            Next::Drop(Counter::DropUplinkTooBig)
-        };
-    }
+fn direct(job: &mut Job, port: PortId, router: Ipv6Addr, source: Ipv6Addr) -> Next {
     match home_address::insert_option(&mut job.packet, source) {
         Ok(()) => {
-            job.meta.origin = Origin::Own;
+            (job.meta.origin, job.meta.inserted.option) = (Origin::Own, true);
             Next::Output(port, router)
         }
         Err(error) => refusal(error),

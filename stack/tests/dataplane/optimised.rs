@@ -160,6 +160,7 @@ fn errors_about_what_left_so_reach_the_terminal() {
         ("icmp-error-relayed", 3),
         ("generated", 3),
         ("binding-from-node", 3),
+        ("path-mtus-learnt", 1),
         ("output", 3),
     ]);
     // Not of a pair, not of the care-of address, and signalling: the node's.

@@ -13,7 +13,7 @@ use stack::wire::ipv6::protocol;
 use stack::wire::mobility::option::{AddressPrefix, Authentication, GreKey, MobileNodeIdentifier, Subscription};
 use stack::wire::mobility::{self, BindingUpdateFlags, Lifetime, MobilityMessage, MobilityOptions, Status};
 use stack::wire::option::hop_by_hop;
-use stack::wire::{WireError, ethernet, gre, ipv6, mld, nd};
+use stack::wire::{WireError, ethernet, gre, home_link, ipv6, mld, nd};
 
 /// A parser's property and inputs that it should take.
 pub(crate) struct Target {
@@ -35,6 +35,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "mld", property: mld_message, samples: || messages(mld_packets) },
     Target { name: "mld_packet", property: mld_packet, samples: mld_packets },
     Target { name: "mobility", property: mobility_message, samples: || messages(mobility_packets) },
+    Target { name: "home_link", property: home_link_message, samples: || messages(home_link_packets) },
     Target { name: "inspect", property: inspect_frame, samples: frames },
     Target { name: "pcap", property: pcap_file, samples: pcap_files },
 ];
@@ -108,6 +109,16 @@ pub(crate) fn nd_message(input: &[u8]) {
     inside(&parsed, input);
     if let Ok(message) = parsed {
         let again = nd::Message::parse(&message.emit());
+        assert_eq!(again, Ok(message));
+    }
+}
+
+/// Home agent discovery and home prefixes.
+pub(crate) fn home_link_message(input: &[u8]) {
+    let parsed = home_link::Message::parse(input);
+    inside(&parsed, input);
+    if let Ok(message) = parsed {
+        let again = home_link::Message::parse(&message.emit());
         assert_eq!(again, Ok(message));
     }
 }
@@ -251,8 +262,29 @@ pub(crate) fn packets() -> Vec<Vec<u8>> {
         PacketBuilder::new(A, B).icmpv6(128, 0, &[0; 12]),
         udp,
     ];
-    packets.extend([nd_packets(), mld_packets(), mobility_packets()].concat());
+    packets.extend([nd_packets(), home_link_packets(), mld_packets(), mobility_packets()].concat());
     packets
+}
+
+fn home_link_packets() -> Vec<Vec<u8>> {
+    let prefix = nd::PrefixInformation {
+        address: A,
+        prefix_length: 64,
+        on_link: true,
+        autonomous: true,
+        router_address: true,
+        valid_lifetime_secs: 600,
+        preferred_lifetime_secs: 300,
+    };
+    let (identifier, prefixes) = (7, vec![prefix, nd::PrefixInformation { address: B, ..prefix }]);
+    [
+        home_link::Message::AddressRequest { identifier },
+        home_link::Message::AddressReply { identifier, agents: vec![A, B] },
+        home_link::Message::PrefixSolicitation { identifier },
+        home_link::Message::PrefixAdvertisement { identifier, managed: false, other_configuration: true, prefixes },
+    ]
+    .map(|message| message.packet(B, A, Some(A)))
+    .to_vec()
 }
 
 fn nd_packets() -> Vec<Vec<u8>> {

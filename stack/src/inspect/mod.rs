@@ -16,7 +16,7 @@ use crate::wire::error::{WireError, WireErrorKind, address_at, octet, u16_at};
 use crate::wire::ext::Chain;
 use crate::wire::ipv6::{self, protocol};
 use crate::wire::mobility::{self, MobilityMessage};
-use crate::wire::{checksum, ethernet, gre, mld, nd};
+use crate::wire::{checksum, ethernet, gre, home_link, mld, nd};
 use core::fmt;
 use core::hash::Hasher;
 use core::net::Ipv6Addr;
@@ -65,6 +65,8 @@ pub enum Kind {
     Pim(pim::Message),
     /// A Mobility Header message.
     Mobility(MobilityMessage),
+    /// Home agent discovery or home prefixes (RFC 6275 §6.5 to §6.8).
+    HomeLink(home_link::Message),
     /// An ICMPv6 error (RFC 4443 §2.1).
     Icmpv6Error {
         /// ICMPv6 type, below 128.
@@ -142,7 +144,7 @@ pub enum Class {
     Mld,
     /// Multicast routing.
     Pim,
-    /// Mobility Header.
+    /// Mobility Header, and the ICMPv6 messages of Mobile IPv6.
     Mobility,
     /// ICMPv6 errors.
     Icmpv6Error,
@@ -216,7 +218,7 @@ impl Description {
             Kind::Nd { .. } => Class::Nd,
             Kind::Mld(_) => Class::Mld,
             Kind::Pim(_) => Class::Pim,
-            Kind::Mobility(_) => Class::Mobility,
+            Kind::Mobility(_) | Kind::HomeLink(_) => Class::Mobility,
             Kind::Icmpv6Error { .. } => Class::Icmpv6Error,
             Kind::Echo { .. } | Kind::Data { .. } | Kind::Fragment { .. } => Class::Data,
             Kind::Other { .. } | Kind::Foreign { .. } => Class::Other,
@@ -385,6 +387,7 @@ fn icmpv6(message: &[u8]) -> Result<Kind, WireError> {
         mld::TYPE_QUERY | mld::TYPE_V1_REPORT | mld::TYPE_V1_DONE | mld::TYPE_REPORT => {
             mld::Message::parse(message).map(Kind::Mld)
         }
+        kind if home_link::is_home_link(kind) => home_link::Message::parse(message).map(Kind::HomeLink),
         nd::TYPE_ROUTER_SOLICITATION => described(Nd::RouterSolicitation, None),
         nd::TYPE_ROUTER_ADVERTISEMENT => described(Nd::RouterAdvertisement, None),
         nd::TYPE_NEIGHBOR_SOLICITATION => described(Nd::NeighborSolicitation, Some(address_at(message, 8)?)),
@@ -434,6 +437,16 @@ impl fmt::Display for Kind {
             Kind::Mld(mld::Message::Query(query)) => write!(f, "mld query {}", query.group),
             Kind::Mld(message) => write!(f, "mld {message:?}"),
             Kind::Pim(message) => write!(f, "pim {message}"),
+            Kind::HomeLink(home_link::Message::AddressRequest { .. }) => write!(f, "home agent address request"),
+            Kind::HomeLink(home_link::Message::AddressReply { agents, .. }) => {
+                write!(f, "home agent address reply")?;
+                agents.iter().try_for_each(|agent| write!(f, " {agent}"))
+            }
+            Kind::HomeLink(home_link::Message::PrefixSolicitation { .. }) => write!(f, "mobile prefix solicitation"),
+            Kind::HomeLink(home_link::Message::PrefixAdvertisement { prefixes, .. }) => {
+                write!(f, "mobile prefix advertisement")?;
+                prefixes.iter().try_for_each(|prefix| write!(f, " {}", prefix.prefix()))
+            }
             Kind::Mobility(MobilityMessage::BindingUpdate(update)) => {
                 write!(f, "binding update {} {:?} {:?}", update.sequence, update.flags, update.lifetime.duration())
             }

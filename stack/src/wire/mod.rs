@@ -9,6 +9,7 @@ pub mod ethernet;
 pub mod ext;
 pub mod fragment;
 pub mod gre;
+pub mod home_link;
 pub mod ipv6;
 pub mod mld;
 pub mod mobility;

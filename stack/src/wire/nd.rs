@@ -185,6 +185,15 @@ impl PrefixInformation {
             None => Prefix::host(self.address),
         }
     }
+
+    pub(super) fn emit(&self, bytes: &mut Vec<u8>) {
+        let flags = u8::from(self.on_link) << 7 | u8::from(self.autonomous) << 6 | u8::from(self.router_address) << 5;
+        bytes.extend_from_slice(&[option::PREFIX_INFORMATION, 4, self.prefix_length, flags]);
+        bytes.extend_from_slice(&self.valid_lifetime_secs.to_be_bytes());
+        bytes.extend_from_slice(&self.preferred_lifetime_secs.to_be_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&self.address.octets());
+    }
 }
 
 /// How a default router compares to others (RFC 4191 §2.1), from low to high.
@@ -568,13 +577,7 @@ impl RouterAdvertisement {
             bytes.extend_from_slice(&mtu.to_be_bytes());
         }
         for prefix in &self.prefixes {
-            let flags =
-                u8::from(prefix.on_link) << 7 | u8::from(prefix.autonomous) << 6 | u8::from(prefix.router_address) << 5;
-            bytes.extend_from_slice(&[option::PREFIX_INFORMATION, 4, prefix.prefix_length, flags]);
-            bytes.extend_from_slice(&prefix.valid_lifetime_secs.to_be_bytes());
-            bytes.extend_from_slice(&prefix.preferred_lifetime_secs.to_be_bytes());
-            bytes.extend_from_slice(&[0; 4]);
-            bytes.extend_from_slice(&prefix.address.octets());
+            prefix.emit(bytes);
         }
         if let Some(interval) = self.advertisement_interval_millis {
             bytes.extend_from_slice(&[option::ADVERTISEMENT_INTERVAL, 1, 0, 0]);
@@ -609,7 +612,7 @@ impl RawOption {
 }
 
 /// Calls `read` with type and contents of every option that stands at `at`.
-fn for_each_option(bytes: &[u8], at: usize, mut read: impl FnMut(u8, &[u8])) -> Result<(), WireError> {
+pub(super) fn for_each_option(bytes: &[u8], at: usize, mut read: impl FnMut(u8, &[u8])) -> Result<(), WireError> {
     let mut at = at;
     for _ in 0..MAX_OPTIONS {
         if at >= bytes.len() {
@@ -641,7 +644,7 @@ fn set_once<T>(field: &mut Option<T>, value: Option<T>) -> bool {
     fills
 }
 
-fn prefix_information(data: &[u8]) -> Option<PrefixInformation> {
+pub(super) fn prefix_information(data: &[u8]) -> Option<PrefixInformation> {
     let data: &[u8; 30] = data.try_into().ok()?;
     let flags = data[1];
     Some(PrefixInformation {

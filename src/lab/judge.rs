@@ -1,6 +1,7 @@
 //! From what was seen to what is reported: a line a handover, a line a flow, and whether what had to hold did.
 
-use super::observe::{FlowSeen, Message, Observations, role_of};
+use super::observe::{FlowSeen, Form, Message, Observations, role_of};
+use super::paths::{Paths, agent_of};
 use super::report::{Check, Flow as FlowLine, Handover, NodeLine, Report, Signalling};
 use crate::config::lab::{Endpoint, FlowKind, Lab, LabMove, LinkIndex, MoveMode, NodeIndex};
 use core::net::Ipv6Addr;
@@ -21,11 +22,12 @@ pub(crate) fn report(lab: &Lab, backend: &'static str, seed: u64, seen: &Observa
         .map(|index| NodeLine { name: lab.nodes[index].name.clone(), role: role_of(lab, NodeIndex(index)) })
         .collect();
     nodes.extend(lab.hosts.iter().map(|host| NodeLine { name: host.name.clone(), role: "host".to_owned() }));
-    let handovers: Vec<Handover> = (0..lab.moves.len()).map(|index| handover(lab, seen, index)).collect();
+    let paths = Paths::new(lab, &seen.wire);
+    let handovers: Vec<Handover> = (0..lab.moves.len()).map(|index| handover(lab, seen, &paths, index)).collect();
     let flows =
         lab.flows.iter().zip(&seen.flows).map(|(flow, seen_flow)| flow_line(lab, seen, flow, seen_flow)).collect();
     let mut report = Report { backend, seed, nodes, handovers, flows, checks: Vec::new() };
-    report.checks = checks(lab, seen, &report);
+    report.checks = checks(lab, seen, &paths, &report);
     report
 }
 
@@ -46,7 +48,7 @@ fn kind_name(kind: FlowKind) -> &'static str {
 
 /// The datagrams that tell how a terminal fares: the fastest flow with numbers towards it.
 fn witness<'a>(lab: &Lab, seen: &'a Observations, terminal: NodeIndex) -> Option<(&'a Flow, u32)> {
-    let flows = lab.flows.iter().zip(&seen.flows).filter(|(flow, _)| flow.to == Endpoint::Terminal(terminal));
+    let flows = lab.flows.iter().zip(&seen.flows).filter(|(flow, _)| flow.to == Endpoint::Node(terminal));
     let numbered = flows.filter_map(|(flow, seen)| match seen {
         FlowSeen::Packets(packets) => Some((packets, rate_of(flow.kind)?)),
         FlowSeen::Transfer { .. } => None,
@@ -80,7 +82,7 @@ fn under_way(flow: &Flow) -> Duration {
     (usual + UNDER_WAY_MARGIN).min(MAX_UNDER_WAY)
 }
 
-fn handover(lab: &Lab, seen: &Observations, index: usize) -> Handover {
+fn handover(lab: &Lab, seen: &Observations, paths: &Paths<'_>, index: usize) -> Handover {
     let movement = &lab.moves[index];
     let at = seen.moves[index];
     let (from, until) = span(lab, seen, index);
@@ -109,6 +111,8 @@ fn handover(lab: &Lab, seen: &Observations, index: usize) -> Handover {
         lost: summary.lost,
         duplicated: summary.duplicated,
         reordered: summary.reordered,
+        forwarded: paths.forwarded(from, until),
+        route_optimised_percent: paths.optimised_percent(movement.terminal, from + until.since(from) / 2, until),
         signalling: signalling(lab, movement, seen.wire.between(from, until)),
         stages_us,
     }
@@ -126,6 +130,16 @@ fn signalling<'a>(lab: &Lab, movement: &LabMove, messages: impl Iterator<Item = 
         lab.nodes.iter().filter_map(|node| Some(node.config.mma.as_ref()?.address)).collect();
     let agents: BTreeSet<Ipv6Addr> =
         lab.nodes.iter().filter_map(|node| Some(node.config.home_agent.as_ref()?.address)).collect();
+    // The agents that an address belongs to, by their links.
+    let agent_links = |end: &Ipv6Addr| {
+        let by_care_of = agent_of(lab, *end);
+        let by_address = lab.nodes.iter().position(|node| {
+            let config = &node.config;
+            config.mma.as_ref().is_some_and(|mma| mma.address == *end)
+                || config.home_agent.as_ref().is_some_and(|agent| agent.address == *end)
+        });
+        by_care_of.or(by_address.map(NodeIndex)).map(|node| &lab.nodes[node.0].links)
+    };
     for message in messages {
         let report = matches!(message.what.kind, Kind::Mld(mld::Message::Report(_)));
         let join_prune = matches!(message.what.kind, Kind::Pim(pim::Message::JoinPrune(_)));
@@ -134,6 +148,11 @@ fn signalling<'a>(lab: &Lab, movement: &LabMove, messages: impl Iterator<Item = 
             count.outside_site += 1;
         }
         count.pim += u64::from(join_prune);
+        if mobility && let Some(outer) = message.what.outer() {
+            let ends = [outer.header.source, outer.header.destination];
+            let at_its_end = |links: &Vec<Option<LinkIndex>>| links.contains(&Some(message.link));
+            count.at_agents += u64::from(ends.iter().filter_map(agent_links).any(at_its_end));
+        }
         if !radios.contains(&message.link) {
             continue;
         }
@@ -186,13 +205,14 @@ fn flow_line(lab: &Lab, seen: &Observations, flow: &crate::config::lab::LabFlow,
     }
 }
 
-fn checks(lab: &Lab, seen: &Observations, report: &Report) -> Vec<Check> {
+fn checks(lab: &Lab, seen: &Observations, paths: &Paths<'_>, report: &Report) -> Vec<Check> {
     let wanted = &lab.checks;
     let mut checks = seen.findings.clone();
     let mut check = |name: &str, ok: bool, detail: String| checks.push(Check { name: name.to_owned(), ok, detail });
     let within_site: Vec<(usize, &Handover)> =
         report.handovers.iter().enumerate().filter(|(_, handover)| handover.kind == "intra-site").collect();
-    let made_first = || within_site.iter().filter(|(_, handover)| handover.make_before_break);
+    let between_sites: Vec<(usize, &Handover)> =
+        report.handovers.iter().enumerate().filter(|(_, handover)| handover.kind != "intra-site").collect();
 
     check(
         "frames on the wire hold",
@@ -214,24 +234,38 @@ fn checks(lab: &Lab, seen: &Observations, report: &Report) -> Vec<Check> {
             if dead.is_empty() { format!("all {}", report.flows.len()) } else { format!("not {}", dead.join(", ")) };
         check("flows survive", dead.is_empty(), detail);
     }
-    for (name, most, count) in [
-        ("make before break loses nothing", wanted.make_before_break_lost_max, (|h| h.lost) as fn(&Handover) -> u64),
-        ("make before break delivers nothing twice", wanted.make_before_break_duplicated_max, |h| h.duplicated),
+    type Count = fn(&Handover) -> u64;
+    let (lost, duplicated): (Count, Count) = (|h| h.lost, |h| h.duplicated);
+    for (name, handovers, most, count) in [
+        ("make before break loses nothing", &within_site, wanted.make_before_break_lost_max, lost),
+        ("make before break delivers nothing twice", &within_site, wanted.make_before_break_duplicated_max, duplicated),
+        ("make before break between sites loses nothing", &between_sites, wanted.inter_site_lost_max, lost),
+        (
+            "make before break between sites delivers nothing twice",
+            &between_sites,
+            wanted.inter_site_duplicated_max,
+            duplicated,
+        ),
     ] {
         let Some(most) = most else { continue };
-        let worst = made_first().map(|(_, handover)| count(handover)).max().unwrap_or(0);
-        check(name, worst <= most, format!("worst of {} movements: {worst}, allowed {most}", made_first().count()));
+        let made_first = handovers.iter().filter(|(_, handover)| handover.make_before_break);
+        let worst = made_first.clone().map(|(_, handover)| count(handover)).max().unwrap_or(0);
+        check(name, worst <= most, format!("worst of {} movements: {worst}, allowed {most}", made_first.count()));
     }
-    if let Some(slack) = wanted.break_before_make_slack {
+    for (name, handovers, slack) in [
+        ("break before make loses what flew during the break", &within_site, wanted.break_before_make_slack),
+        ("break before make between sites loses what flew during the break", &between_sites, wanted.inter_site_slack),
+    ] {
+        let Some(slack) = slack else { continue };
         let mut worst = Duration::ZERO;
         let mut scattered = 0;
-        for &(index, handover) in &within_site {
+        for &(index, handover) in handovers {
             let MoveMode::BreakBeforeMake { gap } = lab.moves[index].mode else { continue };
             worst = worst.max(Duration::from_micros(handover.interruption_us).saturating_sub(gap));
             scattered += lost_elsewhere(lab, seen, index, gap + slack);
         }
         check(
-            "break before make loses what flew during the break",
+            name,
             worst <= slack && scattered == 0,
             format!(
                 "longest interruption beyond the break {:.1} ms, allowed {:.1} ms; {scattered} packets lost outside it",
@@ -274,7 +308,67 @@ fn checks(lab: &Lab, seen: &Observations, report: &Report) -> Vec<Check> {
             if elsewhere.is_empty() { "none beyond it".to_owned() } else { format!("beyond it: {elsewhere:?}") },
         );
     }
+    if wanted.border_silent {
+        let mut loud = 0;
+        let mut new = Vec::new();
+        for &(index, _) in &within_site {
+            let site = lab.links[lab.moves[index].to.0].site.as_deref();
+            let (from, until) = span(lab, seen, index);
+            let outside = |message: &&Message| lab.links[message.link.0].site.as_deref() != site;
+            loud += seen.wire.between(from, until).filter(outside).filter(|m| is_signalling(m)).count();
+            let before = if index == 0 { seen.started } else { seen.moves[index - 1] };
+            new.extend(paths.new_outside(site, before, from, until));
+        }
+        let described = |(link, form): &(LinkIndex, Form)| {
+            format!("{} > {} on {}", form.outer.0, form.outer.1, lab.links[link.0].name)
+        };
+        check(
+            "movements within a site change nothing at its border",
+            loud == 0 && new.is_empty(),
+            match new.first() {
+                None => format!("{loud} messages, no new header in {} movements", within_site.len()),
+                Some(first) => format!("{loud} messages, {} new headers, such as {}", new.len(), described(first)),
+            },
+        );
+    }
+    if wanted.forwarded_once {
+        let twice = paths.forwarded_twice();
+        check("no packet is forwarded twice", twice == 0, format!("{twice} packets"));
+    }
+    if let Some(most) = wanted.forwarding_ends {
+        let lasts = |&(index, _): &(usize, &Handover)| {
+            let (from, until) = span(lab, seen, index);
+            paths.forwarding_lasts(from, until)
+        };
+        let longest = between_sites.iter().map(lasts).max().unwrap_or_default();
+        check(
+            "forwarding ends",
+            longest <= most,
+            format!(
+                "the last packet {:.3} s after a movement, allowed {:.3} s",
+                longest.as_secs_f64(),
+                most.as_secs_f64()
+            ),
+        );
+    }
+    if let Some(least) = wanted.route_optimised_min_percent {
+        let away = between_sites.iter().filter(|(_, handover)| handover.kind != "home");
+        let percents: Vec<u8> = away.filter_map(|(_, handover)| handover.route_optimised_percent).collect();
+        let worst = percents.iter().min().copied();
+        check(
+            "correspondents send straight to the care-of address",
+            worst.is_some_and(|worst| worst >= least),
+            format!("least of {} movements: {} %, wanted {least} %", percents.len(), worst.unwrap_or(0)),
+        );
+    }
     checks
+}
+
+/// Whether it is an MLD report, a PIM Join/Prune or a Mobility Header message.
+fn is_signalling(message: &Message) -> bool {
+    let report = matches!(message.what.kind, Kind::Mld(mld::Message::Report(_)));
+    let join_prune = matches!(message.what.kind, Kind::Pim(pim::Message::JoinPrune(_)));
+    report || join_prune || message.what.class() == Class::Mobility
 }
 
 fn beyond_the_site(count: &Signalling) -> u64 {

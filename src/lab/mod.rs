@@ -8,6 +8,7 @@
 mod judge;
 pub(crate) mod netns;
 mod observe;
+mod paths;
 pub mod report;
 mod script;
 pub mod sim;

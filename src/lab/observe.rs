@@ -1,12 +1,14 @@
 //! What either backend saw, in one form: the rest of the lab does not know which it was.
 
 use crate::config::lab::{Lab, LinkIndex, NodeIndex};
+use core::net::Ipv6Addr;
 use serde_json::Value;
 use stack::host::Flow;
 use stack::inspect::{self, Class, Description};
 use stack::port::Medium;
 use stack::time::Instant;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A run as it was seen from outside the nodes.
 pub(crate) struct Observations {
@@ -54,12 +56,53 @@ pub(crate) struct StageSeen {
     pub(crate) stage: &'static str,
 }
 
-/// Signalling messages that were captured, and how many frames there were in all.
+/// Signalling messages that were captured, what became of programs' packets, and how many frames there were in all.
 #[derive(Default)]
 pub(crate) struct Wire {
     messages: Vec<Message>,
     malformed: Vec<Message>,
+    packets: Vec<PacketSeen>,
+    forms: BTreeMap<Form, u32>,
     frames: u64,
+}
+
+/// A captured packet of programs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PacketSeen {
+    /// When.
+    pub(crate) at: Instant,
+    /// On which link.
+    pub(crate) link: LinkIndex,
+    /// The headers around it: the value of its [`Form`] in [`Wire::forms`].
+    pub(crate) form: u32,
+    /// The same for the same packet, wherever it is seen between two tunnels' ends.
+    pub(crate) identity: u64,
+}
+
+/// The headers in front of what a program sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct Form {
+    /// Source and destination of the outermost header.
+    pub(crate) outer: (Ipv6Addr, Ipv6Addr),
+    /// Source and destination of the innermost header, where there is more than one.
+    pub(crate) inner: Option<(Ipv6Addr, Ipv6Addr)>,
+    /// What a Home Address option in the innermost header names.
+    pub(crate) home_address_option: Option<Ipv6Addr>,
+    /// What a type 2 routing header in the innermost header names.
+    pub(crate) routing_header: Option<Ipv6Addr>,
+}
+
+impl Form {
+    fn of(what: &Description) -> Option<Self> {
+        let ends = |layer: &inspect::Layer| (layer.header.source, layer.header.destination);
+        let (outer, inner) = (what.outer()?, what.inner()?);
+        Some(Form {
+            outer: ends(outer),
+            inner: (what.layers.len() > 1).then(|| ends(inner)),
+            home_address_option: inner.chain.home_address.map(|option| option.home_address),
+            routing_header: inner.chain.type2_routing.map(|routing| routing.home_address),
+        })
+    }
 }
 
 /// A captured message.
@@ -80,8 +123,34 @@ impl Wire {
         match what.class() {
             Class::Mld | Class::Pim | Class::Mobility => self.messages.push(Message { at, link, what }),
             Class::Malformed => self.malformed.push(Message { at, link, what }),
-            Class::Nd | Class::Icmpv6Error | Class::Data | Class::Other => {}
+            Class::Data => {
+                let Some(form) = Form::of(&what) else { return };
+                let next = u32::try_from(self.forms.len()).unwrap_or(u32::MAX);
+                let form = *self.forms.entry(form).or_insert(next);
+                let mut hasher = DefaultHasher::new();
+                what.identity(frame).hash(&mut hasher);
+                self.packets.push(PacketSeen { at, link, form, identity: hasher.finish() });
+            }
+            Class::Nd | Class::Icmpv6Error | Class::Other => {}
         }
+    }
+
+    /// Puts what was noted link by link in order of time.
+    pub(crate) fn sort(&mut self) {
+        self.messages.sort_by_key(|message| message.at);
+        self.packets.sort_by_key(|packet| packet.at);
+    }
+
+    /// The packets of programs at `from` or later and before `until`.
+    pub(crate) fn packets_between(&self, from: Instant, until: Instant) -> &[PacketSeen] {
+        let start = self.packets.partition_point(|packet| packet.at < from);
+        let end = self.packets.partition_point(|packet| packet.at < until);
+        &self.packets[start..end.max(start)]
+    }
+
+    /// The forms that packets of programs had on any link, and the number of each.
+    pub(crate) fn forms(&self) -> &BTreeMap<Form, u32> {
+        &self.forms
     }
 
     /// The signalling messages at `from` or later and before `until`.

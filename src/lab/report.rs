@@ -55,6 +55,11 @@ pub struct Handover {
     pub duplicated: u64,
     /// Of these, received after a later one.
     pub reordered: u64,
+    /// Packets that the agent of a site that was left sent on to another agent, or home, until the next movement.
+    pub forwarded: u64,
+    /// Of the packets sent to the terminal in the second half of the time until the next movement, how many in a hundred
+    /// went straight to its care-of address.
+    pub route_optimised_percent: Option<u8>,
     /// Messages until the next movement, counted in the captures.
     pub signalling: Signalling,
     /// When each stage was reached, microseconds after the movement was made.
@@ -74,6 +79,8 @@ pub struct Signalling {
     pub mobility_to_home_agent: u64,
     /// Mobility Header messages to or from a correspondent.
     pub mobility_to_correspondent: u64,
+    /// Mobility Header messages that mobility and home agents sent or were sent, each counted at each agent.
+    pub at_agents: u64,
     /// Mobility Header, PIM and MLD messages on links outside the terminal's site.
     pub outside_site: u64,
 }
@@ -140,11 +147,14 @@ impl Report {
                 "lost",
                 "dup",
                 "reord",
+                "forw",
+                "optim",
                 "mld",
                 "pim",
                 "mma",
                 "ha",
                 "cn",
+                "agents",
                 "outside",
             ]
             .map(str::to_owned),
@@ -162,18 +172,23 @@ impl Report {
                 h.lost.to_string(),
                 h.duplicated.to_string(),
                 h.reordered.to_string(),
+                h.forwarded.to_string(),
+                h.route_optimised_percent.map_or("-".to_owned(), |percent| format!("{percent} %")),
                 s.mld.to_string(),
                 s.pim.to_string(),
                 s.mobility_to_mma.to_string(),
                 s.mobility_to_home_agent.to_string(),
                 s.mobility_to_correspondent.to_string(),
+                s.at_agents.to_string(),
                 s.outside_site.to_string(),
             ]);
         }
         table(out, &rows)?;
         writeln!(
             out,
-            "\nmld, pim, mma, ha, cn, outside: signalling messages seen on the wire until the next movement\n"
+            "\nforw: packets forwarded by the agent that was left; optim: of the packets to the terminal in the second half \
+             of the time, those that go straight to the care-of address\n\
+             mld, pim, mma, ha, cn, agents, outside: signalling messages seen on the wire until the next movement\n"
         )?;
         let mut rows = vec![["flow", "kind", "sent", "received", "lost", "duplicated", "survived"].map(str::to_owned)];
         for flow in &self.flows {

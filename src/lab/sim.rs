@@ -40,7 +40,7 @@ pub struct SimLab<'a> {
     lab: &'a Lab,
     network: Network,
     nodes: Vec<NodeId>,
-    /// The programs behind each terminal's TUN device.
+    /// The programs behind each node's TUN device.
     programs: BTreeMap<NodeIndex, NodeId>,
     hosts: Vec<NodeId>,
     links: Vec<LinkId>,
@@ -86,15 +86,11 @@ impl<'a> SimLab<'a> {
                     network.attach(id, PortId(port as u8), links[link.0])?;
                 }
             }
-            if let Some(terminal) = &node.config.mobile_terminal
-                && let Some(tun) = terminal.tun
-            {
-                let home_address = terminal.home_address;
+            if let Some((tun, address)) = node.programs() {
                 let mtu = program_mtu(node.config.port(tun));
                 let host = network.add_node(format!("{}-programs", node.name), move |boot| {
                     let info = port_info("programs", Medium::Ip, MacAddress::default(), mtu);
-                    let config =
-                        HostConfig { address: home_address, prefix_length: 128, gateway: None, seed: boot.seed };
+                    let config = HostConfig { address, prefix_length: 128, gateway: None, seed: boot.seed };
                     let (host, end) = SimHost::in_memory(info, &config).expect("memory for a host's frames");
                     Built::new(host, vec![end])
                 });
@@ -249,6 +245,7 @@ impl<'a> SimLab<'a> {
                 wire.note(captured.at, LinkIndex(link), &captured.frame);
             }
         }
+        wire.sort();
         if let Some(directory) = captures {
             self.write_captures(directory)?;
         }
@@ -299,9 +296,9 @@ impl<'a> SimLab<'a> {
     fn endpoint(&self, endpoint: Endpoint) -> Result<NodeId> {
         match endpoint {
             Endpoint::Host(host) => Ok(self.hosts[host.0]),
-            Endpoint::Terminal(terminal) => {
+            Endpoint::Node(terminal) => {
                 let programs = self.programs.get(&terminal).copied();
-                programs.context("a flow to a terminal needs a `tun` port there")
+                programs.context("a flow to a node needs a port of kind \"tun\" there")
             }
         }
     }

@@ -141,9 +141,9 @@ fn assert_report(report: &Value, moves_min: usize) {
     assert!(handovers.len() >= moves_min, "{} movements", handovers.len());
     for handover in handovers {
         let wanted = "at_us terminal kind from to make_before_break interruption_us sent lost duplicated reordered \
-                      signalling stages_us";
+                      forwarded route_optimised_percent signalling stages_us";
         assert_eq!(keys(handover), words(&wanted.split_whitespace().collect::<Vec<_>>().join(" ")));
-        let wanted = "mld pim mobility_to_mma mobility_to_home_agent mobility_to_correspondent outside_site";
+        let wanted = "mld pim mobility_to_mma mobility_to_home_agent mobility_to_correspondent at_agents outside_site";
         assert_eq!(keys(&handover["signalling"]), words(wanted));
         assert!(
             handover["stages_us"].as_object().is_some_and(|stages| stages.contains_key("first_data")),

@@ -128,12 +128,14 @@ fn a_lab_prints_one_object_with_every_key() {
         let expected = [
             "at_us",
             "duplicated",
+            "forwarded",
             "from",
             "interruption_us",
             "kind",
             "lost",
             "make_before_break",
             "reordered",
+            "route_optimised_percent",
             "sent",
             "signalling",
             "stages_us",
@@ -141,8 +143,15 @@ fn a_lab_prints_one_object_with_every_key() {
             "to",
         ];
         assert_eq!(keys(handover), expected);
-        let expected =
-            ["mld", "mobility_to_correspondent", "mobility_to_home_agent", "mobility_to_mma", "outside_site", "pim"];
+        let expected = [
+            "at_agents",
+            "mld",
+            "mobility_to_correspondent",
+            "mobility_to_home_agent",
+            "mobility_to_mma",
+            "outside_site",
+            "pim",
+        ];
         assert_eq!(keys(&handover["signalling"]), expected);
         assert_eq!(handover["kind"], "intra-site");
         assert!(handover["stages_us"].is_object());

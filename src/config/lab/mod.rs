@@ -115,8 +115,8 @@ pub struct LabHost {
 pub enum Endpoint {
     /// Programs of a host.
     Host(HostIndex),
-    /// Programs behind the TUN device of a terminal, at its home address.
-    Terminal(NodeIndex),
+    /// Programs behind the TUN device of a node: of a terminal, at its home address.
+    Node(NodeIndex),
 }
 
 /// Traffic.
@@ -200,6 +200,44 @@ pub struct LabChecks {
     pub bindings_unchanged: bool,
     /// The only links where movements within a site may cause Joins and Prunes: those up to the crossover router.
     pub join_prune_links: Option<Vec<LinkIndex>>,
+    /// Movements within a site change nothing outside of it: no Mobility Header, PIM or MLD message there, and no other
+    /// headers around programs' packets.
+    pub border_silent: bool,
+    /// Datagrams that a make-before-break movement to another site, or home, may lose.
+    pub inter_site_lost_max: Option<u64>,
+    /// Datagrams that the terminal's programs may see twice at such a movement.
+    pub inter_site_duplicated_max: Option<u64>,
+    /// How much longer than its gap a break-before-make movement to another site, or home, may interrupt a flow.
+    pub inter_site_slack: Option<Duration>,
+    /// How long after a movement the agent of the site that was left may forward.
+    pub forwarding_ends: Option<Duration>,
+    /// No packet is forwarded by two agents.
+    pub forwarded_once: bool,
+    /// How much of what comes for a terminal in another site comes straight to its care-of address in the second half of
+    /// each movement's time, in percent.
+    pub route_optimised_min_percent: Option<u8>,
+}
+
+impl Default for LabChecks {
+    /// What is checked where the lab file says nothing.
+    fn default() -> Self {
+        LabChecks {
+            flows_survive: true,
+            make_before_break_lost_max: Some(0),
+            make_before_break_duplicated_max: Some(0),
+            break_before_make_slack: None,
+            intra_site_silent: true,
+            bindings_unchanged: true,
+            join_prune_links: None,
+            border_silent: true,
+            inter_site_lost_max: None,
+            inter_site_duplicated_max: None,
+            inter_site_slack: None,
+            forwarding_ends: None,
+            forwarded_once: true,
+            route_optimised_min_percent: None,
+        }
+    }
 }
 
 impl Lab {
@@ -242,15 +280,29 @@ impl Lab {
     pub fn address_of(&self, endpoint: Endpoint) -> Ipv6Addr {
         match endpoint {
             Endpoint::Host(host) => self.hosts[host.0].address.address,
-            Endpoint::Terminal(node) => {
-                let terminal = self.nodes[node.0].config.mobile_terminal.as_ref();
-                terminal.map_or(Ipv6Addr::UNSPECIFIED, |terminal| terminal.home_address)
-            }
+            Endpoint::Node(node) => self.nodes[node.0].programs().map_or(Ipv6Addr::UNSPECIFIED, |(_, address)| address),
+        }
+    }
+
+    /// The link that an endpoint's packets leave it by; of several, the first.
+    pub fn first_link_of(&self, endpoint: Endpoint) -> Option<LinkIndex> {
+        match endpoint {
+            Endpoint::Host(host) => Some(self.hosts[host.0].link),
+            Endpoint::Node(node) => self.nodes[node.0].links.iter().flatten().copied().next(),
         }
     }
 }
 
 impl LabNode {
+    /// The TUN port where programs are, and the address that they use.
+    pub fn programs(&self) -> Option<(PortId, Ipv6Addr)> {
+        if let Some(terminal) = &self.config.mobile_terminal {
+            return Some((terminal.tun?, terminal.home_address));
+        }
+        let mut tuns = self.config.ports.iter().filter(|port| matches!(port.attachment, Attachment::Tun { .. }));
+        tuns.find_map(|port| Some((port.id, port.addresses.first()?.address)))
+    }
+
     /// The port on this link.
     pub fn port_on(&self, link: LinkIndex) -> Option<PortId> {
         let index = self.links.iter().position(|on| *on == Some(link))?;

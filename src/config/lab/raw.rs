@@ -83,4 +83,11 @@ pub(super) struct RawChecks {
     pub(super) intra_site_silent: Field<bool>,
     pub(super) bindings_unchanged: Field<bool>,
     pub(super) join_prune_links: Option<Vec<Spanned<String>>>,
+    pub(super) border_silent: Field<bool>,
+    pub(super) inter_site_lost_max: Field<i64>,
+    pub(super) inter_site_duplicated_max: Field<i64>,
+    pub(super) inter_site_slack_ms: Field<i64>,
+    pub(super) forwarding_ends_ms: Field<i64>,
+    pub(super) forwarded_once: Field<bool>,
+    pub(super) route_optimised_min_percent: Field<i64>,
 }

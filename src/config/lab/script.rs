@@ -25,17 +25,16 @@ fn endpoint(section: &Section<'_, '_>, key: &str, field: &Field<String>, lab: &L
         let fault = Fault::new(format!("there is no host or terminal \"{name}\""), "name a host or a terminal");
         return section.fault(key, value.span(), fault);
     };
-    match &lab.nodes[index].config.mobile_terminal {
-        Some(terminal) if terminal.tun.is_some() => Some(Endpoint::Terminal(NodeIndex(index))),
-        Some(_) => {
-            let what = format!("the terminal \"{name}\" has no TUN device for programs");
-            section.fault(key, value.span(), Fault::new(what, "give it a port of kind \"tun\" and name that in tun"))
-        }
-        None => {
-            let fault = Fault::new(format!("\"{name}\" is a router"), "name a host or a terminal");
-            section.fault(key, value.span(), fault)
-        }
+    if lab.nodes[index].programs().is_some() {
+        return Some(Endpoint::Node(NodeIndex(index)));
     }
+    let fault = if lab.nodes[index].config.mobile_terminal.is_some() {
+        let what = format!("the terminal \"{name}\" has no TUN device for programs");
+        Fault::new(what, "give it a port of kind \"tun\" and name that in tun")
+    } else {
+        Fault::new(format!("\"{name}\" is a router"), "name a host or a terminal")
+    };
+    section.fault(key, value.span(), fault)
 }
 
 pub(super) fn flow(section: &Section<'_, '_>, raw: &RawFlow, lab: &Lab) -> Option<LabFlow> {
@@ -191,10 +190,19 @@ fn movements(section: &Section<'_, '_>, raw: &RawMove, lab: &Lab) -> Option<Vec<
 
 pub(super) fn checks(section: &Section<'_, '_>, raw: &RawChecks, lab: &Lab) -> Option<LabChecks> {
     let count = |key, field| section.number(key, field, 0..=i64::MAX, 0_u64).map(Some);
+    let most = |key, field| section.optional(key, field, |&most| in_range::<u64>(most, 0..=i64::MAX));
+    let millis = |key, field, longest| {
+        section.optional(key, field, |&millis| in_range::<u64>(millis, 0..=longest).map(Duration::from_millis))
+    };
     let lost = count("make_before_break_lost_max", &raw.make_before_break_lost_max);
     let duplicated = count("make_before_break_duplicated_max", &raw.make_before_break_duplicated_max);
-    let slack = section.optional("break_before_make_slack_ms", &raw.break_before_make_slack_ms, |&slack| {
-        in_range::<u64>(slack, 0..=60_000).map(Duration::from_millis)
+    let slack = millis("break_before_make_slack_ms", &raw.break_before_make_slack_ms, 60_000);
+    let between_lost = most("inter_site_lost_max", &raw.inter_site_lost_max);
+    let between_duplicated = most("inter_site_duplicated_max", &raw.inter_site_duplicated_max);
+    let between_slack = millis("inter_site_slack_ms", &raw.inter_site_slack_ms, 60_000);
+    let forwarding_ends = millis("forwarding_ends_ms", &raw.forwarding_ends_ms, MAX_RUN_MS);
+    let optimised = section.optional("route_optimised_min_percent", &raw.route_optimised_min_percent, |&percent| {
+        in_range::<u8>(percent, 0..=100)
     });
     let links = match &raw.join_prune_links {
         None => Some(None),
@@ -213,5 +221,12 @@ pub(super) fn checks(section: &Section<'_, '_>, raw: &RawChecks, lab: &Lab) -> O
         intra_site_silent: flag(&raw.intra_site_silent, true),
         bindings_unchanged: flag(&raw.bindings_unchanged, true),
         join_prune_links: links?,
+        border_silent: flag(&raw.border_silent, true),
+        inter_site_lost_max: between_lost?,
+        inter_site_duplicated_max: between_duplicated?,
+        inter_site_slack: between_slack?,
+        forwarding_ends: forwarding_ends?,
+        forwarded_once: flag(&raw.forwarded_once, true),
+        route_optimised_min_percent: optimised?,
     })
 }

@@ -75,15 +75,7 @@ pub(super) fn lab<'a>(source: &Source<'a>, table: DeTable<'a>, directory: &Path)
         hosts,
         flows: Vec::new(),
         moves: Vec::new(),
-        checks: LabChecks {
-            flows_survive: true,
-            make_before_break_lost_max: Some(0),
-            make_before_break_duplicated_max: Some(0),
-            break_before_make_slack: None,
-            intra_site_silent: true,
-            bindings_unchanged: true,
-            join_prune_links: None,
-        },
+        checks: LabChecks::default(),
     };
     ends(&root, &lab, &link_spans);
     let flow_tables = root.tables("flow", &flows, |section, raw| script::flow(section, raw, &lab));

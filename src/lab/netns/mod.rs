@@ -312,7 +312,7 @@ impl Room<'_> {
     fn endpoint(&self, endpoint: Endpoint) -> &str {
         match endpoint {
             Endpoint::Host(host) => &self.lab.hosts[host.0].name,
-            Endpoint::Terminal(terminal) => &self.lab.nodes[terminal.0].name,
+            Endpoint::Node(terminal) => &self.lab.nodes[terminal.0].name,
         }
     }
 
@@ -468,6 +468,7 @@ impl Room<'_> {
                 wire.note(at, LinkIndex(index), &frame);
             }
         }
+        wire.sort();
         Ok(wire)
     }
 }

@@ -2,7 +2,9 @@
 
 use super::{DONE, REFUSED, UNAVAILABLE, say};
 use crate::config::lab::{Lab, load_lab};
+use crate::lab::comparison::{Comparison, Run};
 use crate::lab::netns::{Interrupted, probe};
+use crate::lab::report::Report;
 use crate::lab::{self, Backend};
 use crate::one_line::in_one_line;
 use anyhow::Result;
@@ -82,14 +84,9 @@ pub(super) fn run(options: &Options) -> u8 {
         eprintln!("drover: not root, so this is the simulation; as root, the same command runs real processes");
     }
     match run_lab(&lab, backend, options) {
-        Ok(report) => {
-            let text = if options.json {
-                // A report holds nothing that JSON cannot say.
-                serde_json::to_string(&report).unwrap_or_default() + "\n"
-            } else {
-                report.to_text()
-            };
-            say(&text, if report.ok() { DONE } else { REFUSED })
+        Ok(found) => {
+            let text = if options.json { found.to_json() + "\n" } else { found.to_text() };
+            say(&text, if found.ok() { DONE } else { REFUSED })
         }
         Err(error) if error.is::<Interrupted>() => {
             eprintln!("drover: interrupted; everything that the lab made is gone");
@@ -102,7 +99,38 @@ pub(super) fn run(options: &Options) -> u8 {
     }
 }
 
-fn run_lab(lab: &Lab, backend: Backend, options: &Options) -> Result<lab::report::Report> {
+/// What came of a lab: of one run, or of one for each mode.
+enum Found {
+    Once(Report),
+    Modes(Comparison),
+}
+
+impl Found {
+    fn ok(&self) -> bool {
+        match self {
+            Found::Once(report) => report.ok(),
+            Found::Modes(comparison) => comparison.ok(),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        match self {
+            Found::Once(report) => report.to_text(),
+            Found::Modes(comparison) => comparison.to_text(),
+        }
+    }
+
+    fn to_json(&self) -> String {
+        let json = match self {
+            Found::Once(report) => serde_json::to_string(report),
+            Found::Modes(comparison) => serde_json::to_string(comparison),
+        };
+        // A report holds nothing that JSON cannot say.
+        json.unwrap_or_default()
+    }
+}
+
+fn run_lab(lab: &Lab, backend: Backend, options: &Options) -> Result<Found> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // The simulation does not heed it; there is nothing to take away either, and the second one ends the process at
@@ -113,5 +141,14 @@ fn run_lab(lab: &Lab, backend: Backend, options: &Options) -> Result<lab::report
         signal_hook::flag::register(signal, interrupted.clone())?;
     }
     let keep = options.keep_captures.as_deref();
-    lab::run(lab, backend, options.seed.unwrap_or(lab.seed), keep, &interrupted)
+    let seed = options.seed.unwrap_or(lab.seed);
+    if lab.modes.is_empty() {
+        return lab::run(lab, backend, seed, keep, &interrupted).map(Found::Once);
+    }
+    let runs = lab.modes.iter().map(|(mode, lab)| {
+        let keep = keep.map(|directory| directory.join(mode));
+        let report = lab::run(lab, backend, seed, keep.as_deref(), &interrupted)?;
+        Ok(Run { mode: mode.clone(), report })
+    });
+    Ok(Found::Modes(Comparison::new(runs.collect::<Result<_>>()?)))
 }

@@ -5,6 +5,7 @@
 //!                       └─► netns: processes, AF_XDP, kernel ─┘
 //! ```
 
+pub mod comparison;
 mod judge;
 pub(crate) mod netns;
 mod observe;

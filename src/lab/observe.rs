@@ -8,7 +8,6 @@ use stack::inspect::{self, Class, Description};
 use stack::port::Medium;
 use stack::time::Instant;
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A run as it was seen from outside the nodes.
 pub(crate) struct Observations {
@@ -127,9 +126,7 @@ impl Wire {
                 let Some(form) = Form::of(&what) else { return };
                 let next = u32::try_from(self.forms.len()).unwrap_or(u32::MAX);
                 let form = *self.forms.entry(form).or_insert(next);
-                let mut hasher = DefaultHasher::new();
-                what.identity(frame).hash(&mut hasher);
-                self.packets.push(PacketSeen { at, link, form, identity: hasher.finish() });
+                self.packets.push(PacketSeen { at, link, form, identity: what.fingerprint(frame) });
             }
             Class::Nd | Class::Icmpv6Error | Class::Other => {}
         }

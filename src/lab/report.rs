@@ -211,7 +211,8 @@ impl Report {
     }
 }
 
-fn table<const N: usize>(out: &mut String, rows: &[[String; N]]) -> fmt::Result {
+/// Rows in columns.
+pub(super) fn table<const N: usize>(out: &mut String, rows: &[[String; N]]) -> fmt::Result {
     let widths: [usize; N] =
         core::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
     for row in rows {

@@ -116,6 +116,24 @@ fn lay_value_over<'a>(below: &mut Spanned<DeValue<'a>>, above: Spanned<DeValue<'
     }
 }
 
+/// The same lab, with `mode` as the mode of every terminal in it.
+pub(super) fn in_mode<'a>(table: &DeTable<'a>, mode: &Spanned<String>) -> DeTable<'a> {
+    let key = |name: &'static str| Spanned::new(mode.span(), name.into());
+    let mut table = table.clone();
+    let nodes = table.get_mut("node").map(Spanned::get_mut);
+    let Some(DeValue::Array(nodes)) = nodes else { return table };
+    for node in nodes.iter_mut() {
+        let DeValue::Table(node) = node.get_mut() else { continue };
+        let Some(DeValue::Table(config)) = node.get_mut("config").map(Spanned::get_mut) else { continue };
+        let terminal = config.get_mut("mobile_terminal").map(Spanned::get_mut);
+        if let Some(DeValue::Table(terminal)) = terminal {
+            let word = DeValue::String(mode.get_ref().clone().into());
+            terminal.insert(key("mode"), Spanned::new(mode.span(), word));
+        }
+    }
+    table
+}
+
 fn name_of<'t>(value: &'t Spanned<DeValue<'_>>) -> Option<&'t str> {
     value.get_ref().as_table()?.get("name")?.get_ref().as_str()
 }

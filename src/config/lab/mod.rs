@@ -41,6 +41,8 @@ pub struct Lab {
     pub moves: Vec<LabMove>,
     /// What has to hold.
     pub checks: LabChecks,
+    /// The same lab for each mode of its terminals that it is to be run in; empty where it is run once, as it stands.
+    pub modes: Vec<(String, Lab)>,
 }
 
 /// Index of a link in [`Lab::links`].
@@ -216,6 +218,22 @@ pub struct LabChecks {
     /// How much of what comes for a terminal in another site comes straight to its care-of address in the second half of
     /// each movement's time, in percent.
     pub route_optimised_min_percent: Option<u8>,
+}
+
+impl LabChecks {
+    /// What has to hold where terminals do without mobility agents or without groups, for comparison.
+    pub(super) fn of_baseline(flows_survive: bool) -> Self {
+        LabChecks {
+            flows_survive,
+            make_before_break_lost_max: None,
+            make_before_break_duplicated_max: None,
+            intra_site_silent: false,
+            bindings_unchanged: false,
+            border_silent: false,
+            forwarded_once: false,
+            ..LabChecks::default()
+        }
+    }
 }
 
 impl Default for LabChecks {

@@ -11,6 +11,7 @@ pub(super) struct RawLabGeneral {
     pub(super) name: Field<String>,
     #[expect(dead_code, reason = "read before the tables are, see `base`")]
     pub(super) base: Option<Vec<Spanned<String>>>,
+    pub(super) modes: Option<Vec<Spanned<String>>>,
     pub(super) seed: Field<i64>,
     pub(super) settle_ms: Field<i64>,
     pub(super) duration_ms: Field<i64>,

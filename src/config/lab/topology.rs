@@ -1,8 +1,8 @@
 //! The topology of a lab file: links, nodes and hosts, and how they hang together.
 
 use super::raw::{RawChecks, RawFlow, RawHost, RawLabGeneral, RawLink, RawMove};
-use super::script;
 use super::{Lab, LabChecks, LabHost, LabLink, LabLinkKind, LabNode, LinkIndex};
+use super::{base, script};
 use crate::config::document::{Fault, Source, Tables};
 use crate::config::raw::{Field, RawNode, RawNodeFile};
 use crate::config::resolve::section::{Section, in_range, name, routable, span_of, word};
@@ -30,8 +30,37 @@ struct RawLabNode {
     text: toml::Table,
 }
 
+/// Modes that a lab may be run in.
+const MAX_MODES: usize = 8;
+
 /// Reads a lab file; what is wrong is noted in `source`.
 pub(super) fn lab<'a>(source: &Source<'a>, table: DeTable<'a>, directory: &Path) -> Option<Lab> {
+    let (mut lab, modes) = one_lab(source, table.clone(), directory)?;
+    let root = Section::new(source, "", 0..0);
+    for (index, mode) in modes.iter().enumerate() {
+        let key = format!("lab.modes[{index}]");
+        if index >= MAX_MODES {
+            let fault = Fault::new("these modes are too many", format!("give at most {MAX_MODES}"));
+            return root.fault(key, mode.span(), fault);
+        }
+        if modes[..index].iter().any(|other| other.get_ref() == mode.get_ref()) {
+            let fault = Fault::new(format!("\"{}\" stands above", mode.get_ref()), "name each mode once");
+            return root.fault(key, mode.span(), fault);
+        }
+        let (mut variant, _) = one_lab(source, base::in_mode(&table, mode), directory)?;
+        if mode.get_ref() != DEFAULT_MODE {
+            variant.checks = LabChecks::of_baseline(variant.checks.flows_survive);
+        }
+        lab.modes.push((mode.get_ref().clone(), variant));
+    }
+    Some(lab)
+}
+
+/// The mode that the checks of movements are about.
+const DEFAULT_MODE: &str = "multicast";
+
+/// A lab as it stands in the file, and the modes that it is to be run in.
+fn one_lab<'a>(source: &Source<'a>, table: DeTable<'a>, directory: &Path) -> Option<(Lab, Vec<Spanned<String>>)> {
     let mut tables = Tables::new(source, "", table);
     let general = tables.one::<RawLabGeneral>("lab");
     let links = tables.many::<RawLink>("link");
@@ -53,6 +82,7 @@ pub(super) fn lab<'a>(source: &Source<'a>, table: DeTable<'a>, directory: &Path)
         }
     }
 
+    let modes = general.as_ref().and_then(|general| general.get_ref().modes.clone()).unwrap_or_default();
     let general = read_general(&root, &general);
     let link_spans: Vec<_> = links.iter().map(Spanned::span).collect();
     let links = unique_names(&root, "link", &links, |link| &link.name, root.tables("link", &links, link))?;
@@ -75,6 +105,7 @@ pub(super) fn lab<'a>(source: &Source<'a>, table: DeTable<'a>, directory: &Path)
         hosts,
         flows: Vec::new(),
         moves: Vec::new(),
+        modes: Vec::new(),
         checks: LabChecks::default(),
     };
     ends(&root, &lab, &link_spans);
@@ -86,7 +117,7 @@ pub(super) fn lab<'a>(source: &Source<'a>, table: DeTable<'a>, directory: &Path)
         None => Some(lab.checks.clone()),
     };
     (lab.flows, lab.moves, lab.checks) = (flows?, moves?, checks?);
-    source.is_clean().then_some(lab)
+    source.is_clean().then_some((lab, modes))
 }
 
 fn raw_node<'a>(source: &Source<'a>, path: String, value: Spanned<DeValue<'a>>) -> Option<RawLabNode> {

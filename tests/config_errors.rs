@@ -496,6 +496,12 @@ fn terminals() {
             ),
             (
                 "uplink = \"auto\"",
+                "uplink = \"auto\"\nmode = \"nemo\"",
+                1,
+                "mobile_terminal.mode: \"nemo\" is not known; give \"multicast\" or \"hmipv6\" or \"mipv6\"",
+            ),
+            (
+                "uplink = \"auto\"",
                 "uplink = \"auto\"\nforward_secs = 30",
                 1,
                 "mobile_terminal.forward_secs: 30 is no multiple of 4; give 32",

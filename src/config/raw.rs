@@ -302,6 +302,7 @@ pub struct RawMobileTerminal {
     pub eui64: Field<String>,
     pub group: Field<RawGroup>,
     pub tun: Field<String>,
+    pub mode: Field<String>,
     pub uplink: Field<String>,
     #[serde(default)]
     pub direct_correspondents: Vec<Spanned<String>>,

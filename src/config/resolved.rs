@@ -530,6 +530,8 @@ pub struct MobileTerminalConfig {
     pub radios: Vec<RadioConfig>,
     /// The TUN port where kernel programs use the home address.
     pub tun: Option<PortId>,
+    /// What mobility agents are used for.
+    pub mode: TerminalMode,
     /// How packets leave while away from home.
     pub uplink: UplinkMode,
     /// Correspondents that take the Home Address option: reached directly where `uplink` is `auto`.
@@ -570,6 +572,18 @@ pub struct RadioConfig {
     pub initial_signal_dbm: Option<i16>,
     /// What using the port costs, in dB of signal.
     pub cost_db: i16,
+}
+
+/// What a terminal uses mobility agents for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TerminalMode {
+    /// They send to its group.
+    #[default]
+    Multicast,
+    /// They are anchor points without groups (RFC 5380).
+    Hierarchical,
+    /// Nothing: plain Mobile IPv6.
+    Plain,
 }
 
 /// How a terminal's packets leave while it is away from home.

@@ -1,7 +1,7 @@
 //! The mobile terminal's part of the configuration, and the words in which it, its links and its listener speak.
 
 use super::{NodeError, NodePort, association};
-use crate::config::resolved::{MobileTerminalConfig, UplinkMode};
+use crate::config::resolved::{MobileTerminalConfig, TerminalMode, UplinkMode};
 use ::ha::mobile::router_choice::{Averaging, RouterChoiceConfig};
 use ::ha::mobile::{
     AdvertisedAgent, AdvertisedPrefix, Command, Config, Event, Radio, Restored, RouterAdvertisement, Timing,
@@ -40,6 +40,11 @@ pub(super) fn config(terminal: &MobileTerminalConfig, clock: WallClock) -> Resul
             })
             .collect(),
         tun: terminal.tun,
+        mode: match terminal.mode {
+            TerminalMode::Multicast => ::ha::mobile::Mode::Multicast,
+            TerminalMode::Hierarchical => ::ha::mobile::Mode::Hierarchical,
+            TerminalMode::Plain => ::ha::mobile::Mode::Plain,
+        },
         uplink: match terminal.uplink {
             UplinkMode::Direct => ::ha::mobile::UplinkMode::Direct,
             UplinkMode::Mma => ::ha::mobile::UplinkMode::Mma,

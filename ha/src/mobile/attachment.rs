@@ -77,6 +77,14 @@ impl Attachment {
         }
     }
 
+    /// Nor out of tunnels to here, or for here.
+    pub(super) fn leave_tunnels_to(&mut self, address: Ipv6Addr, outputs: &mut Outputs<Event>) {
+        let is_it = |tunnel: &TunnelReception| tunnel.local == address || tunnel.home_address == address;
+        for tunnel in self.tunnels.extract_if(.., |tunnel| is_it(tunnel)) {
+            outputs.table(TableUpdate::TunnelReceptionRemove(tunnel));
+        }
+    }
+
     /// Whether a group is joined on another link than this.
     pub(super) fn is_joined_beyond(&self, port: PortId) -> bool {
         self.joined.iter().any(|&(joined, _)| joined != port)

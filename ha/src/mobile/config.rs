@@ -33,6 +33,8 @@ pub struct Config {
     pub radios: Vec<Radio>,
     /// The port where programs use the home address; `None`: on this node itself.
     pub tun: Option<PortId>,
+    /// What mobility agents are used for.
+    pub mode: Mode,
     /// How packets leave while away from home.
     pub uplink: UplinkMode,
     /// Correspondents that take the Home Address option: reached directly where `uplink` is `Auto`.
@@ -56,6 +58,19 @@ pub struct Radio {
     pub initial_signal_dbm: Option<i16>,
     /// What using it costs, in dB of signal.
     pub cost_db: i16,
+}
+
+/// What mobility agents are used for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Mode {
+    /// They send to the terminal's group. One that turns out to know nothing of groups is used as in
+    /// [`Mode::Hierarchical`].
+    #[default]
+    Multicast,
+    /// They are mobility anchor points (RFC 5380): every move is told to them.
+    Hierarchical,
+    /// Nothing: Mobile IPv6 (RFC 6275).
+    Plain,
 }
 
 /// How a terminal's packets leave while it is away from home.

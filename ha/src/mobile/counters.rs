@@ -53,6 +53,8 @@ stack::counters! {
         drop_command = "drop-terminal-command",
         /// Mobility agents that did not answer.
         agent_lost = "registration-agent-lost",
+        /// Mobility agents that turned out to know no groups.
+        anchors_found = "agent-without-groups",
         /// Agents of sites left that would not forward.
         forwarding_refused = "forwarding-refused",
         /// Sites left that were forgotten before their time because there were too many.

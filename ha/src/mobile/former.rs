@@ -7,9 +7,10 @@
 //! address of the old site stays the terminal's.
 
 use super::registration::{Registration, Sent, Wish};
-use super::{AgentSite, MobileTerminal, Place, Timer, Who};
+use super::{AgentSite, FormerKey, MobileTerminal, Place, Service, Timer, Who};
 use core::net::Ipv6Addr;
-use stack::tables::{TableUpdate, TunnelReception};
+use stack::addr::Prefix;
+use stack::tables::{Route, TableUpdate, TunnelReception};
 use stack::time::{Duration, Instant};
 use stack::wire::mobility::{BindingAcknowledgement, Lifetime};
 use std::collections::BTreeSet;
@@ -57,8 +58,8 @@ pub(super) struct Former {
 }
 
 impl Former {
-    fn new(now: Instant, agent: Ipv6Addr, care_of: Option<Ipv6Addr>, until: Instant) -> Self {
-        let registration = Registration::idle(agent);
+    fn new(now: Instant, (agent, bound): FormerKey, care_of: Option<Ipv6Addr>, until: Instant) -> Self {
+        let registration = Registration::idle(agent, bound);
         Former { registration, care_of, standing: Standing::Waiting, deadline: None, until, left: now }
     }
 
@@ -68,11 +69,18 @@ impl Former {
         Lifetime::at_most(left).max(Lifetime(1))
     }
 
-    /// Asks for what is due where the terminal's packets now go `to`.
-    fn ask(&mut self, now: Instant, to: Ipv6Addr, forward: Duration) {
+    /// Whether the address was that of an anchor point.
+    fn is_regional(&self) -> bool {
+        self.care_of == Some(self.registration.bound)
+    }
+
+    /// Asks for what is due.
+    fn ask(&mut self, now: Instant, targets: Targets, forward: Duration) {
         let wish = match self.care_of {
-            Some(_) if !forward.is_zero() => Wish::Forward(to),
-            _ => Wish::Removal,
+            None => Wish::Removal,
+            Some(_) if forward.is_zero() => Wish::Removal,
+            Some(_) if self.is_regional() => targets.local.map_or(Wish::Removal, Wish::Local),
+            Some(_) => Wish::Forward(targets.place),
         };
         match self.standing {
             Standing::Waiting => {
@@ -94,15 +102,24 @@ impl Former {
     }
 }
 
+/// Where an agent can forward to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Targets {
+    /// Where packets for the terminal go now.
+    place: Ipv6Addr,
+    /// The address on the link, away from home: an anchor point can forward there (RFC 5380 §6.1).
+    local: Option<Ipv6Addr>,
+}
+
 impl MobileTerminal {
     /// The sites that the terminal has left and whose agents may still have something for it.
     pub fn former_sites(&self) -> impl Iterator<Item = FormerSite> {
-        self.formers.iter().map(|(&agent, former)| FormerSite {
+        self.formers.iter().map(|(&(agent, _), former)| FormerSite {
             agent,
             care_of: former.care_of,
             standing: former.standing,
             forwards_to: match former.registration.wish {
-                Some(Wish::Forward(to)) => Some(to),
+                Some(Wish::Forward(to) | Wish::Local(to)) => Some(to),
                 _ => None,
             },
             until: former.until,
@@ -112,81 +129,90 @@ impl MobileTerminal {
     /// The terminal has left this site. Its agent is told later.
     pub(super) fn left_site(&mut self, now: Instant, site: &AgentSite) {
         let until = site.registration.granted().map_or(now, |granted| granted.expires);
-        self.add_former(Former::new(now, site.registration.peer, Some(site.care_of), until));
+        let key = (site.registration.peer, site.registration.bound);
+        self.add_former(Former::new(now, key, Some(site.care_of), until));
     }
 
     /// An agent was asked for a place that is not wanted any more. It may have granted it.
-    pub(super) fn unwanted(&mut self, now: Instant, agent: Ipv6Addr) {
-        match self.formers.get_mut(&agent) {
+    pub(super) fn unwanted(&mut self, now: Instant, key: FormerKey) {
+        match self.formers.get_mut(&key) {
             Some(former) => former.standing = Standing::Waiting,
-            None => self.add_former(Former::new(now, agent, None, now + self.config.timers.lifetime)),
+            None => self.add_former(Former::new(now, key, None, now + self.config.timers.lifetime)),
         }
     }
 
     /// The agent is asked for a place again: nothing that was sent before may overtake that.
-    pub(super) fn recall_former(&mut self, agent: Ipv6Addr) {
-        if let Some(former) = self.formers.get_mut(&agent)
+    pub(super) fn recall_former(&mut self, key: FormerKey) {
+        if let Some(former) = self.formers.get_mut(&key)
             && former.standing == Standing::Asked
         {
             former.registration.rest();
             former.standing = Standing::Waiting;
-            self.timers.cancel(Timer::Retransmit(Who::Former(agent)));
-            self.timers.set(Timer::Former(agent), former.until);
+            self.timers.cancel(Timer::Retransmit(Who::Former(key)));
+            self.timers.set(Timer::Former(key), former.until);
         }
     }
 
     /// The terminal has another place: what the agents were asked for holds no more.
     pub(super) fn recall_formers(&mut self) {
         let forward_elsewhere = |former: &Former| former.registration.wish != Some(Wish::Removal);
-        let agents: Vec<_> =
-            self.formers.iter().filter(|(_, former)| forward_elsewhere(former)).map(|(&agent, _)| agent).collect();
-        for agent in agents {
-            self.recall_former(agent);
+        let keys: Vec<_> =
+            self.formers.iter().filter(|(_, former)| forward_elsewhere(former)).map(|(&key, _)| key).collect();
+        for key in keys {
+            self.recall_former(key);
         }
     }
 
     fn add_former(&mut self, former: Former) {
-        let agent = former.registration.peer;
-        self.forget_former(agent);
+        let key = (former.registration.peer, former.registration.bound);
+        self.forget_former(key);
         if self.formers.len() >= MAX_FORMER {
-            let oldest = self.formers.iter().min_by_key(|(_, former)| former.left).map(|(&agent, _)| agent);
+            let oldest = self.formers.iter().min_by_key(|(_, former)| former.left).map(|(&key, _)| key);
             self.counters.former_forgotten += 1;
             oldest.into_iter().for_each(|oldest| self.forget_former(oldest));
         }
-        self.timers.set(Timer::Former(agent), former.until);
-        self.formers.insert(agent, former);
+        self.timers.set(Timer::Former(key), former.until);
+        self.formers.insert(key, former);
     }
 
     /// The agent has nothing for the terminal any more, or is its agent again.
-    pub(super) fn forget_former(&mut self, agent: Ipv6Addr) {
-        self.timers.cancel(Timer::Former(agent));
-        self.timers.cancel(Timer::Retransmit(Who::Former(agent)));
-        if let Some(Former { care_of: Some(care_of), .. }) = self.formers.remove(&agent) {
-            self.attachment.leave_tunnels_from(care_of, &mut self.outputs);
+    pub(super) fn forget_former(&mut self, key: FormerKey) {
+        self.timers.cancel(Timer::Former(key));
+        self.timers.cancel(Timer::Retransmit(Who::Former(key)));
+        if let Some(former) = self.formers.remove(&key)
+            && let Some(care_of) = former.care_of
+        {
+            if former.is_regional() {
+                self.attachment.leave_tunnels_to(care_of, &mut self.outputs);
+            } else {
+                self.attachment.leave_tunnels_from(care_of, &mut self.outputs);
+            }
         }
     }
 
     /// Where packets for the terminal should go from a site that it has left.
-    const fn forward_target(&self) -> Option<Ipv6Addr> {
+    fn forward_targets(&self) -> Option<Targets> {
+        let local = || self.current.and_then(|current| self.links.temporary_address(current));
         match &self.place {
             Place::Nowhere => None,
-            Place::Home => Some(self.config.home_address),
-            Place::Agent(site) => Some(site.care_of),
-            Place::Plain(care_of) => Some(*care_of),
+            Place::Home => Some(Targets { place: self.config.home_address, local: None }),
+            Place::Agent(site) => Some(Targets { place: site.care_of, local: local() }),
+            Place::Plain(care_of) => Some(Targets { place: *care_of, local: Some(*care_of) }),
         }
     }
 
     /// Tells the agents of the sites left.
     pub(super) fn tell_former_sites(&mut self, now: Instant) {
-        let Some(to) = self.forward_target() else { return };
-        let candidate = self.candidate.as_ref().map(|(registration, _)| registration.peer);
+        let Some(targets) = self.forward_targets() else { return };
+        let candidate = self.candidate.as_ref().map(|(registration, _)| (registration.peer, registration.bound));
         let forward = self.config.timers.forward;
-        for (&agent, former) in self.formers.iter_mut().filter(|(agent, _)| Some(**agent) != candidate) {
-            former.ask(now, to, forward);
+        for (&key, former) in self.formers.iter_mut().filter(|(key, _)| Some(**key) != candidate) {
+            former.ask(now, targets, forward);
             if former.standing == Standing::Asked {
-                self.timers.cancel(Timer::Former(agent));
+                self.timers.cancel(Timer::Former(key));
             }
         }
+        self.receive_forwarded();
     }
 
     /// Whether an agent of a site left has to be told, or has not answered.
@@ -198,17 +224,15 @@ impl MobileTerminal {
     pub(super) fn forward_lifetime(&self, now: Instant, who: Who) -> Lifetime {
         let forward = self.config.timers.forward;
         match who {
-            Who::Former(agent) => {
-                self.formers.get(&agent).map_or(Lifetime::ZERO, |former| former.lifetime(now, forward))
-            }
+            Who::Former(key) => self.formers.get(&key).map_or(Lifetime::ZERO, |former| former.lifetime(now, forward)),
             _ => Lifetime::ZERO,
         }
     }
 
     /// A request is out: what it may make come is taken for as long as it may come.
     pub(super) fn former_asked(&mut self, now: Instant, who: Who, lifetime: Lifetime) {
-        if let Who::Former(agent) = who
-            && let Some(former) = self.formers.get_mut(&agent)
+        if let Who::Former(key) = who
+            && let Some(former) = self.formers.get_mut(&key)
         {
             former.until = now + lifetime.duration() + self.config.timers.retransmission;
         }
@@ -217,42 +241,42 @@ impl MobileTerminal {
     pub(super) fn former_accepted(
         &mut self,
         now: Instant,
-        agent: Ipv6Addr,
+        key: FormerKey,
         sent: Sent,
         message: &BindingAcknowledgement,
     ) {
-        let Some(former) = self.formers.get_mut(&agent) else { return };
+        let Some(former) = self.formers.get_mut(&key) else { return };
         let lifetime = message.lifetime.min(sent.lifetime);
-        if !matches!(former.registration.wish, Some(Wish::Forward(_))) || lifetime.is_zero() {
-            return self.forget_former(agent);
+        if former.registration.wish == Some(Wish::Removal) || lifetime.is_zero() {
+            return self.forget_former(key);
         }
         former.registration.rest();
         former.standing = Standing::Forwarding;
         // The agent began before its answer came.
         former.until = now + lifetime.duration();
         former.deadline = Some(former.until);
-        self.timers.set(Timer::Former(agent), former.until);
+        self.timers.set(Timer::Former(key), former.until);
     }
 
     /// An agent that does not forward is told to forget the terminal.
-    pub(super) fn former_refused(&mut self, agent: Ipv6Addr) {
-        match self.formers.get_mut(&agent) {
-            Some(former) if matches!(former.registration.wish, Some(Wish::Forward(_))) => {
+    pub(super) fn former_refused(&mut self, key: FormerKey) {
+        match self.formers.get_mut(&key) {
+            Some(former) if former.registration.wish != Some(Wish::Removal) => {
                 self.counters.forwarding_refused += 1;
                 former.registration.ask(Wish::Removal);
             }
-            _ => self.forget_former(agent),
+            _ => self.forget_former(key),
         }
     }
 
     /// The agent does not answer. It may have heard.
-    pub(super) fn former_lost(&mut self, agent: Ipv6Addr) {
+    pub(super) fn former_lost(&mut self, key: FormerKey) {
         self.counters.agent_lost += 1;
-        if let Some(former) = self.formers.get_mut(&agent) {
+        if let Some(former) = self.formers.get_mut(&key) {
             former.registration.rest();
             former.standing = Standing::Forwarding;
             former.deadline = Some(former.until);
-            self.timers.set(Timer::Former(agent), former.until);
+            self.timers.set(Timer::Former(key), former.until);
         }
     }
 
@@ -272,23 +296,67 @@ impl MobileTerminal {
             self.outputs.table(TableUpdate::CareOfRemove(care_of));
         }
         self.care_of_addresses = wanted;
+        let present = match &self.place {
+            Place::Agent(site) if site.group().is_none() => Some(site.care_of),
+            _ => None,
+        };
+        let regional = self.formers.values().filter(|former| former.is_regional());
+        let wanted: BTreeSet<Ipv6Addr> = regional.filter_map(|former| former.care_of).chain(present).collect();
+        for &care_of in wanted.difference(&self.regional_addresses) {
+            self.outputs.table(TableUpdate::RouteSet(Prefix::host(care_of), Route::Local));
+        }
+        for &care_of in self.regional_addresses.difference(&wanted) {
+            self.outputs.table(TableUpdate::RouteRemove(Prefix::host(care_of)));
+        }
+        self.regional_addresses = wanted;
     }
 
-    /// The tunnels by which agents of sites left reach the terminal where no agent serves it.
+    /// The tunnels by which packets from sites left reach the terminal where no group brings them.
     pub(super) fn forwarding_tunnels(&self) -> Vec<TunnelReception> {
         let home_address = self.config.home_address;
-        let local = match &self.place {
-            Place::Home => home_address,
-            Place::Plain(care_of) => *care_of,
-            Place::Agent(_) | Place::Nowhere => return Vec::new(),
+        let forwarded_to = match &self.place {
+            Place::Home => Some(home_address),
+            Place::Plain(care_of) => Some(*care_of),
+            Place::Agent(site) => Some(site.care_of).filter(|_| site.group().is_none()),
+            Place::Nowhere => None,
         };
-        let remotes = self.formers.values().filter_map(|former| former.care_of);
-        remotes.map(|remote| TunnelReception { remote, local, home_address }).collect()
+        let mut tunnels = Vec::new();
+        for former in self.formers.values() {
+            let Some(care_of) = former.care_of else { continue };
+            if !former.is_regional() {
+                tunnels.extend(forwarded_to.map(|local| TunnelReception { remote: care_of, local, home_address }));
+            } else if let Some(Wish::Local(local)) = former.registration.wish {
+                tunnels.extend(self.anchor_tunnels(former.registration.peer, care_of, local));
+            }
+        }
+        tunnels
+    }
+
+    /// The tunnels from an anchor point to the terminal's address on its link, and in it from the home agent.
+    fn anchor_tunnels(&self, anchor: Ipv6Addr, care_of: Ipv6Addr, local: Ipv6Addr) -> [TunnelReception; 2] {
+        let home_address = self.config.home_address;
+        [
+            TunnelReception { remote: anchor, local, home_address: care_of },
+            TunnelReception { remote: self.config.home_agent, local: care_of, home_address },
+        ]
+    }
+
+    /// Those of the anchor point where the terminal is, by the address that it was told last.
+    pub(super) fn present_anchor_tunnels(&self) -> Vec<TunnelReception> {
+        match &self.place {
+            Place::Agent(site) => match (site.service, site.registration.wish) {
+                (Service::Anchor { .. }, Some(Wish::Local(local))) => {
+                    self.anchor_tunnels(site.registration.peer, site.care_of, local).to_vec()
+                }
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
     }
 
     /// Takes packets out of them.
     pub(super) fn receive_forwarded(&mut self) {
-        for tunnel in self.forwarding_tunnels() {
+        for tunnel in self.forwarding_tunnels().into_iter().chain(self.present_anchor_tunnels()) {
             self.attachment.receive_tunnel(tunnel, &mut self.outputs);
         }
     }

@@ -10,8 +10,9 @@ use super::movement::{self, Movement, Site};
 use super::registration::{Registration, Wish};
 use super::router_choice::RouterKey;
 use super::uplink::Way;
-use super::{AgentSite, MobileTerminal, Place, Timer, Who};
+use super::{AgentSite, MobileTerminal, Mode, Place, Service, Timer, Who};
 use core::net::Ipv6Addr;
+use stack::addr;
 use stack::machine::PortId;
 use stack::tables::{MrouteKey, TunnelReception};
 use stack::time::{Duration, Instant};
@@ -34,6 +35,7 @@ impl MobileTerminal {
         if let Some(target) = self.target {
             let refused = |agent: Ipv6Addr| self.refusing.contains_key(&agent);
             let (is_home, agents) = self.links.offers(now, target, refused);
+            let agents = if self.config.mode == Mode::Plain { Vec::new() } else { agents };
             let movement = movement::decide(self.site().site, is_home, &agents);
             self.begin_handover_for(now, target, movement);
             match movement {
@@ -63,6 +65,7 @@ impl MobileTerminal {
     fn look(&mut self, now: Instant) {
         let next = self.links.advance(now, &self.config.router_choice.averaging);
         self.refusing.retain(|_, until| *until > now);
+        self.anchors.retain(|_, until| *until > now);
         let verdict = self.choice.choose(now, &self.config.router_choice, &self.links.candidates());
         let wake = [next, verdict.again_at, self.refusing.values().min().copied(), self.uplinks.forget(now)];
         match wake.into_iter().flatten().min() {
@@ -107,11 +110,12 @@ impl MobileTerminal {
         if let Some(at) = heard {
             self.outputs.event(Event::HandoverStage { at, stage: Stage::RouterAdvertisement });
         }
-        if kind == HandoverKind::IntraSite {
-            if let Place::Agent(site) = &self.place {
-                // So that the first packet through the new link is told of, though the terminal may have been there before.
-                self.attachment.receive(site.subscription.group, site.reception, &mut self.outputs);
-            }
+        if kind == HandoverKind::IntraSite
+            && let Place::Agent(site) = &self.place
+            && let Some((subscription, reception)) = site.group()
+        {
+            // So that the first packet through the new link is told of, though the terminal may have been there before.
+            self.attachment.receive(subscription.group, reception, &mut self.outputs);
             self.timers.set(Timer::Overlap, now + self.config.timers.overlap);
         }
     }
@@ -138,7 +142,7 @@ impl MobileTerminal {
     }
 
     pub(super) fn group_data(&mut self, now: Instant, port: PortId, group: Ipv6Addr) {
-        let subscribed = matches!(&self.place, Place::Agent(site) if site.subscription.group == group);
+        let subscribed = self.site().subscription.is_some_and(|subscription| subscription.group == group);
         if let Some(handover) = &mut self.handover
             && subscribed
             && handover.to.port == port
@@ -161,7 +165,11 @@ impl MobileTerminal {
         self.drop_candidate(now);
         self.release_home();
         let Place::Agent(site) = &self.place else { return };
-        let (subscription, care_of) = (site.subscription, site.care_of);
+        let care_of = site.care_of;
+        let subscription = match site.service {
+            Service::Group { subscription, .. } => subscription,
+            Service::Anchor { local } => return self.go_on_with_anchor(now, target, care_of, local),
+        };
         self.join(now, target.port, subscription);
         self.ask_home(Wish::CareOf(care_of));
         let Some(current) = self.current.filter(|&current| current != target) else {
@@ -170,6 +178,31 @@ impl MobileTerminal {
         let waits = self.handover.as_ref().is_some_and(|handover| !handover.has_data && !handover.is_overlap_over);
         if !self.links.is_alive(current) || current.port == target.port || !waits {
             self.use_router_with_address(now, target);
+        }
+    }
+
+    /// RFC 5380 §6.1: every move is told to the anchor point; until it has acknowledged, the old link is used.
+    fn go_on_with_anchor(&mut self, now: Instant, target: RouterKey, care_of: Ipv6Addr, acknowledged: Ipv6Addr) {
+        let Some(address) = self.links.temporary_address(target) else { return };
+        if let Place::Agent(site) = &mut self.place {
+            site.registration.ask(Wish::Local(address));
+        }
+        // What the anchor point sends to the new address may come before its acknowledgement.
+        self.receive_forwarded();
+        self.ask_home(Wish::CareOf(care_of));
+        if address == acknowledged {
+            self.use_router(now, target);
+        }
+    }
+
+    /// The anchor point sends to this address now.
+    pub(super) fn local_address_acknowledged(&mut self, now: Instant, address: Ipv6Addr) {
+        if let Place::Agent(site) = &mut self.place
+            && let Service::Anchor { local } = &mut site.service
+            && *local != address
+        {
+            *local = address;
+            self.stage(now, Stage::Registered);
         }
     }
 
@@ -193,13 +226,21 @@ impl MobileTerminal {
         if self.candidate.as_ref().is_some_and(|(registration, _)| registration.peer != agent) {
             self.drop_candidate(now);
         }
-        self.recall_former(agent);
+        let Some(address) = self.links.temporary_address(target) else { return };
+        let (bound, wish) = match self.is_anchor(agent) {
+            true => (addr::with_interface_identifier(agent, self.config.eui64.modified()), Wish::Local(address)),
+            false => (self.config.home_address, Wish::Group),
+        };
+        if wish != Wish::Group && (bound == address || bound == self.config.home_address || bound == agent) {
+            // An anchor point on the terminal's own link, or at home, is none.
+            return self.refuse_agent(now, agent);
+        }
+        self.recall_former((agent, bound));
         let (registration, asked_from) =
-            self.candidate.get_or_insert_with(|| (Registration::new(agent, Wish::Group), None));
-        if let Some(address) = self.links.temporary_address(target)
-            && *asked_from != Some((target, address))
-        {
+            self.candidate.get_or_insert_with(|| (Registration::new(agent, bound, wish), None));
+        if *asked_from != Some((target, address)) {
             if asked_from.is_some() {
+                registration.ask(wish);
                 registration.ask_again();
             }
             *asked_from = Some((target, address));
@@ -212,7 +253,7 @@ impl MobileTerminal {
             self.timers.cancel(Timer::Retransmit(Who::Candidate));
             let is_current = self.site().site == Site::Agent(registration.peer);
             if registration.attempts() > 0 && !is_current {
-                self.unwanted(now, registration.peer);
+                self.unwanted(now, (registration.peer, registration.bound));
             }
         }
     }
@@ -221,9 +262,10 @@ impl MobileTerminal {
     pub(super) fn entered_site(&mut self, now: Instant, site: AgentSite) {
         let Some(target) = self.target else { return };
         self.stage(now, Stage::Registered);
-        self.attachment.receive(site.subscription.group, site.reception, &mut self.outputs);
-        let agent = site.registration.peer;
-        self.forget_former(agent);
+        if let Some((subscription, reception)) = site.group() {
+            self.attachment.receive(subscription.group, reception, &mut self.outputs);
+        }
+        self.forget_former((site.registration.peer, site.registration.bound));
         self.leave_place(now, Place::Agent(Box::new(site)));
         self.timers.set(Timer::Overlap, now + self.config.timers.overlap);
         self.use_router(now, target);
@@ -237,9 +279,7 @@ impl MobileTerminal {
             self.timers.cancel(timer);
         }
         self.home_after_agent = false;
-        if let Place::Agent(site) = core::mem::replace(&mut self.place, new)
-            && self.site().site != Site::Agent(site.registration.peer)
-        {
+        if let Place::Agent(site) = core::mem::replace(&mut self.place, new) {
             self.left_site(now, &site);
         }
         self.recall_formers();
@@ -346,10 +386,14 @@ impl MobileTerminal {
     /// The agent of the present site no longer serves the terminal.
     pub(super) fn lose_agent(&mut self, now: Instant, agent: Ipv6Addr) {
         self.refuse_agent(now, agent);
+        let bound = match &self.place {
+            Place::Agent(site) => site.registration.bound,
+            _ => self.config.home_address,
+        };
         self.leave_place(now, Place::Nowhere);
         // Nothing comes through its group any more.
         self.attachment.keep_only(&Keep::default(), &mut self.outputs);
-        self.forget_former(agent);
+        self.forget_former((agent, bound));
     }
 
     fn update_uplink(&mut self) {
@@ -357,11 +401,15 @@ impl MobileTerminal {
             (None, _) | (_, Place::Nowhere) => Way::Down,
             (Some(router), Place::Home) => Way::Native(router),
             (Some(router), place) => {
-                let (source, peer) = match place {
-                    Place::Agent(site) => (self.links.temporary_address(router), site.registration.peer),
-                    _ => (self.links.temporary_address(router), self.config.home_agent),
-                };
-                source.map_or(Way::Down, |source| Way::Away { router, source, peer })
+                let home_agent = self.config.home_agent;
+                match (self.links.temporary_address(router), place) {
+                    (None, _) => Way::Down,
+                    (Some(source), Place::Agent(site)) if site.group().is_none() => {
+                        Way::Nested { router, source, peer: site.registration.peer, care_of: site.care_of, home_agent }
+                    }
+                    (Some(source), Place::Agent(site)) => Way::Away { router, source, peer: site.registration.peer },
+                    (Some(source), _) => Way::Away { router, source, peer: home_agent },
+                }
             }
         };
         self.uplinks.update(way, &mut self.outputs);
@@ -376,12 +424,12 @@ impl MobileTerminal {
                 Place::Agent(site) => self.is_registered_home(site.care_of),
                 Place::Plain(care_of) => self.is_registered_home(*care_of),
             };
-        let receives = match &self.place {
-            Place::Agent(site) => {
+        let receives = match self.site().subscription {
+            Some(subscription) => {
                 let waits = self.handover.as_ref().is_some_and(|h| !h.has_data && !h.is_overlap_over);
-                !waits && self.attachment.is_joined(target.port, site.subscription)
+                !waits && self.attachment.is_joined(target.port, subscription)
             }
-            _ => true,
+            None => true,
         };
         // Where nothing comes by an old link any more there is nothing to wait for.
         let is_broken = self.home.is_outstanding() && !self.attachment.is_joined_beyond(target.port);
@@ -405,11 +453,17 @@ impl MobileTerminal {
 
     fn keep(&self) -> Keep {
         match &self.place {
-            Place::Agent(site) => Keep {
-                membership: self.target.map(|target| (target.port, site.subscription)),
-                reception: Some(MrouteKey { source: site.reception.source, group: site.subscription.group }),
-                tunnels: Vec::new(),
-            },
+            Place::Agent(site) => {
+                let group = site.group();
+                Keep {
+                    membership: self.target.zip(group).map(|(target, (subscription, _))| (target.port, subscription)),
+                    reception: group.map(|(subscription, reception)| MrouteKey {
+                        source: reception.source,
+                        group: subscription.group,
+                    }),
+                    tunnels: [self.forwarding_tunnels(), self.present_anchor_tunnels()].concat(),
+                }
+            }
             Place::Plain(care_of) => {
                 let tunnels = self.forwarding_tunnels().into_iter().chain([self.plain_tunnel(*care_of)]).collect();
                 Keep { tunnels, ..Keep::default() }

@@ -160,6 +160,22 @@ impl Links {
             distance: agent.distance,
             expires: now + agent.lifetime,
         };
+        let mut agents: Vec<HeardAgent> = advertisement
+            .agents
+            .iter()
+            .filter(|agent| addr::is_routable_unicast(agent.address))
+            .take(MAX_AGENTS)
+            .map(agent)
+            .collect();
+        // An agent that the router does not name this time holds for as long as was said; options may come in several
+        // advertisements (RFC 4861 §6.2.3), and only a lifetime of zero takes one back (RFC 5380 §9).
+        let earlier = link.routers.get(&advertisement.router).into_iter().flat_map(|router| &router.agents);
+        let kept = earlier
+            .filter(|known| known.expires > now && agents.iter().all(|agent| agent.address != known.address))
+            .take(MAX_AGENTS - agents.len())
+            .copied()
+            .collect::<Vec<_>>();
+        agents.extend(kept);
         let router = HeardRouter {
             heard: now,
             expires: now + advertisement.lifetime,
@@ -169,13 +185,7 @@ impl Links {
                 .take(MAX_PREFIXES)
                 .map(|prefix| (prefix.prefix, now + prefix.lifetime))
                 .collect(),
-            agents: advertisement
-                .agents
-                .iter()
-                .filter(|agent| addr::is_routable_unicast(agent.address))
-                .take(MAX_AGENTS)
-                .map(agent)
-                .collect(),
+            agents,
         };
         link.routers.insert(advertisement.router, router);
         true

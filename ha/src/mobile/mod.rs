@@ -28,7 +28,7 @@ mod signalling;
 mod uplink;
 
 pub use attachment::Subscription;
-pub use config::{Config, Radio, Restored, Timing, UplinkMode};
+pub use config::{Config, Mode, Radio, Restored, Timing, UplinkMode};
 pub use counters::Counters;
 pub use event::{AdvertisedAgent, AdvertisedPrefix, Command, Event, HandoverKind, RouterAdvertisement, Stage};
 pub use former::{FormerSite, Standing};
@@ -52,7 +52,7 @@ use stack::time::{Duration, Instant, Timers};
 use std::collections::{BTreeMap, BTreeSet};
 use uplink::{Uplinks, Way};
 
-/// Mobility agents remembered as refusing.
+/// Mobility agents remembered as refusing, or as knowing no groups.
 const MAX_REFUSING_AGENTS: usize = 32;
 /// Peers whose sequence numbers are kept.
 const MAX_PEERS: usize = 64;
@@ -69,9 +69,12 @@ enum Who {
     Agent,
     /// The home agent.
     Home,
-    /// An agent whose site it has left.
-    Former(Ipv6Addr),
+    /// An agent whose site it has left, and the address that was bound there.
+    Former(FormerKey),
 }
+
+/// The agent of a site that was left, and the address that was bound there: the home address, or a regional one.
+type FormerKey = (Ipv6Addr, Ipv6Addr);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Timer {
@@ -86,7 +89,7 @@ enum Timer {
     /// The old link is no longer needed.
     Leave,
     /// An agent whose site was left has nothing for the terminal any more.
-    Former(Ipv6Addr),
+    Former(FormerKey),
     /// Something known is out of date: a router, an average, a refusal.
     Look,
 }
@@ -96,8 +99,25 @@ enum Timer {
 struct AgentSite {
     registration: Registration,
     care_of: Ipv6Addr,
-    subscription: Subscription,
-    reception: GroupReception,
+    service: Service,
+}
+
+/// What a mobility agent does with packets for the terminal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Service {
+    /// They go to its group.
+    Group { subscription: Subscription, reception: GroupReception },
+    /// They go in a tunnel to this address on its link.
+    Anchor { local: Ipv6Addr },
+}
+
+impl AgentSite {
+    const fn group(&self) -> Option<(Subscription, GroupReception)> {
+        match self.service {
+            Service::Group { subscription, reception } => Some((subscription, reception)),
+            Service::Anchor { .. } => None,
+        }
+    }
 }
 
 /// Where the terminal is.
@@ -143,10 +163,14 @@ pub struct MobileTerminal {
     candidate: Option<(Registration, Option<(RouterKey, Ipv6Addr)>)>,
     home: Registration,
     /// Sites left, by agent.
-    formers: BTreeMap<Ipv6Addr, Former>,
+    formers: BTreeMap<FormerKey, Former>,
     /// What the data plane was told of care-of addresses.
     care_of_addresses: BTreeSet<Ipv6Addr>,
+    /// Those of them at anchor points, where tunnels end.
+    regional_addresses: BTreeSet<Ipv6Addr>,
     refusing: BTreeMap<Ipv6Addr, Instant>,
+    /// Agents that know no groups, and until when that is remembered (PROTOCOL D5).
+    anchors: BTreeMap<Ipv6Addr, Instant>,
     attachment: Attachment,
     uplinks: Uplinks,
     handover: Option<Handover>,
@@ -185,10 +209,12 @@ impl MobileTerminal {
             current: None,
             place: Place::Nowhere,
             candidate: None,
-            home: Registration::idle(config.home_agent),
+            home: Registration::idle(config.home_agent, config.home_address),
             formers: BTreeMap::new(),
             care_of_addresses: BTreeSet::new(),
+            regional_addresses: BTreeSet::new(),
             refusing: BTreeMap::new(),
+            anchors: BTreeMap::new(),
             attachment: Attachment::default(),
             uplinks,
             handover: None,
@@ -231,14 +257,14 @@ impl MobileTerminal {
             Place::Plain(care_of) => (Site::Plain, Some(*care_of)),
         };
         let agent = match &self.place {
-            Place::Agent(site) => Some(site),
+            Place::Agent(site) => site.group(),
             _ => None,
         };
         SiteInfo {
             site,
             care_of,
-            subscription: agent.map(|site| site.subscription),
-            gre_key: agent.and_then(|site| site.reception.gre_key),
+            subscription: agent.map(|(subscription, _)| subscription),
+            gre_key: agent.and_then(|(_, reception)| reception.gre_key),
         }
     }
 
@@ -312,16 +338,22 @@ impl MobileTerminal {
                 _ => None,
             },
             Who::Home => Some(&mut self.home),
-            Who::Former(agent) => self.formers.get_mut(&agent).map(|former| &mut former.registration),
+            Who::Former(key) => self.formers.get_mut(&key).map(|former| &mut former.registration),
         }
     }
 
     fn refuse_agent(&mut self, now: Instant, agent: Ipv6Addr) {
-        if self.refusing.len() >= MAX_REFUSING_AGENTS && !self.refusing.contains_key(&agent) {
-            let first = self.refusing.iter().min_by_key(|&(_, until)| until).map(|(&address, _)| address);
-            first.map(|first| self.refusing.remove(&first));
-        }
-        self.refusing.insert(agent, now + self.config.timers.refusal_memory);
+        remember(&mut self.refusing, agent, now + self.config.timers.refusal_memory);
+    }
+
+    /// The agent is a mobility anchor point that knows nothing of groups.
+    fn take_for_anchor(&mut self, now: Instant, agent: Ipv6Addr) {
+        self.counters.anchors_found += 1;
+        remember(&mut self.anchors, agent, now + self.config.timers.refusal_memory);
+    }
+
+    fn is_anchor(&self, agent: Ipv6Addr) -> bool {
+        self.config.mode == Mode::Hierarchical || self.anchors.contains_key(&agent)
     }
 
     fn run_timer(&mut self, now: Instant, timer: Timer) {
@@ -331,7 +363,7 @@ impl MobileTerminal {
             Timer::Expiry(who) => self.registration_expired(now, who),
             Timer::Overlap => self.overlap_over(),
             Timer::Leave => self.leave_old(now),
-            Timer::Former(agent) => self.forget_former(agent),
+            Timer::Former(key) => self.forget_former(key),
             Timer::Look => {}
         }
     }
@@ -382,6 +414,15 @@ impl MobileTerminal {
             }
         }
     }
+}
+
+/// Where the memory is full, what would be forgotten first is.
+fn remember(memory: &mut BTreeMap<Ipv6Addr, Instant>, agent: Ipv6Addr, until: Instant) {
+    if memory.len() >= MAX_REFUSING_AGENTS && !memory.contains_key(&agent) {
+        let first = memory.iter().min_by_key(|&(_, until)| until).map(|(&address, _)| address);
+        first.map(|first| memory.remove(&first));
+    }
+    memory.insert(agent, until);
 }
 
 impl Machine for MobileTerminal {

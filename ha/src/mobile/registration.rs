@@ -25,6 +25,9 @@ pub(super) enum Wish {
     Group,
     /// The home agent: that it sends to this care-of address.
     CareOf(Ipv6Addr),
+    /// A mobility anchor point: that it sends to this address on the terminal's link what arrives at the regional
+    /// address (RFC 5380 §6.1).
+    Local(Ipv6Addr),
     /// A mobility agent whose site was left: that it sends to this address what still arrives, for a while.
     Forward(Ipv6Addr),
     /// That the binding be removed.
@@ -85,6 +88,8 @@ pub(super) enum Ignored {
 #[derive(Clone, Debug)]
 pub(super) struct Registration {
     pub(super) peer: Ipv6Addr,
+    /// The address that is bound: the home address, or the regional one with an anchor point.
+    pub(super) bound: Ipv6Addr,
     /// `None`: nothing yet.
     pub(super) wish: Option<Wish>,
     outstanding: Vec<Sent>,
@@ -99,9 +104,10 @@ pub(super) struct Registration {
 
 impl Registration {
     /// Nothing was sent yet.
-    pub(super) fn new(peer: Ipv6Addr, wish: Wish) -> Self {
+    pub(super) fn new(peer: Ipv6Addr, bound: Ipv6Addr, wish: Wish) -> Self {
         Registration {
             peer,
+            bound,
             wish: Some(wish),
             outstanding: Vec::new(),
             timeout: Duration::ZERO,
@@ -113,8 +119,8 @@ impl Registration {
     }
 
     /// Nothing is asked for until [`Registration::ask`].
-    pub(super) fn idle(peer: Ipv6Addr) -> Self {
-        Registration { due: false, wish: None, ..Registration::new(peer, Wish::Removal) }
+    pub(super) fn idle(peer: Ipv6Addr, bound: Ipv6Addr) -> Self {
+        Registration { due: false, wish: None, ..Registration::new(peer, bound, Wish::Removal) }
     }
 
     /// Asks for something: where it is something else than before, what is out counts no more and the back-off begins
@@ -205,12 +211,11 @@ impl Registration {
         acknowledgement: &BindingAcknowledgement,
         bytes: &[u8],
         association: &SecurityAssociation,
-        home_address: Ipv6Addr,
     ) -> Answer {
         let Some(latest) = self.outstanding.last() else {
             return Answer::Ignored(Ignored::Unexpected);
         };
-        let authentic = |sent: &Sent| association.verify(bytes, sent.signed_care_of, home_address);
+        let authentic = |sent: &Sent| association.verify(bytes, sent.signed_care_of, self.bound);
         if acknowledgement.status == Status::SEQUENCE_OUT_OF_WINDOW {
             if !self.outstanding.iter().any(authentic) {
                 return Answer::Ignored(Ignored::Unauthentic);
@@ -302,13 +307,13 @@ mod tests {
     fn judge(registration: &Registration, acknowledgement: BindingAcknowledgement, key: u8) -> Answer {
         let bytes = association(key).sign_acknowledgement(acknowledgement, LOCAL, HOME);
         let MobilityMessage::BindingAcknowledgement(parsed) = parse(&bytes).unwrap() else { panic!("no BA") };
-        registration.judge(&parsed, &bytes, &association(7), HOME)
+        registration.judge(&parsed, &bytes, &association(7))
     }
 
     #[test]
     fn the_timeout_doubles_to_its_limit() {
         let timing = Timing::default();
-        let mut registration = Registration::new(PEER, Wish::CareOf(LOCAL));
+        let mut registration = Registration::new(PEER, HOME, Wish::CareOf(LOCAL));
         let millis: Vec<_> = (0..8).map(|n| registration.sent(sent(0, n), true, &timing).as_millis()).collect();
         assert_eq!(millis, [1500, 3000, 6000, 12000, 24000, 32000, 32000, 32000]);
         registration.ask(Wish::CareOf(PEER));
@@ -322,7 +327,7 @@ mod tests {
     #[test]
     fn any_update_for_the_same_may_be_answered() {
         let timing = Timing::default();
-        let mut registration = Registration::new(PEER, Wish::CareOf(LOCAL));
+        let mut registration = Registration::new(PEER, HOME, Wish::CareOf(LOCAL));
         registration.sent(sent(0, 5), true, &timing);
         registration.sent(sent(2, 6), true, &timing);
         assert_eq!(judge(&registration, acknowledgement(0, 5, None), 7), Answer::Accepted(sent(0, 5)));
@@ -335,7 +340,7 @@ mod tests {
 
     #[test]
     fn what_is_not_authentic_is_ignored_whatever_it_says() {
-        let mut registration = Registration::new(PEER, Wish::Group);
+        let mut registration = Registration::new(PEER, HOME, Wish::Group);
         registration.sent(sent(0, 5), true, &Timing::default());
         for status in [0, 1, 128, 129, 134, 144, 146] {
             let answer = judge(&registration, acknowledgement(status, 5, None), 8);
@@ -347,7 +352,7 @@ mod tests {
 
     #[test]
     fn sequence_numbers_only_go_forward() {
-        let mut registration = Registration::new(PEER, Wish::Group);
+        let mut registration = Registration::new(PEER, HOME, Wish::Group);
         registration.sent(sent(0, 65_535), true, &Timing::default());
         assert_eq!(judge(&registration, acknowledgement(135, 3, None), 7), Answer::Sequence(3));
         for old in [65_535, 65_534, 0x7fff] {
@@ -358,7 +363,7 @@ mod tests {
 
     #[test]
     fn timestamps_match() {
-        let mut registration = Registration::new(PEER, Wish::Group);
+        let mut registration = Registration::new(PEER, HOME, Wish::Group);
         let ours = 0x0000_0007_dead_beef;
         registration.sent(Sent { message_id: Some(ours), ..sent(0, 5) }, true, &Timing::default());
         assert!(matches!(judge(&registration, acknowledgement(0, 5, Some(ours)), 7), Answer::Accepted(_)));
@@ -371,7 +376,7 @@ mod tests {
 
     #[test]
     fn lifetime_counts_from_the_update() {
-        let mut registration = Registration::new(PEER, Wish::CareOf(LOCAL));
+        let mut registration = Registration::new(PEER, HOME, Wish::CareOf(LOCAL));
         registration.sent(sent(10, 5), true, &Timing::default());
         registration.accept(sent(10, 5), &acknowledgement(0, 5, None), LOCAL);
         let granted = *registration.granted().unwrap();

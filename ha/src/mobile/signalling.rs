@@ -9,7 +9,7 @@ use super::event::Event;
 use super::event::Stage;
 use super::registration::{Answer, Granted, Ignored, Registration, Sent, Wish};
 use super::router_choice::RouterKey;
-use super::{AgentSite, MAX_PEERS, MobileTerminal, Place, Timer, Who};
+use super::{AgentSite, MAX_PEERS, MobileTerminal, Place, Service, Timer, Who};
 use crate::reception::{self, Received, Refusal};
 use core::net::Ipv6Addr;
 use mma::auth::{NtpTime, WallClock};
@@ -43,7 +43,7 @@ struct Path {
 
 impl MobileTerminal {
     fn peers(&self) -> Vec<Who> {
-        let formers = self.formers.keys().map(|&agent| Who::Former(agent));
+        let formers = self.formers.keys().map(|&key| Who::Former(key));
         [Who::Candidate, Who::Agent, Who::Home].into_iter().chain(formers).collect()
     }
 
@@ -71,6 +71,9 @@ impl MobileTerminal {
         let away = |router: RouterKey| self.links.temporary_address(router).map(|source| Path { router, source });
         match (who, &self.place) {
             (Who::Candidate, _) => away(self.target?),
+            (Who::Agent, Place::Agent(site)) if site.group().is_none() => {
+                away(self.target?).filter(|path| site.registration.wish == Some(Wish::Local(path.source)))
+            }
             (Who::Home, _) if self.home.wish == Some(Wish::Removal) => {
                 let router = self.target.filter(|target| self.claimed == Some(target.port))?;
                 Some(Path { router, source: home_address })
@@ -84,9 +87,8 @@ impl MobileTerminal {
     }
 
     fn send(&mut self, now: Instant, who: Who, wish: Wish, path: Path) {
-        let home_address = self.config.home_address;
         let Some(registration) = self.registration(who) else { return };
-        let (peer, is_repeated) = (registration.peer, registration.attempts() > 0);
+        let (peer, bound, is_repeated) = (registration.peer, registration.bound, registration.attempts() > 0);
         let sequence = self.sequences.get(&peer).map_or(1, |last| last.wrapping_add(1));
         self.remember_sequence(peer, sequence);
         let message_id = self.clock.map(|clock| {
@@ -111,6 +113,7 @@ impl MobileTerminal {
                 lifetime = self.home_lifetime(now);
                 self.has_home_binding = true;
             }
+            Wish::Local(_) => {}
             Wish::Forward(to) => {
                 options.alternate_care_of_address = Some(to);
                 care_of = to;
@@ -119,7 +122,7 @@ impl MobileTerminal {
         }
         let lifetime = match wish {
             Wish::Removal => Lifetime::ZERO,
-            Wish::Forward(_) => self.forward_lifetime(now, who),
+            Wish::Forward(_) | Wish::Local(_) if matches!(who, Who::Former(_)) => self.forward_lifetime(now, who),
             _ => Lifetime::at_most(lifetime).max(Lifetime(1)),
         };
         self.former_asked(now, who, lifetime);
@@ -129,10 +132,10 @@ impl MobileTerminal {
         };
         let flags = BindingUpdateFlags::ACKNOWLEDGE | purpose;
         let update = BindingUpdate { sequence, flags, lifetime, options };
-        let message = association.sign_update(update, care_of, home_address);
+        let message = association.sign_update(update, care_of, bound);
         let mut builder = PacketBuilder::new(path.source, peer);
-        if path.source != home_address {
-            builder = builder.home_address(home_address);
+        if path.source != bound {
+            builder = builder.home_address(bound);
         }
         let packet = builder.checksummed(protocol::MOBILITY, message, CHECKSUM_AT);
         let has_home_binding = self.has_home_binding;
@@ -175,7 +178,7 @@ impl MobileTerminal {
                 self.outputs.event(Event::RegistrationLost { peer });
                 self.refuse_agent(now, peer);
             }
-            Who::Former(agent) if attempts >= limit => self.former_lost(agent),
+            Who::Former(key) if attempts >= limit => self.former_lost(key),
             _ => registration.repeat(),
         }
     }
@@ -219,23 +222,24 @@ impl MobileTerminal {
     /// RFC 6275 §11.7.3.
     fn acknowledged(&mut self, now: Instant, received: &Received<'_>, message: &BindingAcknowledgement) {
         self.counters.rx_acknowledgement += 1;
-        if received.final_destination != self.config.home_address {
-            self.counters.drop_home_address += 1;
-            return;
-        }
         let mut ignored = None;
+        let mut is_bound = received.final_destination == self.config.home_address;
         for who in self.peers() {
             let association = match who {
                 Who::Home => &self.config.home_association,
                 _ => &self.config.agent_association,
             }
             .clone();
-            let home_address = self.config.home_address;
-            let Some(registration) = self.registration(who).filter(|registration| registration.peer == received.source)
+            let Some(registration) =
+                self.registration(who).filter(|registration| registration.bound == received.final_destination)
             else {
                 continue;
             };
-            match registration.judge(message, received.bytes, &association, home_address) {
+            is_bound = true;
+            if registration.peer != received.source {
+                continue;
+            }
+            match registration.judge(message, received.bytes, &association) {
                 Answer::Ignored(why) => {
                     // Home agent and mobility agent may be one node: the answer may be to the other.
                     if ignored != Some(Ignored::Unauthentic) {
@@ -259,6 +263,7 @@ impl MobileTerminal {
             return;
         }
         match ignored {
+            _ if !is_bound => self.counters.drop_home_address += 1,
             Some(Ignored::Unauthentic) => self.counters.drop_unauthentic += 1,
             Some(Ignored::Unexpected) => self.counters.drop_unmatched += 1,
             None => self.counters.drop_unexpected += 1,
@@ -279,6 +284,12 @@ impl MobileTerminal {
             Who::Candidate => {
                 if let Some((registration, _)) = self.candidate.take() {
                     let agent = registration.peer;
+                    if registration.wish == Some(Wish::Group) && message.options.subscriptions.is_empty() {
+                        // It did what RFC 5380 says, for an address that is none of its own. That is no use.
+                        self.unwanted(now, (agent, registration.bound));
+                        self.take_for_anchor(now, agent);
+                        return;
+                    }
                     match self.grant(registration, sent, message) {
                         Some(site) => self.entered_site(now, site),
                         None => self.refuse_agent(now, agent),
@@ -287,7 +298,7 @@ impl MobileTerminal {
             }
             Who::Agent => self.agent_refreshed(now, sent, message),
             Who::Home => self.home_accepted(now, sent, message),
-            Who::Former(agent) => self.former_accepted(now, agent, sent, message),
+            Who::Former(key) => self.former_accepted(now, key, sent, message),
         }
     }
 
@@ -299,6 +310,15 @@ impl MobileTerminal {
         message: &BindingAcknowledgement,
     ) -> Option<AgentSite> {
         let options = &message.options;
+        if let Some(Wish::Local(local)) = registration.wish {
+            let care_of = registration.bound;
+            registration.accept(sent, message, care_of);
+            if registration.granted().is_some() {
+                return Some(AgentSite { registration, care_of, service: Service::Anchor { local } });
+            }
+            self.counters.drop_grant += 1;
+            return None;
+        }
         let care_of = options
             .addresses
             .iter()
@@ -317,7 +337,8 @@ impl MobileTerminal {
                     care_of,
                     home_address: self.config.home_address,
                 };
-                return Some(AgentSite { registration, care_of, subscription, reception });
+                let service = Service::Group { subscription, reception };
+                return Some(AgentSite { registration, care_of, service });
             }
         }
         self.counters.drop_grant += 1;
@@ -334,10 +355,21 @@ impl MobileTerminal {
         let Some(&Granted { refresh, expires, .. }) = site.registration.granted() else { return };
         self.timers.set(Timer::Refresh(Who::Agent), refresh);
         self.timers.set(Timer::Expiry(Who::Agent), expires);
-        if site.reception != before.reception || site.subscription != before.subscription {
-            self.attachment.receive(site.subscription.group, site.reception, &mut self.outputs);
+        let local = match site.service {
+            Service::Anchor { local } => Some(local),
+            Service::Group { subscription, reception } => {
+                if site.service != before.service {
+                    self.attachment.receive(subscription.group, reception, &mut self.outputs);
+                }
+                None
+            }
+        };
+        // The stage of a move by way of an anchor point is told where its address changes.
+        self.place =
+            Place::Agent(Box::new(AgentSite { service: local.map_or(site.service, |_| before.service), ..site }));
+        if let Some(local) = local {
+            self.local_address_acknowledged(now, local);
         }
-        self.place = Place::Agent(Box::new(site));
         if core::mem::take(&mut self.home_after_agent) && !self.home.is_outstanding() {
             self.home.ask_again();
         }
@@ -393,12 +425,17 @@ impl MobileTerminal {
                     self.timers.set(Timer::Retransmit(Who::Home), again);
                 }
             }
+            // An anchor point knows only addresses of its own prefix (RFC 6275 §10.3.1).
+            Who::Candidate if status == Status::NOT_HOME_SUBNET && !self.is_anchor(peer) => {
+                self.candidate = None;
+                self.take_for_anchor(now, peer);
+            }
             Who::Candidate => {
                 self.candidate = None;
                 self.refuse_agent(now, peer);
             }
             Who::Agent => self.lose_agent(now, peer),
-            Who::Former(agent) => self.former_refused(agent),
+            Who::Former(key) => self.former_refused(key),
         }
         self.outputs.event(Event::RegistrationRefused { peer, status });
     }

@@ -25,6 +25,8 @@ pub(super) enum Way {
     Native(RouterKey),
     /// From a temporary address, in a tunnel to this peer or directly.
     Away { router: RouterKey, source: Ipv6Addr, peer: Ipv6Addr },
+    /// The same to an anchor point: in that tunnel is the one from the regional address to the home agent.
+    Nested { router: RouterKey, source: Ipv6Addr, peer: Ipv6Addr, care_of: Ipv6Addr, home_agent: Ipv6Addr },
 }
 
 /// What the data plane was told.
@@ -90,7 +92,7 @@ impl Uplinks {
         let home_address = self.home_address;
         let router = match way {
             Way::Down => None,
-            Way::Native(router) | Way::Away { router, .. } => Some(router),
+            Way::Native(router) | Way::Away { router, .. } | Way::Nested { router, .. } => Some(router),
         };
         if router != self.default_route {
             self.default_route = router;
@@ -121,7 +123,7 @@ impl Uplinks {
     }
 
     fn wanted_exceptions(&self, way: Way) -> BTreeMap<Ipv6Addr, Uplink> {
-        if !matches!(way, Way::Away { .. }) {
+        if !matches!(way, Way::Away { .. } | Way::Nested { .. }) {
             return BTreeMap::new();
         }
         match self.mode {
@@ -142,11 +144,17 @@ impl Uplinks {
         match way {
             Way::Down => Uplink::Down,
             Way::Native(RouterKey { port, router }) => Uplink::Native { port, router },
-            Way::Away { router: RouterKey { port, router }, source, .. } if direct => {
+            Way::Away { router: RouterKey { port, router }, source, .. }
+            | Way::Nested { router: RouterKey { port, router }, source, .. }
+                if direct =>
+            {
                 Uplink::Direct { port, router, source }
             }
             Way::Away { router: RouterKey { port, router }, source, peer } => {
                 Uplink::Tunnel { port, router, source, peer }
+            }
+            Way::Nested { router: RouterKey { port, router }, source, peer, care_of, home_agent } => {
+                Uplink::NestedTunnel { port, router, source, peer, care_of, home_agent }
             }
         }
     }

@@ -7,7 +7,7 @@ use super::super::raw::{
 };
 use super::super::resolved::{
     AgentOptimisation, Attachment, CareOfMode, HomeAgentConfig, HomeDad, MmaConfig, MobileTerminalConfig, PortConfig,
-    RadioConfig, SecurityAssociationConfig, ServedTerminal, UplinkMode,
+    RadioConfig, SecurityAssociationConfig, ServedTerminal, TerminalMode, UplinkMode,
 };
 use super::association::{AssociationFields, association};
 use super::routing::{AdvertisementDefaults, advertisement};
@@ -382,6 +382,12 @@ pub(super) fn mobile_terminal(
         Some(_) => tun_port(section, &raw.tun, ports).map(Some),
     };
     let radios = radios(section, raw, ports, directory);
+    let modes = [
+        ("multicast", TerminalMode::Multicast),
+        ("hmipv6", TerminalMode::Hierarchical),
+        ("mipv6", TerminalMode::Plain),
+    ];
+    let mode = section.or("mode", &raw.mode, TerminalMode::default(), |text| word(text, &modes));
     let uplink = section.or("uplink", &raw.uplink, UplinkMode::default(), |text| {
         word(text, &[("direct", UplinkMode::Direct), ("mma", UplinkMode::Mma), ("auto", UplinkMode::Auto)])
     });
@@ -423,6 +429,7 @@ pub(super) fn mobile_terminal(
         group_layout: group_layout?,
         radios: radios?,
         tun: tun?,
+        mode: mode?,
         uplink: uplink?,
         direct_correspondents: direct?,
         gre: flag(&raw.gre, true),

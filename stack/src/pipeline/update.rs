@@ -34,7 +34,8 @@ fn named_port(update: &TableUpdate) -> Option<PortId> {
             Uplink::Native { port, .. }
             | Uplink::Direct { port, .. }
             | Uplink::Tunnel { port, .. }
-            | Uplink::OptimisedTunnel { port, .. } => Some(*port),
+            | Uplink::OptimisedTunnel { port, .. }
+            | Uplink::NestedTunnel { port, .. } => Some(*port),
         },
         TableUpdate::MrouteSet(_, mroute) => mroute.forward.iter().last(),
         _ => None,
@@ -109,7 +110,9 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
         TableUpdate::CareOfRemove(care_of) => plane.care_of_addresses.remove(care_of),
         TableUpdate::UplinkSet(source, uplink) => {
             // A tunnel by another link, router or address has another path.
-            if let Uplink::Tunnel { peer, .. } | Uplink::OptimisedTunnel { peer, .. } = uplink
+            if let Uplink::Tunnel { peer, .. }
+            | Uplink::OptimisedTunnel { peer, .. }
+            | Uplink::NestedTunnel { peer, .. } = uplink
                 && plane.uplinks.usual(source) != Some(uplink)
             {
                 plane.path_mtus.forget(peer);

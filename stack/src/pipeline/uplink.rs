@@ -46,16 +46,22 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
         Some(Uplink::Native { port, router }) => Next::Output(port, router),
         Some(Uplink::Direct { .. }) if signalling => Next::Drop(Counter::DropUplinkHeaders),
         Some(Uplink::Direct { port, router, source }) => direct(job, port, router, source),
-        Some(Uplink::Tunnel { port, router, source, peer }) => match enter(plane, job, source, peer) {
+        Some(Uplink::Tunnel { port, router, source, peer }) => match enter(plane, job, &[(source, peer)]) {
             Ok(()) => Next::Output(port, router),
             Err(next) => next,
         },
+        Some(Uplink::NestedTunnel { port, router, source, peer, care_of, home_agent }) => {
+            match enter(plane, job, &[(care_of, home_agent), (source, peer)]) {
+                Ok(()) => Next::Output(port, router),
+                Err(next) => next,
+            }
+        }
         Some(Uplink::OptimisedTunnel { port, router, source, peer, care_of }) => {
             if !signalling && let Err(error) = home_address::insert_option(&mut job.packet, care_of) {
                 return refusal(error);
             }
             job.meta.inserted.option = !signalling;
-            match enter(plane, job, source, peer) {
+            match enter(plane, job, &[(source, peer)]) {
                 Ok(()) => Next::Output(port, router),
                 Err(next) => next,
             }
@@ -72,23 +78,25 @@ fn correspondent(packet: &[u8]) -> Ipv6Addr {
     }
 }
 
-/// Puts the packet into the tunnel from `source` to `peer`.
-fn enter(plane: &Dataplane, job: &mut Job, source: Ipv6Addr, peer: Ipv6Addr) -> Result<(), Next> {
+/// Puts the packet into tunnels with these ends, the innermost first.
+fn enter(plane: &Dataplane, job: &mut Job, ends: &[(Ipv6Addr, Ipv6Addr)]) -> Result<(), Next> {
     let limit = tunnel_header::encapsulation_limit(job.packet.bytes());
-    if let Some((at, 0)) = limit {
+    if let Some((at, limit)) = limit
+        && usize::from(limit) < ends.len()
+    {
         return Err(Next::IcmpError(Cause::HeaderField(at as u32)));
     }
-    let outer = Outer {
-        source,
-        destination: peer,
-        gre: None,
-        limit: limit.map(|(_, limit)| limit - 1),
-        dscp: plane.config.tunnel_dscp,
-    };
-    match tunnel_header::replace(&mut job.packet, 0, &outer) {
-        Ok(length) => job.meta.outer = length,
-        Err(tunnel_header::NoHeadroom) => return Err(Next::Drop(Counter::DropTunnelHeadroom)),
+    let mut limit = limit.map(|(_, limit)| limit);
+    let mut length = 0;
+    for &(source, destination) in ends {
+        limit = limit.map(|limit| limit - 1);
+        let outer = Outer { source, destination, gre: None, limit, dscp: plane.config.tunnel_dscp };
+        match tunnel_header::replace(&mut job.packet, 0, &outer) {
+            Ok(octets) => length += octets,
+            Err(tunnel_header::NoHeadroom) => return Err(Next::Drop(Counter::DropTunnelHeadroom)),
+        }
     }
+    job.meta.outer = length;
     job.meta.origin = Origin::Own;
     Ok(())
 }

@@ -398,6 +398,22 @@ pub enum Uplink {
         /// The care-of address.
         care_of: Ipv6Addr,
     },
+    /// In a tunnel from the temporary address to a mobility anchor point, and inside of it in one from the regional
+    /// address to the home agent (RFC 5380 §6.1, §12.2).
+    NestedTunnel {
+        /// On this link.
+        port: PortId,
+        /// The router.
+        router: Ipv6Addr,
+        /// The temporary address, LCoA.
+        source: Ipv6Addr,
+        /// The anchor point.
+        peer: Ipv6Addr,
+        /// The regional address, RCoA.
+        care_of: Ipv6Addr,
+        /// The home agent.
+        home_agent: Ipv6Addr,
+    },
 }
 
 /// What source addresses a port accepts.

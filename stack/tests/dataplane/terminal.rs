@@ -198,3 +198,56 @@ fn home_agent_terminal_and_uplink_take_batches_of_every_size() {
         bench.expect_counters(&[("rx", count), ("uplink-sent", count), ("output", count)]);
     }
 }
+
+/// RFC 5380: the anchor point's tunnel around the home agent's, in both directions.
+#[test]
+fn the_tunnel_to_the_home_agent_is_inside_that_to_the_anchor_point() {
+    for size in [1usize, 7, 63, 64] {
+        let count = size as u64;
+        let mut bench = terminal();
+        bench.apply(TableUpdate::RouteSet(Prefix::host(CARE_OF), Route::Local));
+        let anchor = TunnelReception { remote: AGENT, local: ACCESS, home_address: CARE_OF };
+        let home_agent = TunnelReception { remote: HOME_AGENT, local: CARE_OF, home_address: HOME };
+        bench.apply(TableUpdate::TunnelReceptionSet(anchor));
+        bench.apply(TableUpdate::TunnelReceptionSet(home_agent));
+        let down: Vec<_> = (0..size as u8).map(|n| udp(CN, HOME, 60, &[n; 30])).collect();
+        let packets: Vec<_> =
+            down.iter().map(|inner| tunnel(AGENT, ACCESS, &tunnel(HOME_AGENT, CARE_OF, inner))).collect();
+        bench.receive(P0, &packets);
+        assert_eq!(bench.sent(P2), down);
+        bench.expect_counters(&[("rx", count), ("tunnel-exit", 2 * count), ("output", count)]);
+
+        let uplink = Uplink::NestedTunnel {
+            port: P0,
+            router: ROUTER,
+            source: ACCESS,
+            peer: AGENT,
+            care_of: CARE_OF,
+            home_agent: HOME_AGENT,
+        };
+        bench.apply(TableUpdate::UplinkSet(HOME, uplink));
+        let up: Vec<_> = (0..size as u8).map(|n| udp(HOME, CN, 60, &[n; 30])).collect();
+        bench.receive_frames(P2, &up);
+        let sent = bench.sent(P0);
+        assert_eq!(sent.len(), size);
+        for (sent, packet) in sent.iter().zip(&up) {
+            let outer: Vec<_> =
+                [22, 38, 62, 78].map(|at| Ipv6Addr::from(<[u8; 16]>::try_from(&sent[at..at + 16]).unwrap())).into();
+            assert_eq!(outer, [ACCESS, AGENT, CARE_OF, HOME_AGENT]);
+            assert_eq!(sent[94..], packet[..]);
+        }
+        bench.expect_counters(&[("rx", count), ("uplink-sent", count), ("output", count)]);
+        // What is in it may be 80 octets smaller than the link's size.
+        bench.receive_frames(P2, &[udp(HOME, CN, 64, &[0; 1421 - 48])]);
+        let told = bench.sent(P2);
+        assert_eq!((told[0][40], &told[0][44..48]), (2, &1420u32.to_be_bytes()[..]));
+        assert!(bench.plane.counters().is_balanced());
+        // From somebody else neither is opened.
+        let strange = [
+            tunnel(AGENT, ACCESS, &tunnel(FAR, CARE_OF, &down[0])),
+            tunnel(FAR, ACCESS, &tunnel(HOME_AGENT, CARE_OF, &down[0])),
+        ];
+        bench.receive(P0, &strange);
+        assert!(bench.sent(P2).is_empty());
+    }
+}

@@ -1,5 +1,8 @@
 //! The terminal against mobility agents and a home agent.
 
 mod errors;
+mod forwarding;
+mod hierarchical;
 mod moves;
+mod script;
 mod world;

@@ -56,7 +56,7 @@ impl Spot {
         addr::with_interface_identifier(self.prefix().address(), EUI.modified())
     }
 
-    fn link_local(&self) -> Ipv6Addr {
+    pub(super) fn link_local(&self) -> Ipv6Addr {
         addr::with_interface_identifier(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), EUI.modified())
     }
 
@@ -98,6 +98,7 @@ pub(super) fn terminal_config() -> Config {
         group_layout: GroupLayout::Ssm { scope: Scope::SITE_LOCAL },
         radios: SPOTS.iter().map(radio).collect(),
         tun: Some(TUN),
+        mode: Mode::Multicast,
         uplink: UplinkMode::Auto,
         direct_correspondents: Vec::new(),
         gre: true,

@@ -1,0 +1,320 @@
+//! Moves between sites, home and away: what is sent, by whom, in which order (PROTOCOL S3 to S7, D12, D13).
+
+use super::super::*;
+use super::script::{CARE_OF, Script};
+use super::world::*;
+use stack::wire::mobility::{Lifetime, MobilityOptions, Status};
+
+/// S3, S5, S6, as far as it is the terminal's: from site 1 to site 2 while both links are up.
+fn into_site_two() -> Script {
+    let mut script = Script::settled_at(A);
+    assert_eq!(script.up(C), [""; 0]);
+    assert_eq!(script.prefer(C), ["inter-site move begins", "LCoA-C > MMA2: BU(M) HoA to G for 1800 s"]);
+    let entered = [
+        "receive G from MMA2",
+        "own CoA2",
+        "join G from MMA2 at C",
+        "default by C",
+        "send LCoA-C => MMA2",
+        "LCoA-C > HA: BU(H) HoA at CoA2 for 1800 s",
+    ];
+    assert_eq!(script.grant(1), entered);
+    script
+}
+
+#[test]
+fn s3_with_both_links() {
+    let mut script = into_site_two();
+    // The first packet comes by the new tree; the home agent has not answered.
+    assert_eq!(script.data(C), [""; 0]);
+    assert_eq!(script.accept(HOME_AGENT), ["LCoA-C > MMA1: BU(M) HoA at CoA2 for 32 s"]);
+    let former: Vec<_> = script.terminal.former_sites().collect();
+    assert_eq!(
+        (former[0].agent, former[0].care_of, former[0].forwards_to),
+        (AGENTS[0], Some(CARE_OF[0]), Some(CARE_OF[1]))
+    );
+    // What is in the old tree is received for a while.
+    assert_eq!(script.wait(100), ["leave G at A", "forget G from MMA1", "move ends"]);
+    assert_eq!(script.accept(AGENTS[0]), [""; 0]);
+    assert!(!script.terminal.is_registering());
+    assert_eq!(script.wait(31_999), [""; 0]);
+    assert_eq!(script.wait(1), ["disown CoA1"]);
+    assert_eq!(script.terminal.former_sites().count(), 0);
+}
+
+/// The old link is gone before the new one is up: the old agent is told in the same instant as the home agent, after it.
+#[test]
+fn s3_after_the_old_link_broke() {
+    let mut script = Script::settled_at(A);
+    assert_eq!(script.down(A), ["leave G at A", "no route ::", "send nothing"]);
+    let begun = script.up(C);
+    assert_eq!(begun, ["inter-site move begins", "LCoA-C > MMA2: BU(M) HoA to G for 1800 s"]);
+    let entered = script.grant(1);
+    assert_eq!(
+        entered[4..],
+        [
+            "send LCoA-C => MMA2",
+            "LCoA-C > HA: BU(H) HoA at CoA2 for 1800 s",
+            "LCoA-C > MMA1: BU(M) HoA at CoA2 for 32 s"
+        ]
+    );
+}
+
+/// S3: the request is lost, and sent again with a number of its own.
+#[test]
+fn s3_with_the_request_lost() {
+    let mut script = into_site_two();
+    script.data(C);
+    script.accept(HOME_AGENT);
+    script.wait(100);
+    let first = script.last_asked(AGENTS[0]);
+    assert_eq!(script.wait(900), ["LCoA-C > MMA1: BU(M) HoA at CoA2 for 32 s"]);
+    let second = script.last_asked(AGENTS[0]);
+    assert_eq!(second.update.sequence, first.update.sequence.wrapping_add(1));
+    // An answer to either counts.
+    assert_eq!(script.answer(&first, Status::ACCEPTED, Lifetime(8), MobilityOptions::default()), [""; 0]);
+    assert_eq!(script.wait(32_000), ["disown CoA1"]);
+}
+
+/// S3: the old agent is not there any more. Nothing of it concerns the new site.
+#[test]
+fn s3_with_the_old_agent_unreachable() {
+    let mut script = into_site_two();
+    script.data(C);
+    script.accept(HOME_AGENT);
+    let asked = script.asked.len();
+    // 1, 2, 4, 8, 16 s, and then as long as the last may have been heard.
+    let answers = script.wait(31_000);
+    assert_eq!(answers.iter().filter(|words| words.contains("> MMA1")).count(), 4);
+    assert_eq!(script.asked.len(), asked + 4);
+    assert_eq!(script.terminal.counters().agent_lost, 1);
+    assert!(!script.terminal.is_registering());
+    assert_eq!(script.terminal.refusing_agents().count(), 0);
+    assert_eq!(script.wait(18_000), ["disown CoA1"]);
+    assert_eq!(script.terminal.site().care_of, Some(CARE_OF[1]));
+}
+
+/// S3: the old agent does not forward there (129): it is told to forget the terminal.
+#[test]
+fn s3_with_forwarding_refused() {
+    for status in [128, 129, 130, 143] {
+        let mut script = into_site_two();
+        script.data(C);
+        script.accept(HOME_AGENT);
+        let refused = script.refuse(AGENTS[0], Status(status));
+        assert_eq!(refused, [format!("MMA1 refuses: {status}"), "LCoA-C > MMA1: BU(M) HoA for 0 s".into()]);
+        assert_eq!(script.accept(AGENTS[0]), ["disown CoA1"]);
+        assert_eq!(script.terminal.counters().forwarding_refused, 1);
+        assert!(!script.terminal.is_registering());
+    }
+}
+
+/// The operator wants none of it.
+#[test]
+fn without_forwarding_the_old_agent_is_told_to_forget() {
+    let mut config = terminal_config();
+    config.timers.forward = Duration::ZERO;
+    let mut script = Script::settled_with(config, A);
+    script.up(C);
+    script.prefer(C);
+    script.grant(1);
+    script.data(C);
+    assert_eq!(script.accept(HOME_AGENT), ["LCoA-C > MMA1: BU(M) HoA for 0 s"]);
+    assert_eq!(script.accept(AGENTS[0]), ["disown CoA1"]);
+}
+
+/// An agent that grants less is taken at its word; one that grants more is not.
+#[test]
+fn forwarding_lasts_as_long_as_both_want() {
+    for (granted, millis) in [(4, 16_000), (8, 32_000), (100, 32_000)] {
+        let mut script = into_site_two();
+        script.data(C);
+        script.accept(HOME_AGENT);
+        script.wait(100);
+        let asked = script.last_asked(AGENTS[0]);
+        assert_eq!(script.answer(&asked, Status::ACCEPTED, Lifetime(granted), MobilityOptions::default()), [""; 0]);
+        assert_eq!(script.wait(millis - 1), [""; 0]);
+        assert_eq!(script.wait(1), ["disown CoA1"]);
+    }
+}
+
+/// On to a third place while the first agent forwards: it is told of it, for the rest of its time.
+#[test]
+fn the_target_of_forwarding_follows_the_terminal() {
+    let mut script = into_site_two();
+    script.data(C);
+    script.accept(HOME_AGENT);
+    script.wait(100);
+    script.accept(AGENTS[0]);
+    script.wait(10_000);
+    script.up(P);
+    let moved = script.prefer(P);
+    let plain = [
+        "inter-site move begins",
+        "receive HA => LCoA-P of HoA",
+        "own LCoA-P",
+        "receive CoA1 => LCoA-P of HoA",
+        "receive CoA2 => LCoA-P of HoA",
+        "default by P",
+        "send LCoA-P => HA",
+        "LCoA-P > HA: BU(H) HoA at LCoA-P for 1800 s",
+    ];
+    assert_eq!(moved[..8], plain);
+    let mut told = script.accept(HOME_AGENT);
+    told.extend(script.wait(100));
+    let told: Vec<_> = told.iter().filter(|words| words.contains("BU")).cloned().collect();
+    // 32 s, less those that have gone by, in units of 4 s.
+    assert_eq!(told, ["LCoA-P > MMA1: BU(M) HoA at LCoA-P for 20 s", "LCoA-P > MMA2: BU(M) HoA at LCoA-P for 32 s"]);
+    script.accept(AGENTS[0]);
+    script.accept(AGENTS[1]);
+    assert_eq!(script.wait(20_000), ["forget CoA1 => LCoA-P of HoA", "disown CoA1"]);
+    assert_eq!(script.wait(12_000), ["forget CoA2 => LCoA-P of HoA", "disown CoA2"]);
+}
+
+/// Back to the first site while its agent forwards: the registration makes it the agent again, at the same address.
+#[test]
+fn back_to_a_site_that_forwards() {
+    let mut script = into_site_two();
+    script.data(C);
+    script.accept(HOME_AGENT);
+    script.wait(100);
+    script.accept(AGENTS[0]);
+    script.wait(5_000);
+    assert_eq!(script.prefer(A), ["inter-site move begins", "LCoA-A > MMA1: BU(M) HoA to G for 1800 s"]);
+    let back = script.grant(0);
+    assert_eq!(back[..2], ["receive G from MMA1", "join G from MMA1 at A"]);
+    script.data(A);
+    assert_eq!(script.accept(HOME_AGENT), ["LCoA-A > MMA2: BU(M) HoA at CoA1 for 32 s"]);
+    script.wait(100);
+    script.accept(AGENTS[1]);
+    // The time of the first forwarding is over long before: the address stays.
+    assert_eq!(script.wait(32_000), ["disown CoA2"]);
+    assert_eq!(script.terminal.site().care_of, Some(CARE_OF[0]));
+}
+
+/// The same before the first agent has answered: nothing that was asked before is asked again after the registration.
+#[test]
+fn a_registration_is_not_overtaken_by_an_old_request() {
+    let mut script = into_site_two();
+    script.data(C);
+    script.accept(HOME_AGENT);
+    script.wait(100);
+    assert!(script.last_asked(AGENTS[0]).update.options.subscriptions.is_empty());
+    script.prefer(A);
+    let sent = script.asked.len();
+    script.wait(20_000);
+    assert!(script.asked[sent..].iter().all(|asked| !asked.update.options.subscriptions.is_empty()));
+    script.grant(0);
+    script.accept(HOME_AGENT);
+    script.wait(60_000);
+    assert_eq!(script.terminal.site().care_of, Some(CARE_OF[0]));
+}
+
+/// S4: the home agent first; then the old agent is asked to forward home, natively from the home address.
+#[test]
+fn s4_home() {
+    let mut script = Script::settled_at(A);
+    script.up(H);
+    let begun = ["home move begins", "claim HoA", "HoA > HA: BU(H) HoA for 0 s"];
+    assert_eq!(script.prefer(H), begun);
+    let home = [
+        "announce HoA",
+        "receive CoA1 => HoA of HoA",
+        "default by H",
+        "send by H",
+        "HoA > MMA1: BU(M) HoA at HoA for 32 s",
+    ];
+    assert_eq!(script.accept(HOME_AGENT), home);
+    assert_eq!(script.wait(100), ["leave G at A", "forget G from MMA1", "move ends"]);
+    assert_eq!(script.accept(AGENTS[0]), [""; 0]);
+    assert_eq!(script.wait(32_000), ["forget CoA1 => HoA of HoA", "disown CoA1"]);
+    // Nothing is joined on the home link.
+    assert_eq!(script.terminal.joined().count(), 0);
+}
+
+/// S4, and away again while the agent forwards home.
+#[test]
+fn s4_and_away_again() {
+    let mut script = Script::settled_at(A);
+    script.up(H);
+    script.prefer(H);
+    script.accept(HOME_AGENT);
+    script.wait(100);
+    script.accept(AGENTS[0]);
+    script.up(C);
+    script.prefer(C);
+    // No tree brings anything from the old site, so there is nothing to wait for.
+    let told = script.grant(1);
+    assert_eq!(told.last().unwrap(), "LCoA-C > MMA1: BU(M) HoA at CoA2 for 28 s");
+    script.data(C);
+    script.accept(HOME_AGENT);
+    assert_eq!(script.wait(100)[0], "forget CoA1 => HoA of HoA");
+}
+
+/// S7: from home nobody is de-registered.
+#[test]
+fn s7_away_from_home() {
+    let mut script = Script::settled_at(H);
+    script.up(C);
+    assert_eq!(script.prefer(C), ["inter-site move begins", "LCoA-C > MMA2: BU(M) HoA to G for 1800 s"]);
+    let entered = [
+        "receive G from MMA2",
+        "own CoA2",
+        "release HoA",
+        "join G from MMA2 at C",
+        "default by C",
+        "send LCoA-C => MMA2",
+        "LCoA-C > HA: BU(H) HoA at CoA2 for 1800 s",
+    ];
+    assert_eq!(script.grant(1), entered);
+    assert_eq!(script.data(C), [""; 0]);
+    assert_eq!(script.accept(HOME_AGENT), ["move ends"]);
+    assert_eq!(script.wait(60_000), [""; 0]);
+}
+
+/// Mobile IPv6 as it is: agents are not looked at.
+#[test]
+fn plain_mode_uses_no_agent() {
+    let mut config = terminal_config();
+    config.mode = Mode::Plain;
+    let mut script = Script::new(config);
+    script.up(A);
+    script.accept(HOME_AGENT);
+    assert_eq!(script.terminal.site().site, Site::Plain);
+    script.up(C);
+    let moved = script.prefer(C);
+    assert!(moved.contains(&"LCoA-C > HA: BU(H) HoA at LCoA-C for 1800 s".to_string()), "{moved:?}");
+    script.accept(HOME_AGENT);
+    assert_eq!(script.wait(100), ["forget HA => LCoA-A of HoA", "move ends"]);
+    assert!(script.asked.iter().all(|asked| asked.update.options.subscriptions.is_empty()));
+    assert_eq!(script.terminal.joined().count(), 0);
+}
+
+/// RFC 5380 §9: an advertisement without the agent does not take it away; one with lifetime zero does.
+#[test]
+fn an_agent_is_there_until_its_lifetime_ends_or_it_is_taken_back() {
+    let mut script = Script::settled_at(A);
+    let mut advertisement = A.advertisement();
+    advertisement.agents.clear();
+    assert_eq!(script.command(Command::RouterAdvertised(advertisement.clone())), [""; 0]);
+    assert_eq!(script.terminal.site().site, Site::Agent(AGENTS[0]));
+    // Another one beside it, in an advertisement of its own, changes nothing either.
+    let mut other = C.advertisement().agents;
+    other[0].preference = 15;
+    advertisement.agents = other;
+    assert_eq!(script.command(Command::RouterAdvertised(advertisement.clone())), [""; 0]);
+    let mut gone = A.advertisement();
+    gone.agents[0].lifetime = Duration::ZERO;
+    let left = script.command(Command::RouterAdvertised(gone));
+    assert_eq!(left, ["inter-site move begins", "LCoA-A > MMA2: BU(M) HoA to G for 1800 s"]);
+    // And the end of its lifetime.
+    let mut script = Script::settled_at(A);
+    let mut short = A.advertisement();
+    short.agents[0].lifetime = Duration::from_secs(10);
+    script.command(Command::RouterAdvertised(short));
+    advertisement.agents.clear();
+    script.command(Command::RouterAdvertised(advertisement));
+    assert_eq!(script.wait(9_999), [""; 0]);
+    assert_eq!(script.wait(1)[0], "inter-site move begins");
+    assert_eq!(script.terminal.site().site, Site::Plain);
+}

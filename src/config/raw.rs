@@ -4,7 +4,6 @@
 //! is wrong. Nothing is required at this stage, so that a missing key is reported beside the other problems.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use toml::Spanned;
 
 /// A key that may be absent, with its place in the text.
@@ -334,6 +333,45 @@ pub struct RawRadio {
     pub cost_db: Field<i64>,
 }
 
+/// `[correspondent_node]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawCorrespondentNode {
+    pub address: Field<String>,
+    pub home_address_option: Field<String>,
+    pub sites: Option<Vec<Spanned<String>>>,
+    pub max_bindings: Field<i64>,
+    pub max_lifetime_secs: Field<i64>,
+    pub tun: Field<String>,
+    #[serde(default)]
+    pub service: Vec<Spanned<RawService>>,
+    #[serde(default)]
+    pub preconfigured_key: Vec<Spanned<RawPreconfiguredKey>>,
+}
+
+/// `[[correspondent_node.service]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawService {
+    pub kind: Field<String>,
+    pub transport_port: Field<i64>,
+    pub max_connections: Field<i64>,
+}
+
+/// `[[correspondent_node.preconfigured_key]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawPreconfiguredKey {
+    pub home_address: Field<String>,
+    pub key: Field<String>,
+    pub key_file: Field<String>,
+    pub home_nonce: Field<String>,
+    pub care_of_nonce: Field<String>,
+}
+
 /// A node file.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
@@ -347,5 +385,5 @@ pub struct RawNodeFile {
     pub mma: Field<RawMma>,
     pub home_agent: Field<RawHomeAgent>,
     pub mobile_terminal: Field<RawMobileTerminal>,
-    pub correspondent_node: Field<IgnoredAny>,
+    pub correspondent_node: Field<RawCorrespondentNode>,
 }

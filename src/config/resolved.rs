@@ -7,9 +7,10 @@ use core::fmt;
 use core::net::Ipv6Addr;
 use core::time::Duration;
 use stack::addr::{Eui64, GroupLayout, Prefix};
+use stack::host::services::Service;
 use stack::machine::PortId;
 use stack::pipeline::{MssClamp, TunnelDscp};
-use stack::tables::IngressFilter;
+use stack::tables::{HomeAddressPolicy, IngressFilter};
 use std::path::PathBuf;
 
 /// One node: one worker, its ports, its static routes and its roles.
@@ -47,6 +48,8 @@ pub struct NodeConfig {
     pub home_agent: Option<HomeAgentConfig>,
     /// Mobile terminal.
     pub mobile_terminal: Option<MobileTerminalConfig>,
+    /// Correspondent node.
+    pub correspondent_node: Option<CorrespondentNodeConfig>,
 }
 
 impl NodeConfig {
@@ -68,6 +71,9 @@ impl NodeConfig {
         if self.mobile_terminal.is_some() {
             roles.push("mobile-terminal");
         }
+        if self.correspondent_node.is_some() {
+            roles.push("correspondent-node");
+        }
         roles
     }
 
@@ -81,9 +87,26 @@ impl NodeConfig {
         &self.ports[usize::from(id.0)]
     }
 
-    /// Whether the node forwards packets for others: every role but a terminal alone, and a node without a role.
+    /// Whether the node forwards packets for others: every role but a terminal, or a correspondent that is nothing else,
+    /// and a node without a role.
     pub fn forwards(&self) -> bool {
-        self.mobile_terminal.is_none()
+        self.mobile_terminal.is_none() && self.roles() != ["correspondent-node"]
+    }
+
+    /// The TUN port where programs of this host are a terminal's, or a correspondent's.
+    pub fn programs_port(&self) -> Option<PortId> {
+        let terminal = self.mobile_terminal.as_ref().and_then(|terminal| terminal.tun);
+        terminal.or_else(|| match self.correspondent_node.as_ref()?.programs {
+            Programs::Tun(port) => Some(port),
+            Programs::Services(_) => None,
+        })
+    }
+
+    /// The address that programs behind [`NodeConfig::programs_port`] use.
+    pub fn programs_address(&self) -> Option<Ipv6Addr> {
+        self.programs_port()?;
+        let terminal = self.mobile_terminal.as_ref().map(|terminal| terminal.home_address);
+        terminal.or_else(|| self.correspondent_node.as_ref().map(|node| node.address))
     }
 
     /// Every address of the node that the configuration gives: those of ports and the loopback ones, in order.
@@ -596,4 +619,50 @@ pub enum UplinkMode {
     /// By the tunnel, and directly to correspondents that are known to take it.
     #[default]
     Auto,
+}
+
+/// `[correspondent_node]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CorrespondentNodeConfig {
+    /// The address that terminals know it by, one of the node's own.
+    pub address: Ipv6Addr,
+    /// Whose Home Address options are believed.
+    pub policy: HomeAddressPolicy,
+    /// Longest lifetime of a binding, 420 s at the most.
+    pub max_lifetime: Duration,
+    /// Bindings at the most.
+    pub max_bindings: usize,
+    /// Terminals whose bindings a shared key authorises (RFC 4449); no two keys are the same.
+    pub preconfigured_keys: Vec<PreconfiguredKeyConfig>,
+    /// Who answers at the address.
+    pub programs: Programs,
+}
+
+/// Who answers at a correspondent's address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Programs {
+    /// Programs of this host, behind this TUN port.
+    Tun(PortId),
+    /// The node itself, on these ports. Where there is none it only answers echo requests.
+    Services(Vec<Service>),
+}
+
+/// A key that a correspondent shares with a terminal (RFC 4449).
+#[derive(Clone, PartialEq, Eq)]
+pub struct PreconfiguredKeyConfig {
+    /// The terminal's home address.
+    pub home_address: Ipv6Addr,
+    /// Kcn, 20 octets or more.
+    pub key: Vec<u8>,
+    /// The nonce of the home keygen token.
+    pub home_nonce: Vec<u8>,
+    /// The nonce of the care-of keygen token.
+    pub care_of_nonce: Vec<u8>,
+}
+
+impl fmt::Debug for PreconfiguredKeyConfig {
+    /// Leaves key and nonces out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreconfiguredKeyConfig").field("home_address", &self.home_address).finish_non_exhaustive()
+    }
 }

@@ -6,12 +6,13 @@
 //!   notice  ─┼─► handle_* ─► machine ┤     ▲  ▲                       │ └─────► (uplink, reception: table updates)
 //!   timeout ─┤                      │     │  └── home agent          │
 //!   command ─┘                      │     └────── home address ──────┘
-//!                                   └─► PIM router with MLD querier, mobility agent
+//!                                   └─► PIM router with MLD querier, mobility agent, correspondent and its services
 //! ```
 //! Table updates and packets of all machines leave in the order in which they were made.
 
 mod access_router;
 mod association;
+mod correspondent;
 mod home_agent;
 mod mma;
 mod mobile_terminal;
@@ -25,6 +26,7 @@ pub use show::{show, stable_bindings, strip_remaining};
 
 use crate::config::resolved::{NodeConfig, RouteTarget};
 use crate::state::{Changes, NodeState};
+use ::ha::correspondent::{self as cn_machine, CorrespondentNode};
 use ::ha::home_agent::{self as ha_machine, HomeAgent};
 use ::ha::mobile::{self, MobileTerminal, Restored};
 use ::mma::MobilityManagementAgent;
@@ -32,6 +34,7 @@ use ::mma::auth::{NtpTime, WallClock};
 use ::mma::secret::SecretRng;
 use core::net::Ipv6Addr;
 use stack::addr::{self, MacAddress, Prefix};
+use stack::host::services::ServiceHost;
 use stack::machine::{Machine, Notice, Output, Outputs, PortId, RxMeta, Transmit};
 use stack::mld_listener::{self, MldListener};
 use stack::nd::neighbor::{self, DadOutcome};
@@ -59,6 +62,8 @@ pub enum NodeEvent {
     Mma(::mma::Event),
     /// The home agent.
     HomeAgent(ha_machine::Event),
+    /// The correspondent node.
+    Correspondent(cn_machine::Event),
 }
 
 /// A port as the machines know it.
@@ -118,6 +123,8 @@ pub struct DroverNode {
     terminal: Option<MobileTerminal>,
     /// Whether the terminal has something to write down.
     terminal_persists: bool,
+    correspondent: Option<CorrespondentNode>,
+    services: Option<ServiceHost>,
     /// Messages for a protocol that no machine of this node speaks.
     unclaimed: u64,
     outputs: Outputs<NodeEvent>,
@@ -190,7 +197,7 @@ impl DroverNode {
             .collect();
         let mut seeds = stack::rng::Rng::new(seed);
         // Each machine has secrets of its own, whatever other roles the node has.
-        let [mma_secrets, _terminal_secrets, _correspondent_secrets]: [SecretRng; 3] =
+        let [mma_secrets, _terminal_secrets, mut correspondent_secrets]: [SecretRng; 3] =
             core::array::from_fn(|_| secrets.fork());
         let terminal = config.mobile_terminal.as_ref();
         let mut node = DroverNode {
@@ -222,6 +229,14 @@ impl DroverNode {
                 None => None,
             },
             terminal_persists: false,
+            services: config
+                .correspondent_node
+                .as_ref()
+                .and_then(|node| correspondent::services(node, correspondent_secrets.next_u64())),
+            correspondent: match &config.correspondent_node {
+                Some(node) => Some(CorrespondentNode::new(correspondent::config(node)?, correspondent_secrets)),
+                None => None,
+            },
             unclaimed: 0,
             outputs: Outputs::new(),
             ports,
@@ -237,11 +252,11 @@ impl DroverNode {
     /// What the data plane of this node is told at its start.
     pub fn dataplane_config(config: &NodeConfig, seed: u64) -> DataplaneConfig {
         let border = config.ports.iter().filter(|port| port.site_border).map(|port| port.id);
-        let tun = config.mobile_terminal.as_ref().and_then(|terminal| terminal.tun);
         DataplaneConfig {
             forwarding: if config.forwards() { Forwarding::Router } else { Forwarding::Host },
-            host_ports: tun.map_or(PortSet::EMPTY, PortSet::single),
+            host_ports: config.programs_port().map_or(PortSet::EMPTY, PortSet::single),
             site_border: border.collect(),
+            transport: correspondent::transport(config),
             tunnel_dscp: config.tunnel_dscp,
             mss_clamp: config.mss_clamp,
             mtu_limits: config.ports.iter().map(|port| port.mtu).collect(),
@@ -295,6 +310,16 @@ impl DroverNode {
         self.home_agent.as_ref()
     }
 
+    /// The correspondent node, where the node is one.
+    pub fn correspondent(&self) -> Option<&CorrespondentNode> {
+        self.correspondent.as_ref()
+    }
+
+    /// The services of a correspondent without programs of its own.
+    pub fn services(&self) -> Option<&ServiceHost> {
+        self.services.as_ref()
+    }
+
     /// The PIM router, where the node is one.
     pub fn pim(&self) -> Option<&pim::Router> {
         self.pim.as_ref()
@@ -345,6 +370,9 @@ impl DroverNode {
             };
             self.set_route(route.prefix, action);
         }
+        if let Some((prefix, route)) = correspondent::route(config) {
+            self.set_route(prefix, route);
+        }
     }
 
     fn set_route(&mut self, prefix: Prefix, route: Route) {
@@ -381,6 +409,8 @@ impl DroverNode {
             drain!(pim, on_pim_event);
             drain!(mma, on_mma_event);
             drain!(home_agent, on_home_agent_event);
+            drain!(correspondent, on_correspondent_event);
+            drain!(services, on_services_event);
             if quiet {
                 return;
             }
@@ -465,6 +495,14 @@ impl DroverNode {
         self.mma.as_ref().is_some_and(|mma| mma.is_for_binding(meta, destination))
     }
 
+    fn on_correspondent_event(&mut self, _now: Instant, event: cn_machine::Event) {
+        self.outputs.event(NodeEvent::Correspondent(event));
+    }
+
+    fn on_services_event(&mut self, _now: Instant, event: core::convert::Infallible) {
+        match event {}
+    }
+
     fn claim(&mut self, now: Instant, meta: &RxMeta, packet: &[u8]) -> bool {
         let Ok(chain) = Chain::parse(packet) else { return false };
         let Ok(destination) = stack::wire::error::address_at(packet, 24) else { return false };
@@ -476,6 +514,17 @@ impl DroverNode {
                     claimed = true;
                 }
             };
+        }
+        if self.correspondent.as_ref().is_some_and(|node| node.address() == destination) {
+            let is_error = chain.upper == protocol::ICMPV6 && matches!(octet(packet, chain.upper_offset), Ok(0..=127));
+            if chain.upper == protocol::MOBILITY || chain.home_address.is_some() || is_error {
+                give!(correspondent);
+                return claimed;
+            }
+            if matches!(chain.upper, protocol::TCP | protocol::UDP) {
+                give!(services);
+                return claimed;
+            }
         }
         match chain.upper {
             protocol::PIM => give!(pim),
@@ -545,15 +594,17 @@ impl Node for DroverNode {
                     terminal.handle_command(now, mobile::Command::GroupData { port, group });
                 }
             }
+            Notice::CorrespondentBindingUsed { home_address } => {
+                if let Some(correspondent) = &mut self.correspondent {
+                    correspondent.handle_command(now, cn_machine::Command::Used { home_address });
+                }
+            }
             Notice::LinkAddress(port, address) => {
                 if let Some(port) = self.ports.get_mut(usize::from(port.0)) {
                     port.link_address = address;
                 }
             }
-            Notice::NeighborMissing { .. }
-            | Notice::NeighborUsed { .. }
-            | Notice::MulticastMiss { .. }
-            | Notice::CorrespondentBindingUsed { .. } => {}
+            Notice::NeighborMissing { .. } | Notice::NeighborUsed { .. } | Notice::MulticastMiss { .. } => {}
             Notice::Correspondent { home_address, correspondent, way } => {
                 if let Some(mma) = &mut self.mma {
                     let seen = ::mma::Command::Correspondent { home_address, correspondent, way };
@@ -571,7 +622,7 @@ impl Node for DroverNode {
                 $(if let Some(machine) = &mut self.$machine { machine.handle_timeout(now); })*
             };
         }
-        tick!(terminal, listener, pim, mma, home_agent);
+        tick!(terminal, listener, pim, mma, home_agent, correspondent, services);
         self.settle(now);
     }
 
@@ -588,6 +639,8 @@ impl Node for DroverNode {
             of(self.pim.as_ref().map(Machine::poll_timeout)),
             of(self.mma.as_ref().map(Machine::poll_timeout)),
             of(self.home_agent.as_ref().map(Machine::poll_timeout)),
+            of(self.correspondent.as_ref().map(Machine::poll_timeout)),
+            of(self.services.as_ref().map(Machine::poll_timeout)),
         ]
         .into_iter()
         .flatten()

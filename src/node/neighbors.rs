@@ -1,6 +1,6 @@
 //! Neighbour discovery's part of the configuration: every Ethernet port, and the node's own addresses.
 
-use super::NodePort;
+use super::{NodePort, correspondent};
 use crate::config::resolved::NodeConfig;
 use stack::machine::Machine;
 use stack::nd::neighbor::{Command, Config, Dad, Delivery, PortConfig, Role};
@@ -25,7 +25,9 @@ pub(super) fn install(config: &NodeConfig, ports: &[NodePort], discovery: &mut D
         for address in core::iter::once(port.link_local).chain(own) {
             // The operator has given the addresses: a router that waits for nobody to object would be late for its
             // neighbours, and one that objects is heard of by `drover show counters`.
-            let command = Command::AddAddress { port: port.id, address, dad: Dad::Off, delivery: Delivery::Local };
+            let elsewhere = correspondent::behind_tun(config).is_some_and(|(behind, _)| behind == address);
+            let delivery = if elsewhere { Delivery::Routed } else { Delivery::Local };
+            let command = Command::AddAddress { port: port.id, address, dad: Dad::Off, delivery };
             discovery.handle_command(Instant::ORIGIN, discovery::Command::Neighbor(command));
         }
     }

@@ -155,15 +155,15 @@ fn open(config: &NodeConfig, port: &PortConfig, umem: &Umem) -> Result<Box<dyn P
         Attachment::AfPacket { interface } => Box::new(PacketPort::open(interface, false)?),
         Attachment::Tun { interface } => {
             let mtu = port.mtu.map_or(TUN_MTU, usize::from);
-            let home = config.mobile_terminal.as_ref().filter(|terminal| terminal.tun == Some(port.id));
+            let programs = config.programs_address().filter(|_| config.programs_port() == Some(port.id));
             let addresses = port.addresses.iter().map(|address| (address.address, address.prefix.length()));
-            let home_address = home.map(|terminal| (terminal.home_address, 128));
-            // What programs of this host send goes through the terminal.
-            let routes = home.map(|_| HostRoute::to(Prefix::DEFAULT));
+            let programs_address = programs.map(|address| (address, 128));
+            // What programs of this host send goes through the node.
+            let routes = programs.map(|_| HostRoute::to(Prefix::DEFAULT));
             Box::new(TunPort::open(TunOptions {
                 name: interface.clone(),
                 mtu,
-                addresses: addresses.chain(home_address).collect(),
+                addresses: addresses.chain(programs_address).collect(),
                 routes: routes.into_iter().collect(),
             })?)
         }

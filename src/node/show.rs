@@ -2,6 +2,7 @@
 
 use super::DroverNode;
 use crate::admin::Topic;
+use ::ha::correspondent::Authorisation;
 use ::ha::mobile::movement::Site;
 use core::net::Ipv6Addr;
 use serde_json::{Map, Value, json};
@@ -150,6 +151,23 @@ impl View<'_> {
                 "remaining_secs": remaining.map(|remaining| remaining.as_secs()),
             }));
         }
+        for binding in self.node.correspondent.iter().flat_map(|node| node.bindings().iter()) {
+            rows.push(json!({
+                "agent": "correspondent",
+                "home_address": binding.home_address,
+                "care_of": binding.care_of,
+                "group": null,
+                "home_agent": null,
+                "gre_key": null,
+                "registered_from": null,
+                "sequence": binding.sequence,
+                "status": match binding.authorisation {
+                    Authorisation::ReturnRoutability(_) => "return routability",
+                    Authorisation::Preconfigured => "preconfigured key",
+                },
+                "remaining_secs": binding.expires_at.since(self.now).as_secs(),
+            }));
+        }
         rows.into()
     }
 
@@ -294,6 +312,12 @@ impl View<'_> {
         }
         if let Some(machine) = &node.terminal {
             add("mobile-terminal", machine.counters().iter().collect());
+        }
+        if let Some(machine) = &node.correspondent {
+            add("correspondent-node", machine.counters().iter().collect());
+        }
+        if let Some(machine) = &node.services {
+            add("services", machine.counters().iter().collect());
         }
         all.into()
     }

@@ -4,6 +4,7 @@ use super::super::document::Fault;
 use super::super::raw::Field;
 use super::super::resolved::{AuthAlgorithm, ReplayProtection, SecurityAssociationConfig};
 use super::section::{Section, in_range, span_of, word};
+use core::ops::RangeInclusive;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -45,8 +46,8 @@ pub(super) fn association(
             section.fault("key_file", file.span(), Fault::new(what, "give key or key_file"))
         }
         (None, None) => section.missing("key", "give the shared key in hexadecimal, or its file as key_file"),
-        (Some(_), None) => section.required("key", fields.key, "", |text| hexadecimal(text)),
-        (None, Some(file)) => match key_from_file(&directory.join(file.get_ref())) {
+        (Some(_), None) => section.required("key", fields.key, "", |text| hexadecimal("key", text, MIN_KEY..=MAX_KEY)),
+        (None, Some(file)) => match key_from_file(&directory.join(file.get_ref()), MIN_KEY..=MAX_KEY) {
             Ok(key) => Some(key),
             Err(fault) => section.fault("key_file", span_of(section, fields.key_file), fault),
         },
@@ -54,21 +55,23 @@ pub(super) fn association(
     Some(SecurityAssociationConfig { spi: spi?, algorithm: algorithm?, key: key?, replay: replay? })
 }
 
-fn hexadecimal(text: &str) -> Result<Vec<u8>, Fault> {
+/// Octets in hexadecimal, so many of them; `what` they are.
+pub(super) fn hexadecimal(what: &str, text: &str, length: RangeInclusive<usize>) -> Result<Vec<u8>, Fault> {
     let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
-    let remedy = || format!("give {MIN_KEY} to {MAX_KEY} octets, two hexadecimal digits each");
+    let remedy = || format!("give {} to {} octets, two hexadecimal digits each", length.start(), length.end());
     let Some(digits) = digits.filter(|digits| digits.len() % 2 == 0) else {
-        return Err(Fault::new("the key is not pairs of hexadecimal digits", remedy()));
+        return Err(Fault::new(format!("the {what} is not pairs of hexadecimal digits"), remedy()));
     };
-    let key: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-    if (MIN_KEY..=MAX_KEY).contains(&key.len()) {
-        Ok(key)
+    let octets: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    if length.contains(&octets.len()) {
+        Ok(octets)
     } else {
-        Err(Fault::new(format!("the key has {} octets", key.len()), remedy()))
+        Err(Fault::new(format!("the {what} has {} octets", octets.len()), remedy()))
     }
 }
 
-fn key_from_file(path: &Path) -> Result<Vec<u8>, Fault> {
+/// The key in a file that nobody else can read.
+pub(super) fn key_from_file(path: &Path, length: RangeInclusive<usize>) -> Result<Vec<u8>, Fault> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| {
         Fault::new(format!("{shown} cannot be read: {error}"), "name a file that holds the key in hexadecimal")
@@ -84,5 +87,6 @@ fn key_from_file(path: &Path) -> Result<Vec<u8>, Fault> {
     }
     let mut text = String::new();
     file.take(MAX_KEY_FILE).read_to_string(&mut text).map_err(unreadable)?;
-    hexadecimal(text.trim()).map_err(|fault| Fault::new(format!("{shown}: {}", fault.what), fault.remedy))
+    hexadecimal("key", text.trim(), length)
+        .map_err(|fault| Fault::new(format!("{shown}: {}", fault.what), fault.remedy))
 }

@@ -1,6 +1,7 @@
 //! From the raw text form to [`NodeConfig`]: every bound and every cross-reference is checked here, once.
 
 mod association;
+mod correspondent;
 mod mobility;
 mod ports;
 mod routing;
@@ -56,17 +57,11 @@ pub(crate) fn raw_node_file(mut tables: Tables<'_, '_>) -> RawNodeFile {
 
 /// Judges a node's tables. `None` where something is wrong, which is then noted in the root's source.
 pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'_>) -> Option<NodeConfig> {
-    let correspondent = raw.correspondent_node.as_ref().map(|table| {
-        let what = "the role correspondent-node is not in this version";
-        let remedy = "remove the table: an unmodified IPv6 host takes part as correspondent through the home agent";
-        root.fault::<()>("correspondent_node", table.span(), Fault::new(what, remedy))
-    });
-
     let general = general(root, &raw.node);
     let advertised: Vec<&str> = access_port_names(raw);
     let ports = ports::ports(root, &raw.port, &advertised, context.place);
     // Roles refer to ports: without them every reference would be reported as wrong.
-    let (Some(ports), true) = (ports, correspondent.is_none()) else { return None };
+    let ports = ports?;
     let General { name: node_name, worker, seed, frames, state_dir, loopback, tunnel_dscp, mss_clamp } = general?;
     ports::addresses_are_unique(root, raw, &ports, &loopback)?;
 
@@ -100,6 +95,14 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
         mobility::mobile_terminal(section, raw, &ports, context.directory)
     });
 
+    let correspondent_node = optional(root, "correspondent_node", &raw.correspondent_node, |section, raw| {
+        let on_ports = ports.iter().flat_map(|port| port.addresses.iter().map(|own| own.address));
+        let own: Vec<Ipv6Addr> = on_ports.chain(loopback.iter().copied()).collect();
+        let mma = mma.iter().flatten().map(|mma| mma.address);
+        let agents: Vec<Ipv6Addr> = mma.chain(home_agent.iter().flatten().map(|agent| agent.address)).collect();
+        correspondent::correspondent_node(section, raw, &ports, &own, &agents, context.directory)
+    });
+
     roles_fit(root, raw);
     let config = NodeConfig {
         name: node_name,
@@ -118,6 +121,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
         mma: mma?,
         home_agent: home_agent?,
         mobile_terminal: mobile_terminal?,
+        correspondent_node: correspondent_node?,
     };
     root.source.is_clean().then_some(config)
 }
@@ -206,8 +210,8 @@ fn roles_fit(root: &Section<'_, '_>, raw: &RawNodeFile) {
     }
     if let Some(terminal) = &raw.mobile_terminal {
         let others = raw.router.is_some() || raw.mma.is_some() || raw.home_agent.is_some();
-        if others || raw.access_router.is_some() {
-            let what = "a terminal does not forward for others";
+        if others || raw.access_router.is_some() || raw.correspondent_node.is_some() {
+            let what = "a terminal has no other role";
             let remedy = "give the terminal a file of its own";
             root.fault::<()>("mobile_terminal", terminal.span(), Fault::new(what, remedy));
         }

@@ -11,6 +11,7 @@ mod device;
 mod echo;
 pub mod flow;
 mod refusal;
+pub mod services;
 mod stream;
 mod transfer;
 

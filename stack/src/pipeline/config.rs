@@ -16,8 +16,8 @@ pub enum Forwarding {
 pub enum Transport {
     /// Destination Unreachable code 4.
     Unreachable,
-    /// They go to the node, which has sockets.
-    Local,
+    /// Those to this address go to the node, which has sockets there; the others as with [`Transport::Unreachable`].
+    Local(core::net::Ipv6Addr),
 }
 
 /// The DSCP of an outer header, and whether it means anything where the tunnel ends (RFC 2983 §3).

@@ -91,8 +91,8 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
         _ if chain.home_address.is_some() => unbound(bytes, &chain),
         protocol::NONE => Next::Drop(Counter::DropLocalNoNextHeader),
         protocol::TCP | protocol::UDP => match plane.config.transport {
-            Transport::Local => Next::Node,
-            Transport::Unreachable => Next::IcmpError(Cause::PortUnreachable),
+            Transport::Local(address) if header::destination(bytes) == address => Next::Node,
+            Transport::Local(_) | Transport::Unreachable => Next::IcmpError(Cause::PortUnreachable),
         },
         _ => Next::IcmpError(Cause::NextHeader(chain.upper_named_at as u32)),
     }

@@ -113,11 +113,15 @@ fn the_nodes_own_answers_go_by_the_care_of_address() {
     let unreachable = PacketBuilder::new(NODE, CARE_OF).type2_routing(HOME).icmpv6(1, 4, &body);
     assert_eq!(bench.sent(P0), [out(&unreachable)]);
     // Where there are sockets they get the packet without the option.
-    let config = DataplaneConfig { transport: stack::pipeline::Transport::Local, ..DataplaneConfig::default() };
+    let config = DataplaneConfig { transport: stack::pipeline::Transport::Local(NODE), ..DataplaneConfig::default() };
     let mut bench = correspondent(config, Route::Local);
     bind(&mut bench);
     bench.receive(P0, &[from_care_of(CARE_OF, &datagram)]);
     assert_eq!(bench.local().into_iter().map(|(_, packet)| packet).collect::<Vec<_>>(), [datagram]);
+    // At the node's other addresses nobody listens.
+    bench.set_route(&format!("{ACCESS}/128"), Route::Local);
+    bench.receive(P0, &[udp(FAR, ACCESS, 64, b"nobody listens")]);
+    assert!(bench.local().is_empty());
 }
 
 #[test]

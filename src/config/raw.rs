@@ -306,6 +306,7 @@ pub struct RawMobileTerminal {
     #[serde(default)]
     pub direct_correspondents: Vec<Spanned<String>>,
     pub gre: Field<bool>,
+    pub reorder_ms: Field<i64>,
     pub lifetime_secs: Field<i64>,
     pub forward_secs: Field<i64>,
     pub hysteresis_db: Field<i64>,

@@ -561,6 +561,8 @@ pub struct MobileTerminalConfig {
     pub direct_correspondents: Vec<Ipv6Addr>,
     /// Whether GRE keys and sequence numbers are asked for, so that packets through two links are delivered once.
     pub gre: bool,
+    /// How long a packet that came ahead of others is kept for them, where numbers were agreed.
+    pub reorder_delay: Duration,
     /// Lifetime that is asked for.
     pub lifetime: Duration,
     /// How long the agent of a site that was left is asked to forward; zero: not at all.

@@ -259,6 +259,10 @@ impl DroverNode {
             transport: correspondent::transport(config),
             tunnel_dscp: config.tunnel_dscp,
             mss_clamp: config.mss_clamp,
+            reorder_delay: config
+                .mobile_terminal
+                .as_ref()
+                .map_or(DataplaneConfig::default().reorder_delay, |terminal| terminal.reorder_delay),
             mtu_limits: config.ports.iter().map(|port| port.mtu).collect(),
             seed,
             ..DataplaneConfig::default()

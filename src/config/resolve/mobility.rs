@@ -406,6 +406,7 @@ pub(super) fn mobile_terminal(
     let minimum = section.number("minimum_signal_dbm", &raw.minimum_signal_dbm, -150..=0, -110_i16);
     let period = section.millis("signal_period_ms", &raw.signal_period_ms, 1..=10_000, 50);
     let dwell = section.millis("minimum_dwell_ms", &raw.minimum_dwell_ms, 0..=60_000, 1_000);
+    let reorder_delay = section.millis("reorder_ms", &raw.reorder_ms, 0..=100, 5);
     let overlap = section.millis("overlap_ms", &raw.overlap_ms, 0..=60_000, 500);
     let leave_delay = section.millis("leave_delay_ms", &raw.leave_delay_ms, 0..=60_000, 100);
     let repeats = match &raw.report_repeats_ms {
@@ -431,6 +432,7 @@ pub(super) fn mobile_terminal(
         tun: tun?,
         mode: mode?,
         uplink: uplink?,
+        reorder_delay: reorder_delay?,
         direct_correspondents: direct?,
         gre: flag(&raw.gre, true),
         lifetime: lifetime?,

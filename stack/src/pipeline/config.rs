@@ -1,6 +1,7 @@
 //! What a data plane is told once, at its start.
 
 use crate::tables::PortSet;
+use crate::time::Duration;
 
 /// Whether packets pass through this node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +57,9 @@ pub struct DataplaneConfig {
     pub tunnel_dscp: TunnelDscp,
     /// The segment size of TCP connections through tunnels.
     pub mss_clamp: MssClamp,
+    /// How long a packet of a terminal's group waits for those before it where numbers were agreed; zero: not at all,
+    /// what comes twice is still delivered once.
+    pub reorder_delay: Duration,
     /// ICMPv6 errors sent a second in the long run (RFC 4443 §2.4 (f)).
     pub icmp_errors_per_second: u32,
     /// ICMPv6 errors sent at once.
@@ -86,6 +90,7 @@ impl Default for DataplaneConfig {
             transport: Transport::Unreachable,
             tunnel_dscp: TunnelDscp::Inner,
             mss_clamp: MssClamp::Off,
+            reorder_delay: Duration::from_millis(5),
             icmp_errors_per_second: 100,
             icmp_error_burst: 50,
             multicast_misses_per_second: 200,

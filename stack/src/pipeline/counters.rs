@@ -40,6 +40,8 @@ counters! {
     PuntNeighbor = "punt-neighbor",
     /// Fragments that wait for the others.
     PuntReassembly = "punt-reassembly",
+    /// Packets of a group's tunnel that wait for those before them.
+    PuntReorder = "punt-reorder",
     /// Answered: no route.
     IcmpErrorNoRoute = "icmp-error-no-route",
     /// Answered: address unreachable.
@@ -158,8 +160,8 @@ counters! {
     DropTerminalGre = "drop-terminal-gre",
     /// Seen before.
     DropTerminalDuplicate = "drop-terminal-duplicate",
-    /// Too far behind to know whether it was seen before.
-    DropTerminalOld = "drop-terminal-old",
+    /// With a number so far from the others that nobody knows whether it was seen before.
+    DropTerminalFar = "drop-terminal-far",
     /// Not for the home address.
     DropTerminalHomeAddress = "drop-terminal-home-address",
     /// The uplink is down.
@@ -248,6 +250,10 @@ counters! {
     CorrespondentRefused = "correspondent-refused",
     /// Packets that a terminal took out of its group.
     TerminalReceived = "terminal-received",
+    /// Times that packets waited in vain for those before them.
+    ReorderTimeouts = "reorder-timeouts",
+    /// Times that so many packets waited that the first of them went on.
+    ReorderOverflows = "reorder-overflows",
     /// Packets that a terminal sent.
     UplinkSent = "uplink-sent",
     /// Updates that a full table refused.

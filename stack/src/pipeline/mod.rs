@@ -33,6 +33,7 @@ mod mss;
 mod multicast;
 mod output;
 mod reassembly;
+mod reorder;
 mod reverse_tunnel;
 mod sighting;
 mod terminal;
@@ -64,6 +65,7 @@ use crate::time::Instant;
 use crate::wire::ipv6;
 use core::net::Ipv6Addr;
 use reassembly::Reassemblies;
+use reorder::{Order, Reorders};
 use sighting::Sightings;
 use std::collections::VecDeque;
 use vector::{Lane, Vector};
@@ -93,7 +95,8 @@ pub struct Dataplane {
     optimised: OptimisedPairs,
     home_bindings: HomeBindings,
     correspondents: Correspondents,
-    groups: Groups,
+    groups: Groups<Order>,
+    reorders: Reorders,
     tunnels: Tunnels,
     care_of_addresses: CareOfAddresses,
     uplinks: Uplinks,
@@ -134,6 +137,7 @@ impl Dataplane {
             home_bindings: HomeBindings::new(limits.home_bindings, seed(4)),
             correspondents: Correspondents::new(limits.correspondent_bindings, seed(6)),
             groups: Groups::new(limits.groups),
+            reorders: Reorders::default(),
             care_of_addresses: CareOfAddresses::new(limits.care_of_addresses),
             tunnels: Tunnels::new(limits.uplinks),
             uplinks: Uplinks::new(limits.uplinks, limits.uplink_exceptions),
@@ -151,7 +155,7 @@ impl Dataplane {
             outgoing: ports.iter().map(|_| OutputQueue::new(limits.output_queue)).collect(),
             local: VecDeque::with_capacity(limits.local_queue),
             notices: VecDeque::with_capacity(64),
-            pending: VecDeque::with_capacity(64),
+            pending: VecDeque::with_capacity(256),
             vector: Some(Box::new(Vector::new())),
             config,
         }
@@ -223,18 +227,19 @@ impl Dataplane {
         &mut self.outgoing[usize::from(port.0)]
     }
 
-    /// Time has come to `now`: fragments that have waited too long are given up.
+    /// Time has come to `now`: fragments that have waited too long are given up, and packets no longer wait for others.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         if self.poll_timeout().is_some_and(|at| at <= now) {
             reassembly::expire(self);
+            reorder::expire(self);
             self.with_vector(|_, _| {});
         }
     }
 
     /// When [`Dataplane::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.reassemblies.next_deadline()
+        [self.reassemblies.next_deadline(), reorder::next_deadline(self)].into_iter().flatten().min()
     }
 
     /// The counters.
@@ -247,13 +252,14 @@ impl Dataplane {
         &self.pool
     }
 
-    /// Frames that the data plane holds: in queues, waiting for neighbours or for other fragments.
+    /// Frames that the data plane holds: in queues, waiting for neighbours, for other fragments or for those before them.
     pub fn held_frames(&self) -> usize {
         self.outgoing.iter().map(OutputQueue::len).sum::<usize>()
             + self.local.len()
             + self.pending.len()
             + self.neighbors.waiting()
             + self.reassemblies.held()
+            + self.reorders.held()
     }
 
     /// Unicast routes in order.
@@ -334,6 +340,9 @@ impl Dataplane {
                 && let Some((job, lane)) = self.pending.pop_front()
             {
                 vector.start(job, lane);
+            }
+            if self.pending.is_empty() {
+                self.reorders.queue_is_empty();
             }
         }
         self.vector = Some(vector);

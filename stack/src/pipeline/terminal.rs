@@ -5,33 +5,38 @@
 //! kernel behind a TUN device knows neither the care-of address nor what to do with a header that is through.
 
 use super::counters::Counter;
+use super::reorder::{self, Turn};
 use super::tunnel_header::{self, ExitError};
 use super::vector::{Found, Job, Lane, Origin, Vector};
 use super::{Dataplane, header, home_address, tunnel};
 use crate::machine::{CorrespondentWay, Notice, TunnelMeta};
-use crate::tables::Sequence;
+use crate::tables::{GroupReception, MrouteKey, Sequence};
 use crate::wire::ext::Chain;
 use crate::wire::gre;
 use crate::wire::ipv6::{HEADER_LEN, protocol};
 use core::net::Ipv6Addr;
 
-enum Next {
-    Lookup,
-    Local,
-    Drop(Counter),
+/// Where a packet goes from here, and when.
+struct Next {
+    lane: Lane,
+    turn: Turn,
+    key: MrouteKey,
+    sequence: u32,
 }
 
 pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
     for place in vector.lane(Lane::Terminal) {
-        let job = vector.job(place);
-        let next = match one(plane, job) {
-            Ok(next) => next,
-            Err(reason) => Next::Drop(reason),
-        };
-        match next {
-            Next::Lookup => vector.next(place, Lane::Lookup),
-            Next::Local => vector.next(place, Lane::Local),
-            Next::Drop(reason) => plane.discard(vector.take(place), reason),
+        match one(plane, vector.job(place)) {
+            Ok(Next { turn: Turn::Later, lane, key, sequence }) => {
+                reorder::hold(plane, key, sequence, vector.take(place), lane);
+            }
+            Ok(Next { turn, lane, key, .. }) => {
+                reorder::forward(plane, vector, place, lane);
+                if turn == Turn::NowAndOthers {
+                    reorder::release_next(plane, key);
+                }
+            }
+            Err(reason) => plane.discard(vector.take(place), reason),
         }
     }
 }
@@ -42,10 +47,13 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Result<Next, Counter> {
     let outer = TunnelMeta { source: header::source(bytes), destination: header::destination(bytes) };
     let group = plane.groups.get_mut(outer.destination, outer.source).ok_or(Counter::DropTerminalSource)?;
     let reception = group.reception;
+    let key = MrouteKey { source: outer.source, group: outer.destination };
     let (upper, upper_at) = match bytes[6] {
         kind @ (protocol::IPV6 | protocol::GRE) => (kind, HEADER_LEN),
         _ => match Chain::parse(bytes) {
-            Ok(chain) if chain.fragment.is_some_and(|fragment| !fragment.is_atomic()) => return Ok(Next::Local),
+            Ok(chain) if chain.fragment.is_some_and(|fragment| !fragment.is_atomic()) => {
+                return Ok(Next { lane: Lane::Local, turn: Turn::Now, key, sequence: 0 });
+            }
             Ok(chain) => (chain.upper, chain.upper_offset),
             Err(_) => return Err(Counter::DropTerminalProtocol),
         },
@@ -73,13 +81,41 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Result<Next, Counter> {
         Err(ExitError::Ecn) => return Err(Counter::DropTunnelEcn),
     }
     let group = plane.groups.get_mut(outer.destination, outer.source).ok_or(Counter::DropTerminalSource)?;
-    match sequence.map(|sequence| group.window.take(sequence)) {
-        None | Some(Sequence::New) => {}
-        Some(Sequence::Duplicate) => return Err(Counter::DropTerminalDuplicate),
-        Some(Sequence::Old) => return Err(Counter::DropTerminalOld),
+    let mut turn = Turn::Now;
+    if let Some(sequence) = sequence {
+        group.order.came_by(job.meta.port, plane.now);
+        turn = match group.window.take(sequence) {
+            Sequence::New => group.order.turn(sequence, plane.now, plane.config.reorder_delay),
+            Sequence::Restart => Turn::Anew,
+            Sequence::Duplicate => return Err(Counter::DropTerminalDuplicate),
+            Sequence::Far => return Err(Counter::DropTerminalFar),
+        };
     }
     group.packets += 1;
+    let sequence = sequence.unwrap_or_default();
+    if matches!(turn, Turn::Full | Turn::Anew) {
+        turn = reorder::make_way(plane, key, sequence, turn);
+    }
     job.packet.trim_front(at);
+    match inside(plane, job, outer, &reception) {
+        Ok(lane) => Ok(Next { lane, turn, key, sequence }),
+        Err(reason) => {
+            if turn == Turn::NowAndOthers {
+                reorder::release_next(plane, key);
+            }
+            Err(reason)
+        }
+    }
+}
+
+/// For whom the packet inside is.
+#[inline(always)]
+fn inside(
+    plane: &mut Dataplane,
+    job: &mut Job,
+    outer: TunnelMeta,
+    reception: &GroupReception,
+) -> Result<Lane, Counter> {
     job.meta.tunnel = Some(outer);
     (job.meta.origin, job.meta.found, job.meta.link_multicast) = (Origin::Own, Found::Nothing, false);
     // This node ends the packet's way: its own applications get it, whatever its hop limit.
@@ -100,7 +136,7 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Result<Next, Counter> {
         home_address::take_routing(&mut job.packet, routing);
     }
     plane.counters.add(Counter::TerminalReceived);
-    Ok(if mobility { Next::Local } else { Next::Lookup })
+    Ok(if mobility { Lane::Local } else { Lane::Lookup })
 }
 
 /// Where the type 2 routing header stands that ends at this home address (RFC 6275 §6.4): it has one segment left.

@@ -2,11 +2,11 @@
 
 use super::counters::Counter;
 use super::vector::Job;
-use super::{Dataplane, output};
+use super::{Dataplane, output, reorder};
 use crate::icmpv6::Cause;
 use crate::machine::PortId;
 use crate::port::Medium;
-use crate::tables::{Route, TableFull, TableUpdate, Uplink};
+use crate::tables::{MrouteKey, Route, TableFull, TableUpdate, Uplink};
 use std::collections::VecDeque;
 
 pub(super) fn apply(plane: &mut Dataplane, update: TableUpdate) {
@@ -102,8 +102,16 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
         TableUpdate::HomeBindingRemove(home_address) => {
             plane.home_bindings.remove(home_address);
         }
-        TableUpdate::GroupReceptionSet(group, reception) => plane.groups.set(group, reception)?,
-        TableUpdate::GroupReceptionRemove(key) => plane.groups.remove(key),
+        TableUpdate::GroupReceptionSet(group, reception) => {
+            if let Some(order) = plane.groups.set(group, reception)? {
+                reorder::release_order(plane, MrouteKey { source: reception.source, group }, order);
+            }
+        }
+        TableUpdate::GroupReceptionRemove(key) => {
+            if let Some(order) = plane.groups.remove(key) {
+                reorder::release_order(plane, key, order);
+            }
+        }
         TableUpdate::TunnelReceptionSet(tunnel) => plane.tunnels.set(tunnel)?,
         TableUpdate::TunnelReceptionRemove(tunnel) => plane.tunnels.remove(tunnel),
         TableUpdate::CareOfSet(care_of, home_address) => plane.care_of_addresses.set(care_of, home_address)?,

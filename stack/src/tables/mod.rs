@@ -15,6 +15,7 @@ mod path_mtu;
 mod prefetch;
 mod reception;
 mod routes;
+mod sequence;
 mod update;
 
 pub use hash::TableFull;
@@ -34,5 +35,6 @@ pub(crate) use neighbor::{AdjacencyIndex, Neighbors, Resolution};
 pub(crate) use optimised::OptimisedPairs;
 pub(crate) use path_mtu::PathMtus;
 pub(crate) use prefetch::prefetch;
-pub(crate) use reception::{Groups, Sequence, Tunnels, Uplinks};
+pub(crate) use reception::{Groups, Tunnels, Uplinks};
 pub(crate) use routes::{Routes, Target};
+pub(crate) use sequence::Sequence;

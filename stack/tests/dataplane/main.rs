@@ -15,6 +15,7 @@ mod limits;
 mod local;
 mod multicast;
 mod optimised;
+mod reorder;
 mod sighting;
 mod terminal;
 mod to_terminal;

@@ -27,8 +27,9 @@ const IN_FLIGHT: Duration = Duration::from_secs(10);
 const PROGRESS: Duration = Duration::from_secs(3);
 /// How often a lost binding doubles [`IN_FLIGHT`].
 const MAX_LOSSES: u8 = 6;
-/// How often a correspondent may correct an initiator (status 135 to 138) before it is left alone.
-const MAX_CORRECTIONS: u8 = 3;
+/// How often a correspondent may correct an initiator (status 135 to 138) before it is left alone. One that has deleted
+/// a binding may be without a nonce that it takes for a second.
+const MAX_CORRECTIONS: u8 = 6;
 
 /// A home address and a correspondent.
 pub(super) type Pair = (Ipv6Addr, Ipv6Addr);

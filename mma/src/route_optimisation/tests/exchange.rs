@@ -303,7 +303,7 @@ fn a_correspondent_that_corrects_without_end_is_left_alone() {
         }
         bench.pass(Duration::from_millis(100));
     }
-    assert_eq!((updates, bench.state()), (4, "failed"));
+    assert_eq!((updates, bench.state()), (7, "failed"));
 }
 
 #[test]

@@ -502,6 +502,12 @@ fn terminals() {
             ),
             (
                 "uplink = \"auto\"",
+                "uplink = \"auto\"\nroute_optimisation = \"cn\"",
+                1,
+                "mobile_terminal.route_optimisation: \"cn\" is not known; give \"mma\" or \"mt\" or \"off\"",
+            ),
+            (
+                "uplink = \"auto\"",
                 "uplink = \"auto\"\nforward_secs = 30",
                 1,
                 "mobile_terminal.forward_secs: 30 is no multiple of 4; give 32",

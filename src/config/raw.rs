@@ -302,6 +302,7 @@ pub struct RawMobileTerminal {
     pub group: Field<RawGroup>,
     pub tun: Field<String>,
     pub mode: Field<String>,
+    pub route_optimisation: Field<String>,
     pub uplink: Field<String>,
     #[serde(default)]
     pub direct_correspondents: Vec<Spanned<String>>,

@@ -555,6 +555,8 @@ pub struct MobileTerminalConfig {
     pub tun: Option<PortId>,
     /// What mobility agents are used for.
     pub mode: TerminalMode,
+    /// Who tells correspondents the care-of address.
+    pub route_optimisation: TerminalOptimisation,
     /// How packets leave while away from home.
     pub uplink: UplinkMode,
     /// Correspondents that take the Home Address option: reached directly where `uplink` is `auto`.
@@ -597,6 +599,18 @@ pub struct RadioConfig {
     pub initial_signal_dbm: Option<i16>,
     /// What using the port costs, in dB of signal.
     pub cost_db: i16,
+}
+
+/// Who tells a terminal's correspondents its care-of address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TerminalOptimisation {
+    /// The mobility agent.
+    #[default]
+    Mma,
+    /// The terminal.
+    Mt,
+    /// Nobody.
+    Off,
 }
 
 /// What a terminal uses mobility agents for.

@@ -1,7 +1,7 @@
 //! The mobile terminal's part of the configuration, and the words in which it, its links and its listener speak.
 
 use super::{NodeError, NodePort, association};
-use crate::config::resolved::{MobileTerminalConfig, TerminalMode, UplinkMode};
+use crate::config::resolved::{MobileTerminalConfig, TerminalMode, TerminalOptimisation, UplinkMode};
 use ::ha::mobile::router_choice::{Averaging, RouterChoiceConfig};
 use ::ha::mobile::{
     AdvertisedAgent, AdvertisedPrefix, Command, Config, Event, Radio, Restored, RouterAdvertisement, Timing,
@@ -44,6 +44,11 @@ pub(super) fn config(terminal: &MobileTerminalConfig, clock: WallClock) -> Resul
             TerminalMode::Multicast => ::ha::mobile::Mode::Multicast,
             TerminalMode::Hierarchical => ::ha::mobile::Mode::Hierarchical,
             TerminalMode::Plain => ::ha::mobile::Mode::Plain,
+        },
+        route_optimisation: match terminal.route_optimisation {
+            TerminalOptimisation::Mma => ::ha::mobile::RouteOptimisation::Mma,
+            TerminalOptimisation::Mt => ::ha::mobile::RouteOptimisation::Mt,
+            TerminalOptimisation::Off => ::ha::mobile::RouteOptimisation::Off,
         },
         uplink: match terminal.uplink {
             UplinkMode::Direct => ::ha::mobile::UplinkMode::Direct,

@@ -197,7 +197,7 @@ impl DroverNode {
             .collect();
         let mut seeds = stack::rng::Rng::new(seed);
         // Each machine has secrets of its own, whatever other roles the node has.
-        let [mma_secrets, _terminal_secrets, mut correspondent_secrets]: [SecretRng; 3] =
+        let [mma_secrets, terminal_secrets, mut correspondent_secrets]: [SecretRng; 3] =
             core::array::from_fn(|_| secrets.fork());
         let terminal = config.mobile_terminal.as_ref();
         let mut node = DroverNode {
@@ -224,7 +224,7 @@ impl DroverNode {
             terminal: match terminal {
                 Some(terminal) => {
                     let config = mobile_terminal::config(terminal, clock)?;
-                    Some(MobileTerminal::new(mobile::Config { restored, ..config }))
+                    Some(MobileTerminal::new(mobile::Config { restored, ..config }, terminal_secrets))
                 }
                 None => None,
             },
@@ -608,13 +608,15 @@ impl Node for DroverNode {
                     port.link_address = address;
                 }
             }
-            Notice::NeighborMissing { .. } | Notice::NeighborUsed { .. } | Notice::MulticastMiss { .. } => {}
             Notice::Correspondent { home_address, correspondent, way } => {
-                if let Some(mma) = &mut self.mma {
+                if let Some(terminal) = self.terminal.as_mut().filter(|known| known.home_address() == home_address) {
+                    terminal.handle_command(now, mobile::Command::Correspondent { correspondent, way });
+                } else if let Some(mma) = &mut self.mma {
                     let seen = ::mma::Command::Correspondent { home_address, correspondent, way };
                     mma.handle_command(now, seen);
                 }
             }
+            Notice::NeighborMissing { .. } | Notice::NeighborUsed { .. } | Notice::MulticastMiss { .. } => {}
         }
         self.settle(now);
     }

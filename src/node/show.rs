@@ -252,6 +252,9 @@ impl View<'_> {
             format!("{} {standing}{to} {left} s", former.care_of.unwrap_or(former.agent))
         });
         let former = former.collect::<Vec<_>>().join(", ");
+        let own = terminal.correspondents().map(|view| format!("{} {}", view.correspondent, view.state));
+        let agents = terminal.agents_correspondents().map(|(correspondent, _)| format!("{correspondent} by the agent"));
+        let correspondents = own.chain(agents).collect::<Vec<_>>().join(", ");
         let rows = terminal.links().map(|(port, link)| {
             json!({
                 "home_address": terminal.home_address(),
@@ -265,6 +268,7 @@ impl View<'_> {
                 "addresses": words(link.addresses()),
                 "joined": terminal.joined().any(|(on, _)| on == port),
                 "left": former,
+                "correspondents": correspondents,
                 "sends_here": terminal.current_router().is_some_and(|current| current.port == port),
             })
         });
@@ -312,6 +316,7 @@ impl View<'_> {
         }
         if let Some(machine) = &node.terminal {
             add("mobile-terminal", machine.counters().iter().collect());
+            add("mobile-terminal-optimisation", machine.optimisation_counters().iter().collect());
         }
         if let Some(machine) = &node.correspondent {
             add("correspondent-node", machine.counters().iter().collect());

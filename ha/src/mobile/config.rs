@@ -35,6 +35,8 @@ pub struct Config {
     pub tun: Option<PortId>,
     /// What mobility agents are used for.
     pub mode: Mode,
+    /// Who tells correspondents the care-of address.
+    pub route_optimisation: RouteOptimisation,
     /// How packets leave while away from home.
     pub uplink: UplinkMode,
     /// Correspondents that take the Home Address option: reached directly where `uplink` is `Auto`.
@@ -71,6 +73,18 @@ pub enum Mode {
     Hierarchical,
     /// Nothing: Mobile IPv6 (RFC 6275).
     Plain,
+}
+
+/// Who tells correspondents the care-of address, and asks them to forget it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RouteOptimisation {
+    /// The mobility agent tells, the terminal asks to forget when it is home.
+    #[default]
+    Mma,
+    /// The terminal.
+    Mt,
+    /// Nobody.
+    Off,
 }
 
 /// How a terminal's packets leave while it is away from home.

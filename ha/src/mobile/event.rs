@@ -4,7 +4,7 @@ use super::router_choice::RouterKey;
 use core::net::Ipv6Addr;
 use mma::auth::WallClock;
 use stack::addr::Prefix;
-use stack::machine::PortId;
+use stack::machine::{CorrespondentWay, PortId};
 use stack::time::{Duration, Instant};
 use stack::wire::mobility::Status;
 
@@ -88,6 +88,13 @@ pub enum Command {
         port: PortId,
         /// The group.
         group: Ipv6Addr,
+    },
+    /// A packet of a correspondent came ([`stack::machine::Notice::Correspondent`]).
+    Correspondent {
+        /// The correspondent.
+        correspondent: Ipv6Addr,
+        /// How it came.
+        way: CorrespondentWay,
     },
     /// The time of day, where agents want timestamps.
     Clock(WallClock),

@@ -59,6 +59,7 @@ impl MobileTerminal {
             self.update_uplink();
         }
         self.own_care_of_addresses();
+        self.run_optimiser(now);
     }
 
     /// Chooses the router anew.
@@ -279,8 +280,10 @@ impl MobileTerminal {
             self.timers.cancel(timer);
         }
         self.home_after_agent = false;
-        if let Place::Agent(site) = core::mem::replace(&mut self.place, new) {
-            self.left_site(now, &site);
+        match core::mem::replace(&mut self.place, new) {
+            Place::Agent(site) => self.left_site(now, &site),
+            Place::Home => self.correspondents_may_keep(now),
+            Place::Plain(_) | Place::Nowhere => {}
         }
         self.recall_formers();
         // Before anybody is told of the place.
@@ -349,6 +352,7 @@ impl MobileTerminal {
     pub(super) fn arrived_home(&mut self, now: Instant, target: RouterKey) {
         self.leave_place(now, Place::Home);
         self.use_router(now, target);
+        self.correspondents_may_forget(now);
     }
 
     pub(super) fn announce_home(&mut self) {
@@ -396,7 +400,7 @@ impl MobileTerminal {
         self.forget_former((agent, bound));
     }
 
-    fn update_uplink(&mut self) {
+    pub(super) fn update_uplink(&mut self) {
         let way = match (self.current.filter(|&current| self.links.is_alive(current)), &self.place) {
             (None, _) | (_, Place::Nowhere) => Way::Down,
             (Some(router), Place::Home) => Way::Native(router),
@@ -407,8 +411,10 @@ impl MobileTerminal {
                     (Some(source), Place::Agent(site)) if site.group().is_none() => {
                         Way::Nested { router, source, peer: site.registration.peer, care_of: site.care_of, home_agent }
                     }
-                    (Some(source), Place::Agent(site)) => Way::Away { router, source, peer: site.registration.peer },
-                    (Some(source), _) => Way::Away { router, source, peer: home_agent },
+                    (Some(source), Place::Agent(site)) => {
+                        Way::Away { router, source, peer: site.registration.peer, care_of: site.care_of }
+                    }
+                    (Some(source), _) => Way::Away { router, source, peer: home_agent, care_of: source },
                 }
             }
         };

@@ -12,10 +12,13 @@
 //! together: after every input it compares where the terminal is with where it should be and does what is missing.
 //! `signalling` sends and receives Mobility Headers; `former` sees to the sites left.
 //!
-//! Left out: return routability by the terminal itself, dynamic home agent discovery.
+//! `correspondents` tells correspondents where the terminal is, or asks them to forget it.
+//!
+//! Left out: keys shared with correspondents (RFC 4449), dynamic home agent discovery.
 
 mod attachment;
 mod config;
+mod correspondents;
 mod counters;
 mod event;
 mod former;
@@ -28,7 +31,7 @@ mod signalling;
 mod uplink;
 
 pub use attachment::Subscription;
-pub use config::{Config, Mode, Radio, Restored, Timing, UplinkMode};
+pub use config::{Config, Mode, Radio, Restored, RouteOptimisation, Timing, UplinkMode};
 pub use counters::Counters;
 pub use event::{AdvertisedAgent, AdvertisedPrefix, Command, Event, HandoverKind, RouterAdvertisement, Stage};
 pub use former::{FormerSite, Standing};
@@ -37,10 +40,12 @@ pub use registration::Granted;
 
 use attachment::Attachment;
 use core::net::Ipv6Addr;
+use correspondents::Correspondents;
 use former::Former;
 use handover::Handover;
 use links::Links;
 use mma::auth::WallClock;
+use mma::secret::SecretRng;
 use movement::Site;
 use registration::Registration;
 use router_choice::{RouterChoice, RouterKey};
@@ -189,11 +194,12 @@ pub struct MobileTerminal {
     outputs: Outputs<Event>,
     counters: Counters,
     answers: TokenBucket,
+    correspondents: Correspondents,
 }
 
 impl MobileTerminal {
-    /// A terminal that knows nothing of where it is.
-    pub fn new(config: Config) -> Self {
+    /// A terminal that knows nothing of where it is. Cookies are made of `secrets`.
+    pub fn new(config: Config, secrets: SecretRng) -> Self {
         let mut outputs = Outputs::new();
         let home_route = match config.tun {
             Some(port) => Route::OnLink(port),
@@ -229,6 +235,7 @@ impl MobileTerminal {
             outputs,
             counters: Counters::default(),
             answers: TokenBucket::every(ANSWER_INTERVAL, ANSWER_BURST),
+            correspondents: Correspondents::new(config.route_optimisation, secrets),
             config,
         }
     }
@@ -408,6 +415,10 @@ impl MobileTerminal {
                 self.group_data(now, port, group);
                 true
             }
+            Command::Correspondent { correspondent, way } => {
+                self.correspondent_seen(now, correspondent, way);
+                true
+            }
             Command::Clock(clock) => {
                 self.clock = Some(clock);
                 true
@@ -429,13 +440,13 @@ impl Machine for MobileTerminal {
     type Command = Command;
     type Event = Event;
 
-    fn handle_packet(&mut self, now: Instant, _meta: &RxMeta, packet: &[u8]) {
-        self.receive(now, packet);
+    fn handle_packet(&mut self, now: Instant, meta: &RxMeta, packet: &[u8]) {
+        self.receive(now, packet, meta.tunnel);
         self.pursue(now);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        let mut any = false;
+        let mut any = self.correspondents.optimiser.poll_timeout().is_some_and(|at| at <= now);
         while let Some(timer) = self.timers.pop_expired(now) {
             self.run_timer(now, timer);
             any = true;
@@ -457,7 +468,8 @@ impl Machine for MobileTerminal {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next_deadline()
+        let optimiser = self.correspondents.optimiser.poll_timeout();
+        [self.timers.next_deadline(), optimiser].into_iter().flatten().min()
     }
 }
 

@@ -13,8 +13,9 @@ use super::{AgentSite, MAX_PEERS, MobileTerminal, Place, Service, Timer, Who};
 use crate::reception::{self, Received, Refusal};
 use core::net::Ipv6Addr;
 use mma::auth::{NtpTime, WallClock};
+use mma::route_optimisation::Claim;
 use stack::addr;
-use stack::machine::Via;
+use stack::machine::{TunnelMeta, Via};
 use stack::tables::GroupReception;
 use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
@@ -184,8 +185,9 @@ impl MobileTerminal {
     }
 
     /// A packet to the terminal.
-    pub(super) fn receive(&mut self, now: Instant, packet: &[u8]) {
+    pub(super) fn receive(&mut self, now: Instant, packet: &[u8], tunnel: Option<TunnelMeta>) {
         match reception::receive(packet) {
+            Ok(received) if !self.is_of_peer(received.source) && self.claim_answer(now, &received, tunnel) => {}
             Ok(received) => match &received.message {
                 MobilityMessage::BindingAcknowledgement(message) => self.acknowledged(now, &received, message),
                 MobilityMessage::BindingRefreshRequest { .. } => self.refresh_requested(now, &received),
@@ -199,9 +201,25 @@ impl MobileTerminal {
                 }
                 _ => self.counters.drop_unexpected += 1,
             },
-            Err(Refusal::NotMobility) => self.parameter_problem(now, packet),
+            Err(Refusal::NotMobility) => self.error(now, packet),
             Err(Refusal::Checksum) => self.counters.drop_checksum += 1,
             Err(Refusal::Malformed { .. }) => self.counters.drop_malformed += 1,
+        }
+    }
+
+    fn is_of_peer(&mut self, source: Ipv6Addr) -> bool {
+        let peers = self.peers();
+        peers.into_iter().any(|who| self.registration(who).is_some_and(|registration| registration.peer == source))
+    }
+
+    /// An ICMPv6 error about a question or an update for a correspondent, or about a packet of a program.
+    fn error(&mut self, now: Instant, packet: &[u8]) {
+        let is_optimisers = read_error(packet).is_some_and(|error| {
+            let optimiser = &mut self.correspondents.optimiser;
+            optimiser.handle_icmp_error(now, error.source, error.kind, error.code, error.quoted) == Claim::Ours
+        });
+        if !is_optimisers {
+            self.parameter_problem(now, packet);
         }
     }
 
@@ -383,6 +401,7 @@ impl MobileTerminal {
                     Some(&Granted { refresh, expires, .. }) => {
                         self.timers.set(Timer::Refresh(Who::Home), refresh);
                         self.timers.set(Timer::Expiry(Who::Home), expires);
+                        self.tell_correspondents(now, care_of, expires);
                     }
                     None => self.counters.drop_grant += 1,
                 }
@@ -506,18 +525,38 @@ fn is_beyond_link(group: Ipv6Addr) -> bool {
     addr::Scope::of(group).is_some_and(|scope| scope > addr::Scope::LINK_LOCAL)
 }
 
-/// Source, pointer and quotation of a Parameter Problem with code 2.
-fn read_parameter_problem(packet: &[u8]) -> Option<(Ipv6Addr, usize, &[u8])> {
+/// An ICMPv6 error.
+struct IcmpError<'a> {
+    source: Ipv6Addr,
+    kind: u8,
+    code: u8,
+    parameter: u32,
+    quoted: &'a [u8],
+}
+
+fn read_error(packet: &[u8]) -> Option<IcmpError<'_>> {
     let header = ipv6::Header::parse(packet).ok()?;
     let packet = &packet[..header.total_length()];
     let chain = Chain::parse(packet).ok()?;
     let message = packet.get(chain.upper_offset..).filter(|message| message.len() >= 8)?;
-    let is_right = chain.upper == protocol::ICMPV6
-        && message[0] == PARAMETER_PROBLEM
-        && message[1] == UNRECOGNIZED_OPTION
+    let is_whole = chain.upper == protocol::ICMPV6
         && checksum::verify(header.source, header.destination, protocol::ICMPV6, message);
-    let pointer = usize::try_from(u32_at(message, 4).ok()?).ok()?;
-    is_right.then_some((header.source, pointer, &message[8..]))
+    let error = IcmpError {
+        source: header.source,
+        kind: message[0],
+        code: message[1],
+        parameter: u32_at(message, 4).ok()?,
+        quoted: &message[8..],
+    };
+    is_whole.then_some(error)
+}
+
+/// Source, pointer and quotation of a Parameter Problem with code 2.
+fn read_parameter_problem(packet: &[u8]) -> Option<(Ipv6Addr, usize, &[u8])> {
+    let error = read_error(packet)?;
+    let is_right = error.kind == PARAMETER_PROBLEM && error.code == UNRECOGNIZED_OPTION;
+    let pointer = usize::try_from(error.parameter).ok()?;
+    is_right.then_some((error.source, pointer, error.quoted))
 }
 
 /// What a quotation says of the packet. It may be cut off behind its extension headers.

@@ -24,7 +24,7 @@ pub(super) enum Way {
     /// The terminal is at home.
     Native(RouterKey),
     /// From a temporary address, in a tunnel to this peer or directly.
-    Away { router: RouterKey, source: Ipv6Addr, peer: Ipv6Addr },
+    Away { router: RouterKey, source: Ipv6Addr, peer: Ipv6Addr, care_of: Ipv6Addr },
     /// The same to an anchor point: in that tunnel is the one from the regional address to the home agent.
     Nested { router: RouterKey, source: Ipv6Addr, peer: Ipv6Addr, care_of: Ipv6Addr, home_agent: Ipv6Addr },
 }
@@ -38,6 +38,8 @@ pub(super) struct Uplinks {
     direct: Vec<Ipv6Addr>,
     /// Correspondents that refuse it, and until when that is remembered.
     refusing: BTreeMap<Ipv6Addr, Instant>,
+    /// Correspondents that have a binding to this care-of address.
+    optimised: BTreeMap<Ipv6Addr, Ipv6Addr>,
     installed: Option<Uplink>,
     exceptions: BTreeMap<Ipv6Addr, Uplink>,
     default_route: Option<RouterKey>,
@@ -50,6 +52,7 @@ impl Uplinks {
             mode,
             direct,
             refusing: BTreeMap::new(),
+            optimised: BTreeMap::new(),
             installed: None,
             exceptions: BTreeMap::new(),
             default_route: None,
@@ -79,6 +82,14 @@ impl Uplinks {
             first.map(|first| self.refusing.remove(&first));
         }
         self.refusing.insert(correspondent, now + memory);
+    }
+
+    /// The correspondent has a binding to this care-of address; `None`: it has none any more.
+    pub(super) fn optimise(&mut self, correspondent: Ipv6Addr, care_of: Option<Ipv6Addr>) {
+        match care_of {
+            Some(care_of) => self.optimised.insert(correspondent, care_of),
+            None => self.optimised.remove(&correspondent),
+        };
     }
 
     /// Forgets what is old; the answer is when there is something to forget next.
@@ -123,9 +134,18 @@ impl Uplinks {
     }
 
     fn wanted_exceptions(&self, way: Way) -> BTreeMap<Ipv6Addr, Uplink> {
-        if !matches!(way, Way::Away { .. } | Way::Nested { .. }) {
+        let (Way::Away { care_of: present, .. } | Way::Nested { care_of: present, .. }) = way else {
             return BTreeMap::new();
+        };
+        let mut wanted = self.configured_exceptions(way);
+        // What a correspondent has agreed to goes before what is believed of it.
+        for (&correspondent, _) in self.optimised.iter().filter(|&(_, care_of)| *care_of == present) {
+            wanted.insert(correspondent, optimised(way));
         }
+        wanted
+    }
+
+    fn configured_exceptions(&self, way: Way) -> BTreeMap<Ipv6Addr, Uplink> {
         match self.mode {
             UplinkMode::Direct => {
                 self.refusing.keys().map(|&correspondent| (correspondent, self.uplink(way, false))).collect()
@@ -150,11 +170,27 @@ impl Uplinks {
             {
                 Uplink::Direct { port, router, source }
             }
-            Way::Away { router: RouterKey { port, router }, source, peer } => {
+            Way::Away { router: RouterKey { port, router }, source, peer, .. } => {
                 Uplink::Tunnel { port, router, source, peer }
             }
             Way::Nested { router: RouterKey { port, router }, source, peer, care_of, home_agent } => {
                 Uplink::NestedTunnel { port, router, source, peer, care_of, home_agent }
+            }
+        }
+    }
+}
+
+/// How packets leave to a correspondent with a binding: from the care-of address, with a Home Address option.
+const fn optimised(way: Way) -> Uplink {
+    match way {
+        Way::Down => Uplink::Down,
+        Way::Native(RouterKey { port, router }) => Uplink::Native { port, router },
+        Way::Away { router: RouterKey { port, router }, source, peer, care_of }
+        | Way::Nested { router: RouterKey { port, router }, source, peer, care_of, .. } => {
+            if source.to_bits() == care_of.to_bits() {
+                Uplink::Direct { port, router, source }
+            } else {
+                Uplink::OptimisedTunnel { port, router, source, peer, care_of }
             }
         }
     }
@@ -170,7 +206,8 @@ mod tests {
     const AGENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1);
     const FRIEND: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1);
     const ROUTER: RouterKey = RouterKey { port: PortId(1), router: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1) };
-    const AWAY: Way = Way::Away { router: ROUTER, source: LOCAL, peer: AGENT };
+    const CARE_OF: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 9);
+    const AWAY: Way = Way::Away { router: ROUTER, source: LOCAL, peer: AGENT, care_of: CARE_OF };
     const TUNNEL: Uplink = Uplink::Tunnel { port: ROUTER.port, router: ROUTER.router, source: LOCAL, peer: AGENT };
     const DIRECT: Uplink = Uplink::Direct { port: ROUTER.port, router: ROUTER.router, source: LOCAL };
 
@@ -213,6 +250,26 @@ mod tests {
         let expected = TableUpdate::UplinkExceptionSet { home_address: HOME, correspondent: FRIEND, uplink: TUNNEL };
         assert_eq!(update(&mut uplinks, AWAY), [expected]);
         assert!(!uplinks.is_direct(FRIEND));
+    }
+
+    /// RFC 5380 §6.1.1: from the address that the correspondent knows, as long as it is the terminal's.
+    #[test]
+    fn who_has_a_binding_is_spoken_to_from_the_care_of_address() {
+        let mut uplinks = Uplinks::new(HOME, UplinkMode::Direct, Vec::new());
+        uplinks.refuse(Instant::ORIGIN, FRIEND, Duration::from_secs(10));
+        uplinks.optimise(FRIEND, Some(CARE_OF));
+        let RouterKey { port, router } = ROUTER;
+        let uplink = Uplink::OptimisedTunnel { port, router, source: LOCAL, peer: AGENT, care_of: CARE_OF };
+        let expected = TableUpdate::UplinkExceptionSet { home_address: HOME, correspondent: FRIEND, uplink };
+        assert_eq!(update(&mut uplinks, AWAY)[1..], [expected]);
+        let elsewhere = Way::Away { router: ROUTER, source: LOCAL, peer: AGENT, care_of: LOCAL };
+        let tunnel = TableUpdate::UplinkExceptionSet { home_address: HOME, correspondent: FRIEND, uplink: TUNNEL };
+        assert_eq!(update(&mut uplinks, elsewhere), [tunnel]);
+        uplinks.optimise(FRIEND, Some(LOCAL));
+        let direct = TableUpdate::UplinkExceptionSet { home_address: HOME, correspondent: FRIEND, uplink: DIRECT };
+        assert_eq!(update(&mut uplinks, elsewhere), [direct]);
+        uplinks.optimise(FRIEND, None);
+        assert_eq!(update(&mut uplinks, elsewhere).len(), 1);
     }
 
     #[test]

@@ -86,7 +86,7 @@ struct Preconfigured {
 /// The initiator.
 ///
 /// - in: [`Optimiser::set_care_of`], [`Optimiser::return_home`], [`Optimiser::drop_home_address`],
-///   [`Optimiser::delete`], [`Optimiser::handle_correspondent`], [`Optimiser::handle_message`],
+///   [`Optimiser::delete`], [`Optimiser::delete_foreign`], [`Optimiser::handle_correspondent`], [`Optimiser::handle_message`],
 ///   [`Optimiser::handle_icmp_error`], [`Optimiser::handle_timeout`];
 /// - out: [`Optimiser::poll_action`] until it is empty, after each of them; [`Optimiser::poll_timeout`].
 #[derive(Debug)]
@@ -206,6 +206,32 @@ impl Optimiser {
         self.unbind(pair, &mut registration);
         registration.begin(Goal::Delete);
         self.advance(now, pair, registration);
+    }
+
+    /// Asks a correspondent to forget a care-of address that somebody else has told it: a mobility agent, for the
+    /// terminal that is at home now.
+    pub fn delete_foreign(&mut self, now: Instant, home_address: Ipv6Addr, correspondent: Ipv6Addr) {
+        let pair = (home_address, correspondent);
+        let home = self.homes.entry(home_address).or_insert(Home { location: Location::Home, registrations: 0 });
+        home.location = Location::Home;
+        if self.registrations.contains_key(&pair) {
+            return self.delete(now, home_address, correspondent);
+        }
+        let refused = if correspondent == home_address || !addr::is_routable_unicast(correspondent) {
+            &mut self.counters.refused_address
+        } else if self.registrations.len() >= self.config.max_registrations {
+            &mut self.counters.refused_full
+        } else if home.registrations >= self.config.max_per_home_address {
+            &mut self.counters.refused_share
+        } else if !self.starts.take(now) {
+            &mut self.counters.refused_rate
+        } else {
+            home.registrations += 1;
+            let mut registration = Registration::new(self.secrets.next_u16());
+            registration.begin(Goal::Delete);
+            return self.advance(now, pair, registration);
+        };
+        *refused += 1;
     }
 
     /// The home address is no longer the owner's business: nothing more is sent for it.

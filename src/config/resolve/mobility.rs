@@ -7,7 +7,7 @@ use super::super::raw::{
 };
 use super::super::resolved::{
     AgentOptimisation, Attachment, CareOfMode, HomeAgentConfig, HomeDad, MmaConfig, MobileTerminalConfig, PortConfig,
-    RadioConfig, SecurityAssociationConfig, ServedTerminal, TerminalMode, UplinkMode,
+    RadioConfig, SecurityAssociationConfig, ServedTerminal, TerminalMode, TerminalOptimisation, UplinkMode,
 };
 use super::association::{AssociationFields, association};
 use super::routing::{AdvertisementDefaults, advertisement};
@@ -388,6 +388,12 @@ pub(super) fn mobile_terminal(
         ("mipv6", TerminalMode::Plain),
     ];
     let mode = section.or("mode", &raw.mode, TerminalMode::default(), |text| word(text, &modes));
+    let words =
+        [("mma", TerminalOptimisation::Mma), ("mt", TerminalOptimisation::Mt), ("off", TerminalOptimisation::Off)];
+    let optimisation =
+        section.or("route_optimisation", &raw.route_optimisation, TerminalOptimisation::default(), |text| {
+            word(text, &words)
+        });
     let uplink = section.or("uplink", &raw.uplink, UplinkMode::default(), |text| {
         word(text, &[("direct", UplinkMode::Direct), ("mma", UplinkMode::Mma), ("auto", UplinkMode::Auto)])
     });
@@ -431,6 +437,7 @@ pub(super) fn mobile_terminal(
         radios: radios?,
         tun: tun?,
         mode: mode?,
+        route_optimisation: optimisation?,
         uplink: uplink?,
         reorder_delay: reorder_delay?,
         direct_correspondents: direct?,

@@ -1,5 +1,6 @@
 //! The terminal against mobility agents and a home agent.
 
+mod correspondents;
 mod errors;
 mod forwarding;
 mod hierarchical;

@@ -307,7 +307,7 @@ fn sequence_numbers_after_a_restart() {
     for config in [restored, terminal_config()] {
         let since = world.now;
         let remembers = config.restored.has_home_binding;
-        world.terminal = MobileTerminal::new(config);
+        world.terminal = MobileTerminal::new(config, SecretRng::simulated(1));
         world.joined.clear();
         world.tables.receptions.clear();
         world.tables.care_of.clear();

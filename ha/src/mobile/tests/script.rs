@@ -4,9 +4,10 @@ use super::super::*;
 use super::world::{A, AGENTS, B, C, HOME_ADDRESS, HOME_AGENT, P, SPOTS, Spot, association, terminal_config};
 use crate::reception;
 use stack::addr::{GroupLayout, Scope};
-use stack::machine::Transmit;
+use stack::machine::TunnelMeta;
 use stack::tables::TunnelReception;
 use stack::wire::build::PacketBuilder;
+use stack::wire::ipv6;
 use stack::wire::mobility::option::{AddressPrefix, Subscription as SubscriptionOption};
 use stack::wire::mobility::{
     BindingAcknowledgement, BindingUpdate, BindingUpdateFlags, Lifetime, MobilityMessage, MobilityOptions, Status,
@@ -16,11 +17,13 @@ use stack::wire::mobility::{
 pub(super) const CARE_OF: [Ipv6Addr; 2] =
     [Ipv6Addr::new(0x2001, 0xdb8, 0x51, 0xc0a, 0, 0, 0, 9), Ipv6Addr::new(0x2001, 0xdb8, 0x52, 0xc0a, 0, 0, 0, 9)];
 
+pub(super) const CN: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 1);
+
 /// A Binding Update as its receiver sees it.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
-    to: Ipv6Addr,
-    source: Ipv6Addr,
+    pub(super) to: Ipv6Addr,
+    pub(super) source: Ipv6Addr,
     bound: Ipv6Addr,
     pub(super) update: BindingUpdate,
 }
@@ -30,6 +33,8 @@ pub(super) struct Script {
     pub(super) now: Instant,
     pub(super) terminal: MobileTerminal,
     pub(super) asked: Vec<Asked>,
+    /// The last cookies of a Home Test Init and a Care-of Test Init.
+    pub(super) cookies: [[u8; 8]; 2],
 }
 
 fn name(address: Ipv6Addr) -> String {
@@ -48,6 +53,7 @@ fn name(address: Ipv6Addr) -> String {
         (C.address(), "LCoA-C"),
         (P.address(), "LCoA-P"),
         (group(), "G"),
+        (CN, "CN"),
     ];
     known.iter().find(|(known, _)| *known == address).map_or_else(|| address.to_string(), |(_, name)| (*name).into())
 }
@@ -64,8 +70,12 @@ use stack::addr;
 
 impl Script {
     pub(super) fn new(config: Config) -> Self {
-        let mut script =
-            Script { now: Instant::from_secs(1), terminal: MobileTerminal::new(config), asked: Vec::new() };
+        let mut script = Script {
+            now: Instant::from_secs(1),
+            terminal: MobileTerminal::new(config, SecretRng::simulated(1)),
+            asked: Vec::new(),
+            cookies: [[0; 8]; 2],
+        };
         script.answers();
         script
     }
@@ -197,7 +207,16 @@ impl Script {
     }
 
     pub(super) fn packet(&mut self, packet: &[u8]) -> Vec<String> {
-        let meta = RxMeta { port: PortId(0), link_source: None, link_multicast: false, tunnel: None };
+        self.packet_by(None, packet)
+    }
+
+    /// A packet that left a tunnel with these ends.
+    pub(super) fn tunnelled(&mut self, source: Ipv6Addr, destination: Ipv6Addr, packet: &[u8]) -> Vec<String> {
+        self.packet_by(Some(TunnelMeta { source, destination }), packet)
+    }
+
+    fn packet_by(&mut self, tunnel: Option<TunnelMeta>, packet: &[u8]) -> Vec<String> {
+        let meta = RxMeta { port: PortId(0), link_source: None, link_multicast: false, tunnel };
         self.terminal.handle_packet(self.now, &meta, packet);
         self.answers()
     }
@@ -206,7 +225,7 @@ impl Script {
         let mut answers = Vec::new();
         while let Some(output) = self.terminal.poll_output() {
             let words = match output {
-                Output::Transmit(transmit) => Some(self.message(&transmit)),
+                Output::Transmit(transmit) => Some(self.message(&transmit.packet)),
                 Output::Table(update) => Some(table(update)),
                 Output::Event(event) => told(event),
             };
@@ -215,14 +234,34 @@ impl Script {
         answers
     }
 
-    fn message(&mut self, transmit: &Transmit) -> String {
-        let received = reception::receive(&transmit.packet).unwrap();
+    fn message(&mut self, packet: &[u8]) -> String {
+        let header = ipv6::Header::parse(packet).unwrap();
+        if header.next_header == ipv6::protocol::IPV6 {
+            let inner = self.message(&packet[ipv6::HEADER_LEN..]);
+            return format!("{} => {} [{inner}]", name(header.source), name(header.destination));
+        }
+        let received = reception::receive(packet).unwrap();
         let (source, to, bound) = (received.source, received.destination, received.home_address());
-        let MobilityMessage::BindingUpdate(update) = received.message.clone() else {
-            return format!("{} > {}: {:?}", name(source), name(to), received.message);
+        let update = match received.message.clone() {
+            MobilityMessage::BindingUpdate(update) => update,
+            MobilityMessage::HomeTestInit { cookie } => {
+                self.cookies[0] = cookie;
+                return format!("{} > {}: HoTI", name(source), name(to));
+            }
+            MobilityMessage::CareOfTestInit { cookie } => {
+                self.cookies[1] = cookie;
+                return format!("{} > {}: CoTI", name(source), name(to));
+            }
+            other => return format!("{} > {}: {other:?}", name(source), name(to)),
         };
-        let flags = if update.flags.contains(BindingUpdateFlags::HOME_REGISTRATION) { "H" } else { "M" };
-        let mut words = format!("{} > {}: BU({flags}) {}", name(source), name(to), name(bound));
+        let flags = if update.flags.contains(BindingUpdateFlags::HOME_REGISTRATION) {
+            "(H)"
+        } else if update.flags.contains(BindingUpdateFlags::MAP_REGISTRATION) {
+            "(M)"
+        } else {
+            ""
+        };
+        let mut words = format!("{} > {}: BU{flags} {}", name(source), name(to), name(bound));
         if let Some(care_of) = update.options.alternate_care_of_address {
             words += &format!(" at {}", name(care_of));
         }
@@ -261,6 +300,17 @@ fn table(update: TableUpdate) -> String {
         TableUpdate::UplinkSet(_, Uplink::NestedTunnel { source, peer, care_of, home_agent, .. }) => {
             format!("send {} => {} with {} => {}", name(source), name(peer), name(care_of), name(home_agent))
         }
+        TableUpdate::UplinkExceptionSet { correspondent, uplink, .. } => {
+            let way = match uplink {
+                Uplink::OptimisedTunnel { source, peer, care_of, .. } => {
+                    format!("{} => {} from {}", name(source), name(peer), name(care_of))
+                }
+                Uplink::Direct { source, .. } => format!("from {}", name(source)),
+                other => format!("{other:?}"),
+            };
+            format!("send to {} {way}", name(correspondent))
+        }
+        TableUpdate::UplinkExceptionRemove { correspondent, .. } => format!("send to {} as usual", name(correspondent)),
         other => format!("{other:?}"),
     }
 }

@@ -128,7 +128,7 @@ fn icmpv6_messages() {
     let target = [&[0; 4][..], &B.octets()].concat();
     assert_eq!(icmp(135, &target), Kind::Nd { message: Nd::NeighborSolicitation, target: Some(B) });
     assert_eq!(icmp(134, &[0; 12]), Kind::Nd { message: Nd::RouterAdvertisement, target: None });
-    assert_eq!(icmp(144, &[0; 12]), Kind::Other { protocol: protocol::ICMPV6 });
+    assert_eq!(icmp(140, &[0; 12]), Kind::Other { protocol: protocol::ICMPV6 });
     let done = [&[0; 4][..], &GROUP.octets()].concat();
     assert_eq!(icmp(132, &done), Kind::Mld(mld::Message::V1Done { group: GROUP }));
     let short = icmp(135, &[0; 4]);

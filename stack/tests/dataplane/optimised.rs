@@ -140,6 +140,35 @@ fn too_big_with_the_option_is_told_to_the_terminal_by_its_group() {
     ]);
 }
 
+/// No link may be too narrow for 1,280 octets, and a terminal cannot be asked for less (RFC 8200 §5).
+#[test]
+fn what_cannot_become_smaller_is_cut_behind_the_option() {
+    let mut bench = optimised_with(DataplaneConfig::default(), [1280, 1500]);
+    let packet = udp(HOME, CN, 60, &[7; 1280 - 48]);
+    bench.receive(P1, &[reverse(&packet), reverse(&udp(HOME, CN, 60, &[7; 1281 - 48]))]);
+    let sent = bench.sent(P0);
+    let whole = with_option(&packet);
+    let mut data = Vec::new();
+    for frame in &sent {
+        let fragment = &frame[14..];
+        assert!(fragment.len() <= 1280);
+        assert_eq!(fragment[8..40], whole[8..40], "from the care-of address to the correspondent");
+        assert_eq!((fragment[40], &fragment[41..64]), (protocol::FRAGMENT, &whole[41..64]), "the option is in each");
+        data.extend_from_slice(&fragment[72..]);
+    }
+    assert_eq!((sent.len(), data.as_slice()), (2, &whole[64..]));
+    assert_eq!(bench.sent(P1)[0][54 + 44..54 + 48], 1280u32.to_be_bytes());
+    bench.expect_counters(&[
+        ("rx", 2),
+        ("tunnel-optimised", 2),
+        ("fragmented", 1),
+        ("icmp-error-packet-too-big", 1),
+        ("generated", 2),
+        ("binding-from-node", 1),
+        ("output", 3),
+    ]);
+}
+
 #[test]
 fn errors_about_what_left_so_reach_the_terminal() {
     let mut bench = optimised();

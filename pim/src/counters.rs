@@ -11,9 +11,9 @@ stack::counters! {
         rx_join_prune = "rx-join-prune",
         /// Join/Prune messages sent.
         tx_join_prune = "tx-join-prune",
-        /// Joins of an (S,G) in messages sent.
+        /// Joins of an (S,G) or (*,G) in messages sent.
         tx_join = "tx-join",
-        /// Prunes of an (S,G) in messages sent.
+        /// Prunes of an (S,G) or (*,G) in messages sent.
         tx_prune = "tx-prune",
         /// Prunes sent again for others to override.
         tx_prune_echo = "tx-prune-echo",
@@ -58,9 +58,13 @@ stack::counters! {
         drop_unknown_neighbor = "drop-pim-unknown-neighbor",
         /// Group sets whose group may not be routed here.
         drop_group = "drop-pim-group",
-        /// Sources of a group set that are no (S,G): masks, and addresses that cannot be sources.
+        /// Sources of a group set that are no (S,G) or (*,G): masks, flags, and addresses that cannot be sources.
         drop_join_prune_source = "drop-pim-join-prune-source",
-        /// (*,G) and (S,G,rpt) entries of Join/Prune messages.
+        /// Joins and members of all sources of a group whose rendezvous point is not known (RFC 3956 §4, §6.3).
+        drop_no_rendezvous_point = "drop-pim-no-rendezvous-point",
+        /// Joins of all sources of a group that name another rendezvous point than the group does (RFC 7761 §4.5.1).
+        drop_rendezvous_point_mismatch = "drop-pim-rendezvous-point-mismatch",
+        /// (S,G,rpt) entries of Join/Prune messages.
         drop_join_prune_not_handled = "drop-pim-join-prune-not-handled",
         /// Joins and memberships beyond the limit of entries.
         drop_entry_limit = "drop-pim-entry-limit",

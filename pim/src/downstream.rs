@@ -1,4 +1,5 @@
-//! The downstream (S,G) machine of an interface (RFC 7761 §4.5.2): which routers on the link want the source.
+//! The downstream (S,G) and (*,G) machines of an interface (RFC 7761 §4.5.2, §4.5.1), which are one table: which routers
+//! on the link want the source, or all sources of the group.
 //!
 //! ```text
 //!            | Receive Join        | Receive Prune        | Prune-Pending Timer   | Expiry Timer
@@ -65,7 +66,7 @@ pub(crate) fn transition(state: DownstreamState, event: DownstreamEvent) -> (Dow
 }
 
 impl Router {
-    /// Runs the machine of one (S,G) on one interface. A join makes the entry where there is none.
+    /// Runs the machine of one (S,G) or (*,G) on one interface. A join makes the entry where there is none.
     pub(crate) fn downstream_event(&mut self, now: Instant, key: MrouteKey, port: PortId, event: DownstreamEvent) {
         if matches!(event, DownstreamEvent::ReceiveJoin { .. }) && !self.ensure_entry(key) {
             return;

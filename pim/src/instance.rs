@@ -1,7 +1,7 @@
 //! The PIM router: what comes in, what goes out, and who handles it.
 //!
-//! Implemented is the source-specific part of RFC 7761 (§4.8.2) without Asserts, and the router side of MLDv2 (RFC 3810).
-//! Messages of the any-source part are recognised and counted.
+//! Implemented is the source-specific part of RFC 7761 (§4.8.2) without Asserts, (*,G) with embedded rendezvous points, and
+//! the router side of MLDv2 (RFC 3810). Messages of the rest are recognised and counted.
 //!
 //! Every call of a `handle_*` method answers whole: table updates first, then one or a few full Join/Prune messages for
 //! each neighbour that has to be asked for something. So a join has left before the next packet is read, and the
@@ -16,7 +16,7 @@ use crate::join_prune_builder::{self, JoinPruneBuilder, Request};
 use crate::join_timer::JoinTimers;
 use crate::mld::{Membership, Querier};
 use crate::rpf::{LinkNeighbor, Rib};
-use crate::tib::Tib;
+use crate::tib::{Tib, any_source_key};
 use crate::upstream::UpstreamEvent;
 use crate::wire::{self, EncodedSource, GroupSet, JoinPrune, Message, MessageType};
 use core::net::Ipv6Addr;
@@ -94,7 +94,8 @@ pub enum Event {
         /// Its primary address; may be our own.
         address: Ipv6Addr,
     },
-    /// Hosts on a link want a source, or want it no longer. Reported whoever is designated router.
+    /// Hosts on a link want a source, or all (the unspecified address), or want it no longer. Reported whoever is
+    /// designated router.
     MembershipChanged {
         /// When.
         at: Instant,
@@ -105,7 +106,7 @@ pub enum Event {
         /// What changed.
         membership: Membership,
     },
-    /// The (S,G) is wanted here: the join leaves now where there is a neighbour to send it to.
+    /// The (S,G), or (*,G), is wanted here: the join leaves now where there is a neighbour to send it to.
     Joined {
         /// When.
         at: Instant,
@@ -114,7 +115,7 @@ pub enum Event {
         /// RPF'(S,G).
         upstream: Option<LinkNeighbor>,
     },
-    /// The (S,G) is wanted no longer.
+    /// The (S,G), or (*,G), is wanted no longer.
     Pruned {
         /// When.
         at: Instant,
@@ -144,6 +145,13 @@ pub(crate) enum TimerKey {
     Mld(PortId),
 }
 
+/// What another router sent to another one.
+#[derive(Clone, Copy, Debug)]
+enum Seen {
+    Join { holdtime: u16 },
+    Prune,
+}
+
 /// Whether the router works.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -151,7 +159,7 @@ enum Phase {
     Stopped,
 }
 
-/// A PIM-SSM router and the MLD queriers of its links.
+/// A PIM router and the MLD queriers of its links.
 ///
 /// In: [`Machine::handle_packet`] with PIM packets and ICMPv6 packets of the MLD types, [`Machine::handle_timeout`],
 /// [`Machine::handle_command`]. Out, after each of them: [`Machine::poll_output`] until it is empty, then
@@ -278,25 +286,36 @@ impl Router {
             for (sources, join) in [(&set.joined, true), (&set.pruned, false)] {
                 for source in sources {
                     if to_us {
-                        let Some(key) = self.sg_key(group, source) else { continue };
+                        let Some(key) = self.key_for_us(group, source, join) else { continue };
                         let event = match join {
                             true => DownstreamEvent::ReceiveJoin { holdtime },
                             false => DownstreamEvent::ReceivePrune,
                         };
                         self.downstream_event(now, key, port, event);
                     } else {
-                        // A prune on the rendezvous point tree is overridden too; a join there concerns others.
-                        let key = MrouteKey { source: source.address, group };
-                        let event = match join {
-                            true if !source.rpt => UpstreamEvent::SeeJoin { holdtime },
-                            false if !source.wildcard => UpstreamEvent::SeePrune,
-                            _ => continue,
-                        };
-                        if self.tib.get(key).is_some_and(|entry| entry.rpf.neighbor() == Some(target)) {
-                            self.upstream_event(now, key, event);
-                        }
+                        self.see(now, target, group, source, if join { Seen::Join { holdtime } } else { Seen::Prune });
                     }
                 }
+            }
+        }
+    }
+
+    /// What another router asks of another one than us.
+    fn see(&mut self, now: Instant, target: LinkNeighbor, group: Ipv6Addr, source: &EncodedSource, seen: Seen) {
+        let key = if source.wildcard { any_source_key(group) } else { MrouteKey { source: source.address, group } };
+        let (keys, event) = match seen {
+            // A join of (S,G,rpt) is none of the source.
+            Seen::Join { .. } if source.rpt != source.wildcard => return,
+            Seen::Join { holdtime } => (vec![key], UpstreamEvent::SeeJoin { holdtime }),
+            // Whoever prunes the group means each source of it (§4.5.5).
+            Seen::Prune if source.wildcard => {
+                (core::iter::once(key).chain(self.tib.sources_of(group)).collect(), UpstreamEvent::SeePrune)
+            }
+            Seen::Prune => (vec![key], UpstreamEvent::SeePrune),
+        };
+        for key in keys {
+            if self.tib.get(key).is_some_and(|entry| entry.rpf.neighbor() == Some(target)) {
+                self.upstream_event(now, key, event);
             }
         }
     }
@@ -305,17 +324,31 @@ impl Router {
         set.group.mask_length == 128 && !set.group.bidirectional && config::is_routable_group(set.group.address)
     }
 
-    /// The (S,G) of a source list entry for us; counts what is none.
-    fn sg_key(&mut self, group: Ipv6Addr, source: &EncodedSource) -> Option<MrouteKey> {
-        if source.wildcard || source.rpt {
+    /// The (S,G) or (*,G) of a source list entry for us; counts what is none.
+    fn key_for_us(&mut self, group: Ipv6Addr, source: &EncodedSource, join: bool) -> Option<MrouteKey> {
+        if source.rpt && !source.wildcard {
             self.counters.drop_join_prune_not_handled += 1;
             return None;
         }
-        if source.mask_length != 128 || !addr::is_routable_unicast(source.address) {
+        if source.mask_length != 128 || source.wildcard != source.rpt || !addr::is_routable_unicast(source.address) {
             self.counters.drop_join_prune_source += 1;
             return None;
         }
-        Some(MrouteKey { source: source.address, group })
+        if !source.wildcard {
+            return Some(MrouteKey { source: source.address, group });
+        }
+        match self.rendezvous_point(group) {
+            // A prune counts whatever rendezvous point it names (§4.5.1).
+            Some(rendezvous_point) if !join || rendezvous_point == source.address => Some(any_source_key(group)),
+            Some(_) => {
+                self.counters.drop_rendezvous_point_mismatch += 1;
+                None
+            }
+            None => {
+                self.counters.drop_no_rendezvous_point += 1;
+                None
+            }
+        }
     }
 
     /// Sends what the call wants neighbours to know; a neighbour that may not know us hears a Hello first (§4.3.1).
@@ -363,7 +396,7 @@ impl Router {
     }
 
     fn route_changed(&mut self, now: Instant, prefix: Prefix) {
-        for key in self.tib.keys_of_sources(prefix) {
+        for key in self.tib.keys_rooted_in(prefix) {
             self.reroute(now, key);
         }
     }

@@ -6,6 +6,7 @@ use crate::wire::{
     SOURCE_LEN,
 };
 use core::net::Ipv6Addr;
+use stack::addr;
 use stack::tables::MrouteKey;
 use stack::wire::ipv6;
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ pub(crate) enum Request {
     Prune,
 }
 
-/// The requests for one neighbour, by group, then source.
+/// The requests for one neighbour, by group, then source: the unspecified address is (*,G).
 pub(crate) type Requests = BTreeMap<(Ipv6Addr, Ipv6Addr), Request>;
 
 /// Requests that wait for the end of the present call. Of two for the same (S,G) the last counts: a message must not hold
@@ -60,6 +61,13 @@ pub(crate) fn pack(upstream_neighbor: Ipv6Addr, holdtime: u16, mtu: usize, reque
     let mut messages = Vec::new();
     let (mut filling, mut length) = (empty(), JOIN_PRUNE_LEN);
     for (&(group, source), &request) in requests {
+        let source = if source.is_unspecified() {
+            // Only groups that name their rendezvous point come to have a (*,G).
+            let Ok(rendezvous_point) = addr::embedded_rp(group) else { continue };
+            EncodedSource::rendezvous_point(rendezvous_point)
+        } else {
+            EncodedSource::host(source)
+        };
         let continues = filling.groups.last().is_some_and(|set| set.group.address == group);
         let needed = if continues { SOURCE_LEN } else { GROUP_SET_LEN + SOURCE_LEN };
         if length + needed > room || (!continues && filling.groups.len() == MAX_GROUP_SETS) {
@@ -72,8 +80,8 @@ pub(crate) fn pack(upstream_neighbor: Ipv6Addr, holdtime: u16, mtu: usize, reque
         }
         let Some(set) = filling.groups.last_mut() else { continue };
         match request {
-            Request::Join => set.joined.push(EncodedSource::host(source)),
-            Request::Prune => set.pruned.push(EncodedSource::host(source)),
+            Request::Join => set.joined.push(source),
+            Request::Prune => set.pruned.push(source),
         }
         length += SOURCE_LEN;
     }

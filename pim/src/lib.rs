@@ -1,7 +1,9 @@
 //! PIM-SM multicast routing (RFC 7761) and the MLD querier (RFC 3810): the multicast side of a site.
 //!
 //! [`Router`] is the machine; its files carry the RFC's nouns. Source-specific multicast is there whole but for Asserts
-//! (§4.6); the any-source part (rendezvous points, Register, (*,G) and (S,G,rpt) trees) is not: its messages are counted.
+//! (§4.6). Of the any-source part there are shared trees towards the rendezvous point that a group's address names
+//! (RFC 3956), whose sources are addresses of that rendezvous point; Register, (S,G,rpt) and all else are not: their
+//! messages are counted.
 //! MLDv1 hosts and queriers are not heard.
 
 #![forbid(unsafe_code)]
@@ -20,6 +22,7 @@ mod membership;
 pub mod mld;
 mod neighbor;
 mod olist;
+mod rp;
 mod rpf;
 mod tib;
 mod upstream;

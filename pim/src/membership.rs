@@ -1,4 +1,4 @@
-//! What MLD says about members becomes pim_include(S,G) where this router is the designated one (RFC 7761 §4.1.5).
+//! What MLD says about members becomes pim_include(S,G), or pim_include(*,G), where this router is the designated one (RFC 7761 §4.1.5).
 
 use crate::instance::{Event, Router, TimerKey};
 use crate::mld::{LinkRouters, Querier};

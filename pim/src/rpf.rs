@@ -5,7 +5,7 @@ use crate::interface::Interface;
 use core::net::Ipv6Addr;
 use stack::addr::Prefix;
 use stack::machine::PortId;
-use stack::tables::{Accept, MrouteKey, Route};
+use stack::tables::{Accept, Route};
 use std::collections::{BTreeMap, HashMap};
 
 /// A router on a link, by its primary address: whom a join is sent to.
@@ -17,7 +17,7 @@ pub struct LinkNeighbor {
     pub address: Ipv6Addr,
 }
 
-/// Where a source is: RPF_interface(S) and RPF'(S,G) of RFC 7761 §4.1.5.
+/// Where a source or a rendezvous point is: RPF_interface and RPF' of RFC 7761 §4.1.5.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RpfInfo {
     /// No route leads there that multicast could come by.
@@ -93,12 +93,11 @@ impl Rib {
     }
 }
 
-/// Where the source of `key` is, as the routes and the neighbours now say.
-pub(crate) fn rpf(rib: &Rib, interfaces: &BTreeMap<PortId, Interface>, key: MrouteKey) -> RpfInfo {
-    let blocked = |port: PortId| {
-        config::is_site_scoped(key.group) && interfaces.get(&port).is_some_and(Interface::is_site_border)
-    };
-    match rib.lookup(key.source) {
+/// Where `root`, the source or the rendezvous point of `group`, is, as the routes and the neighbours now say.
+pub(crate) fn rpf(rib: &Rib, interfaces: &BTreeMap<PortId, Interface>, root: Ipv6Addr, group: Ipv6Addr) -> RpfInfo {
+    let blocked =
+        |port: PortId| config::is_site_scoped(group) && interfaces.get(&port).is_some_and(Interface::is_site_border);
+    match rib.lookup(root) {
         Some(Route::Local) => RpfInfo::Local,
         Some(Route::OnLink(port)) if !blocked(port) => RpfInfo::OnLink(port),
         Some(Route::Via { port, next_hop }) if !blocked(port) => {

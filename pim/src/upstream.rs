@@ -1,4 +1,6 @@
-//! The upstream (S,G) machine (RFC 7761 §4.5.5): what we ask the router towards the source for.
+//! The upstream (S,G) and (*,G) machines (RFC 7761 §4.5.5, §4.5.4): what we ask the router towards the source, or the
+//! rendezvous point, for. They are one table: what only one of them knows, a prune of the other kind that takes the
+//! source along (§4.5.5), comes as the same event.
 //!
 //! ```text
 //!           | JoinDesired->True   | JoinDesired->False
@@ -42,7 +44,7 @@ pub(crate) enum UpstreamEvent {
     SeeJoin {
         holdtime: u16,
     },
-    /// Another router sent a prune, of (S,G) or (S,G,rpt), to RPF'(S,G).
+    /// Another router sent a prune, of (S,G), (S,G,rpt) or (*,G), to RPF'(S,G); of (*,G) to RPF'(*,G).
     SeePrune,
     /// RPF'(S,G) was another one, or none.
     RpfNeighborChanged {
@@ -94,8 +96,12 @@ pub(crate) fn transition(state: UpstreamState, event: UpstreamEvent) -> (Upstrea
 impl Router {
     /// Makes the entry where there is none; false where the limit forbids it.
     pub(crate) fn ensure_entry(&mut self, key: MrouteKey) -> bool {
-        let (rib, interfaces) = (&self.rib, &self.interfaces);
-        let made = self.tib.get_or_insert(key, self.config.limits.entries, || rpf::rpf(rib, interfaces, key));
+        let Some(root) = self.root(key) else {
+            self.counters.drop_no_rendezvous_point += 1;
+            return false;
+        };
+        let (rib, interfaces, limit) = (&self.rib, &self.interfaces, self.config.limits.entries);
+        let made = self.tib.get_or_insert(key, root, limit, || rpf::rpf(rib, interfaces, root, key.group));
         if made.is_none() {
             self.counters.drop_entry_limit += 1;
         }
@@ -105,13 +111,15 @@ impl Router {
     /// Brings the forwarding table, then the upstream machine, to what the outgoing interface list now says; forgets
     /// the entry where the list is empty.
     pub(crate) fn settle(&mut self, now: Instant, key: MrouteKey) {
-        let Some(entry) = self.tib.get_mut(key) else { return };
+        let Some(entry) = self.tib.get(key) else { return };
         let join_desired = !entry.immediate_olist().is_empty();
+        let beside = self.tib.any_source_beside(key);
         let mroute = entry
             .rpf
             .accept()
             .filter(|_| join_desired)
-            .map(|accept| Mroute { accept, forward: entry.forward(entry.rpf.interface()) });
+            .map(|accept| Mroute { accept, forward: entry.forward(beside, entry.rpf.interface()) });
+        let Some(entry) = self.tib.get_mut(key) else { return };
         if mroute != entry.installed {
             entry.installed = mroute;
             self.outputs.table(match mroute {
@@ -125,9 +133,15 @@ impl Router {
             self.upstream_event(now, key, UpstreamEvent::JoinNotDesired);
             self.tib.remove(key);
         }
+        // inherited_olist(S,G) follows the (*,G).
+        if key.source.is_unspecified() {
+            for beside in self.tib.sources_of(key.group) {
+                self.settle(now, beside);
+            }
+        }
     }
 
-    /// Runs the machine of one (S,G). Joins and prunes leave at the end of the call that caused them, packed together.
+    /// Runs the machine of one (S,G) or (*,G). Joins and prunes leave at the end of the call that caused them, packed together.
     pub(crate) fn upstream_event(&mut self, now: Instant, key: MrouteKey, event: UpstreamEvent) {
         let Some(entry) = self.tib.get_mut(key) else { return };
         let (next, action) = transition(entry.upstream, event);
@@ -172,10 +186,10 @@ impl Router {
         }
     }
 
-    /// Looks up the source again; answers a change with what §4.5.5 demands.
+    /// Looks up the source or the rendezvous point again; answers a change with what §4.5.5 demands.
     pub(crate) fn reroute(&mut self, now: Instant, key: MrouteKey) {
-        let Some(entry) = self.tib.get_mut(key) else { return };
-        let new = rpf::rpf(&self.rib, &self.interfaces, key);
+        let Some(entry) = self.tib.get(key) else { return };
+        let new = rpf::rpf(&self.rib, &self.interfaces, entry.root, key.group);
         if new == entry.rpf {
             return;
         }

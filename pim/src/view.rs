@@ -6,7 +6,7 @@ use crate::instance::{Router, TimerKey};
 use crate::mld::Querier;
 use crate::neighbor::Neighbor;
 use crate::rpf::RpfInfo;
-use crate::tib::SgEntry;
+use crate::tib::Entry;
 use crate::upstream::UpstreamState;
 use core::net::Ipv6Addr;
 use stack::machine::PortId;
@@ -47,12 +47,14 @@ pub struct NeighborView<'a> {
     pub is_designated_router: bool,
 }
 
-/// An (S,G), to look at.
+/// An (S,G) or (*,G), to look at.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EntryView {
-    /// The source and the group.
+    /// The source and the group; the unspecified address is all sources.
     pub key: MrouteKey,
-    /// Where the source is.
+    /// What the tree grows towards: the source, or the rendezvous point.
+    pub root: Ipv6Addr,
+    /// Where that is.
     pub rpf: RpfInfo,
     /// Upstream state.
     pub upstream: UpstreamState,
@@ -111,17 +113,17 @@ impl Router {
         })
     }
 
-    /// The (S,G) entries, by source and group.
+    /// The (*,G) and (S,G) entries, by source and group.
     pub fn entries(&self) -> impl Iterator<Item = EntryView> {
         self.tib.iter().map(|(key, entry)| self.view(key, entry))
     }
 
-    /// One (S,G) entry.
+    /// One (S,G) or (*,G) entry.
     pub fn entry(&self, key: MrouteKey) -> Option<EntryView> {
         self.tib.get(key).map(|entry| self.view(key, entry))
     }
 
-    /// How many (S,G) entries there are.
+    /// How many entries there are.
     pub fn entry_count(&self) -> usize {
         self.tib.len()
     }
@@ -131,7 +133,7 @@ impl Router {
         self.interfaces.iter().filter_map(|(&port, interface)| Some((port, interface.mld.as_ref()?)))
     }
 
-    fn view(&self, key: MrouteKey, entry: &SgEntry) -> EntryView {
+    fn view(&self, key: MrouteKey, entry: &Entry) -> EntryView {
         let downstream = entry.joins().iter().map(|port| DownstreamView {
             port,
             state: entry.downstream(port),
@@ -140,12 +142,13 @@ impl Router {
         });
         EntryView {
             key,
+            root: entry.root,
             rpf: entry.rpf,
             upstream: entry.upstream,
             join_timer: entry.join_timer,
             downstream: downstream.collect(),
             include: entry.include,
-            forward: entry.forward(entry.rpf.interface()),
+            forward: entry.forward(self.tib.any_source_beside(key), entry.rpf.interface()),
         }
     }
 }

@@ -556,7 +556,7 @@ fn what_is_wrong_is_dropped_and_counted() {
         (hello(own), "drop-pim-source"),
         (packet("fe80::77".parse().unwrap(), &good), "drop-pim-unknown-neighbor"),
         (packet(neighbor, &join(own, link_scope, EncodedSource::host(SOURCE))), "drop-pim-group"),
-        (packet(neighbor, &join(own, GROUP, wildcard)), "drop-pim-join-prune-not-handled"),
+        (packet(neighbor, &join(own, GROUP, wildcard)), "drop-pim-no-rendezvous-point"),
         (packet(neighbor, &join(own, GROUP, masked)), "drop-pim-join-prune-source"),
         (packet(neighbor, &join(own, GROUP, EncodedSource::host(GROUP))), "drop-pim-join-prune-source"),
         (pim_packet(neighbor, 5, |into| into.extend_from_slice(&[0; 46])), "drop-pim-assert-not-handled"),

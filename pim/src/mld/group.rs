@@ -222,6 +222,11 @@ impl Group {
         self.sources.iter().filter(|(_, source)| source.expires.is_some()).map(|(&address, _)| address)
     }
 
+    /// What listeners want: the sources that they ask for, and in EXCLUDE mode all, as the unspecified address.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = Ipv6Addr> {
+        (self.mode == FilterMode::Exclude).then_some(Ipv6Addr::UNSPECIFIED).into_iter().chain(self.requested())
+    }
+
     /// Whether this source has listeners that ask for it.
     pub(crate) fn is_requested(&self, source: Ipv6Addr) -> bool {
         self.sources.get(&source).is_some_and(|source| source.expires.is_some())

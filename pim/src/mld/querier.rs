@@ -145,14 +145,16 @@ impl Querier {
         self.groups.iter().map(|(&address, group)| group.view(address))
     }
 
-    /// The group and the source of everything that listeners ask for by name.
+    /// The group and the source of everything that listeners ask for; the unspecified address is all sources.
     pub fn memberships(&self) -> impl Iterator<Item = (Ipv6Addr, Ipv6Addr)> {
-        self.groups.iter().flat_map(|(&address, group)| group.requested().map(move |source| (address, source)))
+        self.groups.iter().flat_map(|(&address, group)| group.wanted().map(move |source| (address, source)))
     }
 
-    /// local_receiver_include(S,G,I) (RFC 7761 §4.1.5).
+    /// local_receiver_include(S,G,I), and for the unspecified address local_receiver_include(*,G,I) (RFC 7761 §4.1.5).
     pub fn is_member(&self, group: Ipv6Addr, source: Ipv6Addr) -> bool {
-        self.groups.get(&group).is_some_and(|group| group.is_requested(source))
+        self.groups.get(&group).is_some_and(|group| {
+            if source.is_unspecified() { group.mode == FilterMode::Exclude } else { group.is_requested(source) }
+        })
     }
 
     /// The link is up: this router takes itself for the querier (§7.6.2) and asks at once.
@@ -169,7 +171,7 @@ impl Querier {
         self.tracked = 0;
         for (address, group) in core::mem::take(&mut self.groups) {
             let left = |source| MembershipChange { group: address, source, membership: Membership::Left };
-            self.changes.extend(group.requested().map(left));
+            self.changes.extend(group.wanted().map(left));
         }
     }
 
@@ -299,7 +301,7 @@ impl Querier {
         let (address, kind) = (record.group, record.kind);
         let timing = self.timing(address);
         let mut group = self.groups.remove(&address).unwrap_or_default();
-        let before: BTreeSet<Ipv6Addr> = group.requested().collect();
+        let before: BTreeSet<Ipv6Addr> = group.wanted().collect();
         let mali = timing.listening_interval;
         let is_querier = matches!(self.state, QuerierState::Querier { .. });
 
@@ -392,7 +394,7 @@ impl Querier {
     fn group_timer_expires(&mut self, now: Instant, address: Ipv6Addr) {
         let timing = self.timing(address);
         let Some(mut group) = self.groups.remove(&address) else { return };
-        let before: BTreeSet<Ipv6Addr> = group.requested().collect();
+        let before: BTreeSet<Ipv6Addr> = group.wanted().collect();
         let is_querier = matches!(self.state, QuerierState::Querier { .. });
         group.expire(now);
         if group.retransmit_at.is_some_and(|at| at <= now) {
@@ -414,7 +416,7 @@ impl Querier {
 
     /// Stores the group, or forgets it where nothing is left; says what changed against `before`.
     fn put_back(&mut self, address: Ipv6Addr, mut group: Group, before: &BTreeSet<Ipv6Addr>) {
-        let after: BTreeSet<Ipv6Addr> = group.requested().collect();
+        let after: BTreeSet<Ipv6Addr> = group.wanted().collect();
         for (from, to, membership) in [(&after, before, Membership::Joined), (before, &after, Membership::Left)] {
             let change = |&source: &Ipv6Addr| MembershipChange { group: address, source, membership };
             self.changes.extend(from.difference(to).map(change));

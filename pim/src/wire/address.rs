@@ -121,6 +121,11 @@ impl EncodedSource {
         EncodedSource { address, mask_length: HOST_MASK, sparse: true, wildcard: false, rpt: false }
     }
 
+    /// The entry (*,G) for a group with this rendezvous point (RFC 7761 §4.9.1).
+    pub const fn rendezvous_point(address: Ipv6Addr) -> Self {
+        EncodedSource { address, mask_length: HOST_MASK, sparse: true, wildcard: true, rpt: true }
+    }
+
     /// Reads the address at octet `at`. Reserved bits are ignored.
     ///
     /// # Errors

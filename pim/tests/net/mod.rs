@@ -73,7 +73,7 @@ pub struct Link {
     pub hosts: Vec<Host>,
 }
 
-/// A host that listens to source-specific groups and answers queries at once.
+/// A host that listens to sources of groups, the unspecified address being all of them, and answers queries at once.
 pub struct Host {
     pub address: Ipv6Addr,
     pub wants: BTreeMap<Ipv6Addr, BTreeSet<Ipv6Addr>>,
@@ -139,13 +139,17 @@ impl Net {
     pub fn set_listening(&mut self, link: LinkId, host: usize, group: Ipv6Addr, source: Ipv6Addr, listens: bool) {
         let host = &mut self.links[link].hosts[host];
         let sources = host.wants.entry(group).or_default();
+        let any = source.is_unspecified();
         let (changed, kind) = match listens {
+            true if any => (sources.insert(source), RecordType::ChangeToExclude),
             true => (sources.insert(source), RecordType::AllowNewSources),
+            false if any => (sources.remove(&source), RecordType::ChangeToInclude),
             false => (sources.remove(&source), RecordType::BlockOldSources),
         };
         host.wants.retain(|_, sources| !sources.is_empty());
         if changed && !host.is_silent {
-            let records = vec![Record { kind, group, sources: vec![source] }];
+            let sources = if any { Vec::new() } else { vec![source] };
+            let records = vec![Record { kind, group, sources }];
             let address = host.address;
             self.report(link, address, records);
         }
@@ -210,7 +214,8 @@ impl Net {
         self.nodes[node].mroutes.get(&key).copied()
     }
 
-    /// Where a packet of `key` arrives when `node` originates it: how often on each link. Panics in a loop.
+    /// Where a packet of `key` arrives when `node` originates it: how often on each link. (*,G) stands in where a node has
+    /// no (S,G). Panics in a loop.
     pub fn walk(&self, node: NodeId, key: MrouteKey) -> BTreeMap<LinkId, usize> {
         let mut arrivals = BTreeMap::new();
         let mut frontier: VecDeque<(NodeId, Accept)> = VecDeque::from([(node, Accept::Local)]);
@@ -218,7 +223,9 @@ impl Net {
         while let Some((node, from)) = frontier.pop_front() {
             steps += 1;
             assert!(steps < 10_000, "{key:?} runs in a loop at {:?}", self.now);
-            let Some(mroute) = self.mroute(node, key).filter(|mroute| mroute.accept == from) else { continue };
+            let any_source = MrouteKey { source: Ipv6Addr::UNSPECIFIED, ..key };
+            let found = self.mroute(node, key).or_else(|| self.mroute(node, any_source));
+            let Some(mroute) = found.filter(|mroute| mroute.accept == from) else { continue };
             for port in mroute.forward.iter() {
                 assert_ne!(mroute.accept, Accept::Port(port), "node {node} sends {key:?} back");
                 let Some(link) = self.link_of(node, port) else { continue };
@@ -293,7 +300,8 @@ impl Net {
         assert!(!message.groups.is_empty());
         for set in &message.groups {
             for source in &set.joined {
-                let key = MrouteKey { source: source.address, group: set.group.address };
+                let address = if source.wildcard { Ipv6Addr::UNSPECIFIED } else { source.address };
+                let key = MrouteKey { source: address, group: set.group.address };
                 assert!(self.mroute(sent.node, key).is_some(), "the join of {key:?} leaves before its entry stands");
             }
         }
@@ -309,16 +317,19 @@ impl Net {
                 .wants
                 .iter()
                 .filter(|(group, _)| asked(group))
-                .map(|(&group, sources)| Record {
-                    kind: RecordType::ModeIsInclude,
-                    group,
-                    sources: sources
-                        .iter()
-                        .copied()
-                        .filter(|source| query.sources.is_empty() || query.sources.contains(source))
-                        .collect(),
+                .map(|(&group, sources)| match sources.contains(&Ipv6Addr::UNSPECIFIED) {
+                    true => Record { kind: RecordType::ModeIsExclude, group, sources: Vec::new() },
+                    false => Record {
+                        kind: RecordType::ModeIsInclude,
+                        group,
+                        sources: sources
+                            .iter()
+                            .copied()
+                            .filter(|source| query.sources.is_empty() || query.sources.contains(source))
+                            .collect(),
+                    },
                 })
-                .filter(|record| !record.sources.is_empty())
+                .filter(|record| record.kind == RecordType::ModeIsExclude || !record.sources.is_empty())
                 .collect();
             if !records.is_empty() {
                 reports.push((host.address, records));

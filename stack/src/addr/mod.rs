@@ -1,11 +1,13 @@
 //! Addresses and what is built from them: prefixes, scopes, EUI-64 identifiers, per-terminal groups.
 
+mod embedded_rp;
 mod eui64;
 mod group;
 mod mac;
 mod prefix;
 mod scope;
 
+pub use embedded_rp::{EmbeddedRpError, embedded_rp};
 pub use eui64::Eui64;
 pub use group::{GroupLayout, GroupLayoutError};
 pub use mac::MacAddress;

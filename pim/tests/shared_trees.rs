@@ -1,0 +1,306 @@
+//! Shared trees with a rendezvous point that the group names (RFC 3956), whose sources are the rendezvous point's own.
+
+mod net;
+
+use core::net::Ipv6Addr;
+use net::{DELAY, Net, NodeId, Sent, link_local};
+use pim::mld::Membership;
+use pim::wire::{EncodedGroup, EncodedSource, GroupSet, JoinPrune};
+use pim::{Command, Config, Event, FirstHello, InterfaceConfig, LinkKind, MldConfig, RpfInfo};
+use stack::addr::{ALL_PIM_ROUTERS, Prefix};
+use stack::machine::PortId;
+use stack::tables::{Accept, Mroute, MrouteKey, Route};
+use stack::time::{Duration, Instant};
+use stack::wire::build::PacketBuilder;
+use stack::wire::ipv6::protocol;
+
+/// The rendezvous point, and another address of its node, the source.
+const RP: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 5);
+const SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1);
+/// `ff75:0520:2001:db8:` and an EUI-64.
+const GROUP: Ipv6Addr = Ipv6Addr::new(0xff75, 0x0520, 0x2001, 0xdb8, 0x200, 0x5eff, 0xfe10, 1);
+const ANY: MrouteKey = MrouteKey { source: Ipv6Addr::UNSPECIFIED, group: GROUP };
+const KEY: MrouteKey = MrouteKey { source: SOURCE, group: GROUP };
+const HOST: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 9, 0, 0, 1);
+const P0: PortId = PortId(0);
+const P1: PortId = PortId(1);
+const P2: PortId = PortId(2);
+const LINK_A: usize = 3;
+const LINK_B: usize = 4;
+
+fn lan(node: NodeId, port: PortId) -> InterfaceConfig {
+    InterfaceConfig { first_hello: FirstHello::Fast, ..InterfaceConfig::new(port, link_local(node, port), 1500) }
+}
+
+fn point_to_point(node: NodeId, port: PortId) -> InterfaceConfig {
+    InterfaceConfig { link: LinkKind::PointToPoint, ..lan(node, port) }
+}
+
+fn access(node: NodeId, port: PortId) -> InterfaceConfig {
+    InterfaceConfig { mld: Some(MldConfig::default()), ..lan(node, port) }
+}
+
+fn config(interfaces: Vec<InterfaceConfig>) -> Config {
+    let seed = interfaces[0].link_local.to_bits() as u64;
+    Config { mobility_ranges: vec!["ff75:520:2001:db8::/64".parse().unwrap()], ..Config::new(interfaces, seed) }
+}
+
+fn route(net: &mut Net, node: NodeId, route: Route) {
+    for address in [RP, SOURCE] {
+        net.command(node, Command::RouteSet(Prefix::host(address), route));
+    }
+}
+
+fn mroute(accept: Accept, forward: &[PortId]) -> Option<Mroute> {
+    Some(Mroute { accept, forward: forward.iter().copied().collect() })
+}
+
+/// The agent (0), a core router (1), access routers A (2) and B (3) with a host link each.
+fn site() -> Net {
+    let mut net = Net::default();
+    net.add_node(config(vec![point_to_point(0, P0)]));
+    net.add_node(config(vec![point_to_point(1, P0), point_to_point(1, P1), point_to_point(1, P2)]));
+    for node in [2, 3] {
+        net.add_node(config(vec![point_to_point(node, P0), access(node, P1)]));
+    }
+    net.add_link(&[(0, P0), (1, P0)]);
+    net.add_link(&[(1, P1), (2, P0)]);
+    net.add_link(&[(1, P2), (3, P0)]);
+    for node in [2, 3] {
+        let link = net.add_link(&[(node, P1)]);
+        net.add_host(link, HOST);
+    }
+    route(&mut net, 0, Route::Local);
+    route(&mut net, 1, Route::Via { port: P0, next_hop: link_local(0, P0) });
+    route(&mut net, 2, Route::Via { port: P0, next_hop: link_local(1, P1) });
+    route(&mut net, 3, Route::Via { port: P0, next_hop: link_local(1, P2) });
+    net.link_up_all();
+    net.run_for(Duration::from_secs(20));
+    net
+}
+
+/// What `by` has sent about the group since then: sources that it joined, and that it pruned.
+fn said(net: &Net, since: Instant, by: NodeId) -> (Vec<EncodedSource>, Vec<EncodedSource>) {
+    let sets = net
+        .sent
+        .iter()
+        .filter(|sent| sent.at >= since && sent.node == by)
+        .filter_map(Sent::join_prune)
+        .flat_map(|message| message.groups)
+        .filter(|set| set.group == EncodedGroup::host(GROUP));
+    sets.fold((Vec::new(), Vec::new()), |(mut joined, mut pruned), set| {
+        joined.extend(set.joined);
+        pruned.extend(set.pruned);
+        (joined, pruned)
+    })
+}
+
+const SHARED: EncodedSource = EncodedSource { address: RP, mask_length: 128, sparse: true, wildcard: true, rpt: true };
+
+#[test]
+fn a_terminal_that_names_no_source_moves_between_access_routers() {
+    let mut net = site();
+    let start = net.now;
+    net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
+    net.run_for(DELAY * 3);
+    assert_eq!(net.mroute(0, ANY), mroute(Accept::Local, &[P0]));
+    assert_eq!(net.mroute(1, ANY), mroute(Accept::Port(P0), &[P1]));
+    assert_eq!(net.mroute(2, ANY), mroute(Accept::Port(P0), &[P1]));
+    assert_eq!(said(&net, start, 2), (vec![SHARED], vec![]));
+    assert_eq!(said(&net, start, 1), (vec![SHARED], vec![]));
+    let entry = net.nodes[1].router.entry(ANY).unwrap();
+    assert_eq!((entry.root, entry.rpf.interface()), (RP, Some(P0)));
+    // The source is an address of the rendezvous point: its data need no (S,G) and no Register.
+    assert_eq!(net.walk(0, KEY), [(0, 1), (1, 1), (LINK_A, 1)].into());
+
+    net.run_for(Duration::from_secs(7));
+    let moved = net.now;
+    net.set_listening(LINK_B, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
+    net.run_for(DELAY * 2);
+    assert_eq!(net.mroute(1, ANY), mroute(Accept::Port(P0), &[P1, P2]));
+    net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, false);
+    net.run_for(DELAY * 2);
+    assert_eq!(net.mroute(1, ANY), mroute(Accept::Port(P0), &[P2]), "leaving takes no query and no waiting");
+    assert_eq!(net.mroute(2, ANY), None);
+    assert_eq!(said(&net, moved, 2), (vec![], vec![SHARED]));
+    assert_eq!(said(&net, moved, 1), (vec![], vec![]), "the rendezvous point sees nothing of the move");
+    net.set_listening(LINK_B, 0, GROUP, Ipv6Addr::UNSPECIFIED, false);
+    net.run_for(DELAY * 3);
+    assert!(net.nodes.iter().all(|node| node.mroutes.is_empty() && node.router.entry_count() == 0));
+    let changed = |&event: &Event| match event {
+        Event::MembershipChanged { key, membership, .. } => Some((key, membership)),
+        _ => None,
+    };
+    let changes: Vec<_> = net.nodes[2].events.iter().filter_map(changed).collect();
+    assert_eq!(changes, [(ANY, Membership::Joined), (ANY, Membership::Left)]);
+}
+
+#[test]
+fn a_shared_tree_is_refreshed_and_runs_out_without() {
+    let mut net = site();
+    net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
+    net.run_for(Duration::from_secs(1000));
+    assert_eq!(net.mroute(0, ANY), mroute(Accept::Local, &[P0]), "queries and joins keep it");
+    net.lose = Some(|sent| sent.node == 2);
+    net.run_for(Duration::from_secs(211));
+    assert_eq!((net.mroute(1, ANY), net.mroute(0, ANY)), (None, None));
+}
+
+#[test]
+fn a_source_that_is_asked_for_by_name_goes_by_both_trees() {
+    let mut net = site();
+    net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
+    net.set_listening(LINK_B, 0, GROUP, SOURCE, true);
+    net.run_for(DELAY * 4);
+    // inherited_olist(S,G) has the branches of (*,G).
+    assert_eq!(net.mroute(1, KEY), mroute(Accept::Port(P0), &[P1, P2]));
+    assert_eq!(net.mroute(1, ANY), mroute(Accept::Port(P0), &[P1]));
+    assert_eq!(net.mroute(2, KEY), None);
+    let everywhere = [(0, 1), (1, 1), (2, 1), (LINK_A, 1), (LINK_B, 1)].into();
+    assert_eq!(net.walk(0, KEY), everywhere);
+    net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, false);
+    net.run_for(DELAY * 4);
+    assert_eq!(net.mroute(1, KEY), mroute(Accept::Port(P0), &[P2]));
+    assert_eq!(net.walk(0, KEY), [(0, 1), (2, 1), (LINK_B, 1)].into());
+    net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
+    net.run_for(DELAY * 4);
+    net.set_listening(LINK_B, 0, GROUP, SOURCE, false);
+    net.run_for(DELAY * 4);
+    assert_eq!(net.mroute(1, KEY), None);
+    assert_eq!(net.walk(0, KEY), [(0, 1), (1, 1), (LINK_A, 1)].into());
+}
+
+#[test]
+fn the_shared_tree_follows_the_route_to_its_rendezvous_point() {
+    let mut net = site();
+    net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
+    net.run_for(DELAY * 4);
+    let start = net.now;
+    net.command(2, Command::RouteSet(Prefix::host(RP), Route::Unreachable));
+    net.run_for(DELAY * 2);
+    assert_eq!((net.mroute(2, ANY), net.mroute(1, ANY)), (None, None));
+    assert_eq!(said(&net, start, 2), (vec![], vec![SHARED]));
+    assert_eq!(net.nodes[2].router.entry(ANY).unwrap().rpf, RpfInfo::Unreachable);
+    // Not its own route but that of the prefix in which it is.
+    net.command(2, Command::RouteRemove(Prefix::host(RP)));
+    let back = Route::Via { port: P0, next_hop: link_local(1, P1) };
+    net.command(2, Command::RouteSet("2001:db8::/32".parse().unwrap(), back));
+    net.run_for(DELAY * 3);
+    assert_eq!(net.walk(0, KEY), [(0, 1), (1, 1), (LINK_A, 1)].into());
+}
+
+#[test]
+fn a_rendezvous_point_that_restarts_is_asked_again_at_once() {
+    let mut net = site();
+    net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
+    net.run_for(Duration::from_secs(10));
+    net.command(0, Command::LinkDown(P0));
+    assert_eq!(net.mroute(0, ANY), None);
+    net.command(0, Command::LinkUp(P0));
+    net.run_for(DELAY * 3);
+    assert_eq!(net.mroute(0, ANY), mroute(Accept::Local, &[P0]));
+}
+
+fn packet(source: Ipv6Addr, message: &JoinPrune) -> Vec<u8> {
+    let mut octets = vec![0x23, 0, 0, 0];
+    message.emit(&mut octets);
+    PacketBuilder::new(source, ALL_PIM_ROUTERS).hop_limit(1).checksummed(protocol::PIM, octets, 2)
+}
+
+fn message(to: Ipv6Addr, group: Ipv6Addr, joined: &[EncodedSource], pruned: &[EncodedSource]) -> JoinPrune {
+    let set = GroupSet { group: EncodedGroup::host(group), joined: joined.to_vec(), pruned: pruned.to_vec() };
+    JoinPrune { upstream_neighbor: to, holdtime: 210, groups: vec![set] }
+}
+
+#[test]
+fn what_names_no_rendezvous_point_or_another_is_refused_and_counted() {
+    let mut net = site();
+    let (own, neighbor) = (link_local(0, P0), link_local(1, P0));
+    let group = |text: &str| text.parse::<Ipv6Addr>().unwrap();
+    let count = |net: &Net, name: &str| {
+        net.nodes[0].router.counters().iter().find(|(other, _)| *other == name).unwrap_or_else(|| panic!("{name}")).1
+    };
+    let elsewhere = EncodedSource { address: SOURCE, ..SHARED };
+    let masked = EncodedSource { mask_length: 64, ..SHARED };
+    for (group, source, counter) in [
+        (group("ff15::1"), SHARED, "drop-pim-no-rendezvous-point"),
+        (group("ff35::1"), SHARED, "drop-pim-no-rendezvous-point"),
+        (group("ff75:500:2001:db8::1"), SHARED, "drop-pim-no-rendezvous-point"),
+        (group("ff75:541:2001:db8::1"), SHARED, "drop-pim-no-rendezvous-point"),
+        (group("ff75:20:2001:db8::1"), SHARED, "drop-pim-no-rendezvous-point"),
+        (group("fff5:520:2001:db8::1"), SHARED, "drop-pim-no-rendezvous-point"),
+        (GROUP, elsewhere, "drop-pim-rendezvous-point-mismatch"),
+        (GROUP, masked, "drop-pim-join-prune-source"),
+        (GROUP, EncodedSource { rpt: false, ..SHARED }, "drop-pim-join-prune-source"),
+        (GROUP, EncodedSource { wildcard: false, ..SHARED }, "drop-pim-join-prune-not-handled"),
+    ] {
+        let before = count(&net, counter);
+        net.inject(0, P0, &packet(neighbor, &message(own, group, &[source], &[])));
+        assert_eq!(count(&net, counter), before + 1, "{group} {source:?}");
+    }
+    assert_eq!(net.nodes[0].router.entry_count(), 0);
+    // A prune counts whatever it names (RFC 7761 §4.5.1).
+    net.inject(0, P0, &packet(neighbor, &message(own, GROUP, &[SHARED], &[])));
+    assert!(net.mroute(0, ANY).is_some());
+    net.inject(0, P0, &packet(neighbor, &message(own, GROUP, &[], &[elsewhere])));
+    assert_eq!(net.mroute(0, ANY), None);
+    // Members of all sources of a group without a rendezvous point.
+    net.set_listening(LINK_A, 0, group("ff15::1"), Ipv6Addr::UNSPECIFIED, true);
+    net.run_for(DELAY * 2);
+    assert_eq!(net.nodes[2].router.entry_count(), 0);
+    assert_eq!(net.nodes[2].router.counters().drop_no_rendezvous_point, 1);
+}
+
+/// The agent (0) and the routers 1 and 2 on one LAN, each of these two with hosts behind it.
+fn shared_lan() -> Net {
+    let mut net = Net::default();
+    net.add_node(config(vec![lan(0, P0)]));
+    for node in [1, 2] {
+        net.add_node(config(vec![lan(node, P0), access(node, P1)]));
+    }
+    net.add_link(&[(0, P0), (1, P0), (2, P0)]);
+    for node in [1, 2] {
+        let link = net.add_link(&[(node, P1)]);
+        net.add_host(link, HOST);
+    }
+    route(&mut net, 0, Route::Local);
+    for node in [1, 2] {
+        route(&mut net, node, Route::Via { port: P0, next_hop: link_local(0, P0) });
+    }
+    net.link_up_all();
+    net.run_for(Duration::from_secs(20));
+    net
+}
+
+#[test]
+fn on_a_lan_joins_are_suppressed_and_prunes_overridden() {
+    let mut net = shared_lan();
+    for link in [1, 2] {
+        net.set_listening(link, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
+    }
+    net.run_for(Duration::from_secs(200));
+    let suppressed =
+        |net: &Net| [1, 2].map(|node| net.nodes[node].router.counters().suppressed_joins).iter().sum::<u64>();
+    assert!(suppressed(&net) > 0);
+    net.set_listening(1, 0, GROUP, Ipv6Addr::UNSPECIFIED, false);
+    let start = net.now;
+    net.run_for(Duration::from_secs(10));
+    assert_eq!(said(&net, start, 1), (vec![], vec![SHARED]));
+    assert!(said(&net, start, 2).0.contains(&SHARED), "the other router still wants it");
+    assert_eq!(net.mroute(0, ANY), mroute(Accept::Local, &[P0]));
+    assert_eq!(net.nodes[2].router.counters().overridden_prunes, 1);
+}
+
+#[test]
+fn a_prune_of_the_group_is_overridden_for_a_source_of_it_too() {
+    let mut net = shared_lan();
+    net.set_listening(1, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
+    net.set_listening(2, 0, GROUP, SOURCE, true);
+    net.run_for(Duration::from_secs(20));
+    let start = net.now;
+    net.set_listening(1, 0, GROUP, Ipv6Addr::UNSPECIFIED, false);
+    net.run_for(Duration::from_secs(10));
+    let joined = said(&net, start, 2).0;
+    assert!(!joined.is_empty() && joined.iter().all(|&source| source == EncodedSource::host(SOURCE)));
+    assert_eq!((net.mroute(0, ANY), net.mroute(0, KEY)), (None, mroute(Accept::Local, &[P0])));
+}

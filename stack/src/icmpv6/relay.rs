@@ -31,7 +31,10 @@ pub(crate) fn relay(plane: &mut Dataplane, message: &[u8]) -> bool {
         let optimised = with_home_address(plane, &quoted[inner_at..], Some(outer));
         let (original, added) = match &optimised {
             Some(original) => (original.as_slice(), inner_at + OPTION_LEN),
-            None => (&quoted[inner_at..], inner_at),
+            None => {
+                let at = inner_at + nested(plane, &quoted[inner_at..], outer).unwrap_or(0);
+                (&quoted[at..], at)
+            }
         };
         let cause = match kind {
             kind::UNREACHABLE | kind::TIME_EXCEEDED => Some(Cause::AddressUnreachable),
@@ -113,12 +116,12 @@ fn is_ours(plane: &Dataplane, quoted: &[u8], inner: &[u8], sequence: Option<(u32
         // The signalling for a terminal is its agent's own.
         return !(binding.optimise && is_signalling(inner));
     }
-    if let Some(Uplink::Tunnel { source: entrance, peer, .. }) = tables.uplinks.get(source, destination)
-        && (entrance, peer) == outer
-    {
-        return true;
-    }
-    if with_home_address(plane, inner, Some(outer)).is_some() {
+    let by_uplink = match tables.uplinks.get(source, destination) {
+        Some(Uplink::Tunnel { source: entrance, peer, .. }) => (entrance, peer) == outer,
+        Some(Uplink::NestedTunnel { care_of, home_agent, .. }) => (care_of, home_agent) == outer,
+        _ => false,
+    };
+    if by_uplink || with_home_address(plane, inner, Some(outer)).is_some() || nested(plane, inner, outer).is_some() {
         return true;
     }
     let home_address = match inner[6] {
@@ -141,6 +144,20 @@ fn is_ours(plane: &Dataplane, quoted: &[u8], inner: &[u8], sequence: Option<(u32
                     _ => false,
                 }
         }
+    }
+}
+
+/// Where the program's packet starts in the inner one of two tunnels that this node put it into.
+fn nested(plane: &Dataplane, inner: &[u8], tunnel: (Ipv6Addr, Ipv6Addr)) -> Option<usize> {
+    let (at, None) = tunnelled(inner)? else { return None };
+    let (source, destination) = (header::source(&inner[at..]), header::destination(&inner[at..]));
+    match plane.tunnel_tables().uplinks.get(source, destination)? {
+        Uplink::NestedTunnel { source, peer, care_of, home_agent, .. } => {
+            let ours = (source, peer) == tunnel
+                && (care_of, home_agent) == (header::source(inner), header::destination(inner));
+            ours.then_some(at)
+        }
+        _ => None,
     }
 }
 

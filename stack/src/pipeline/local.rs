@@ -2,8 +2,9 @@
 
 use super::counters::Counter;
 use super::vector::{Found, Job, Lane, Origin, Vector};
-use super::{Dataplane, Transport, header, home_address, reassembly};
+use super::{Dataplane, Transport, header, home_address, reassembly, sighting};
 use crate::icmpv6::{Cause, echo, relay};
+use crate::machine::CorrespondentWay;
 use crate::wire::ext::Chain;
 use crate::wire::ipv6::protocol;
 use crate::wire::{WireErrorKind, checksum};
@@ -72,6 +73,10 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
             return Next::Drop(Counter::DropLocalRouting);
         }
         if chain.upper != protocol::MOBILITY {
+            if sighting::is_data(bytes) {
+                let correspondent = header::source(bytes);
+                sighting::tell(plane, routing.home_address, correspondent, CorrespondentWay::Optimised);
+            }
             home_address::take_routing(&mut job.packet, routing.offset);
             (job.meta.origin, job.meta.found) = (Origin::Own, Found::Nothing);
             return Next::Lookup;

@@ -76,6 +76,7 @@ impl Order {
             return if waits { Turn::NowAndOthers } else { Turn::Now };
         }
         if sequence.wrapping_sub(self.next) > 1 << 31 {
+            // DEVIATION RFC 2890 §2.2: delivered late and not dropped, since most applications can use it.
             self.watch_until = Some(now + WATCH);
             return Turn::Now;
         }

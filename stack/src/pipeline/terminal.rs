@@ -8,7 +8,7 @@ use super::counters::Counter;
 use super::reorder::{self, Turn};
 use super::tunnel_header::{self, ExitError};
 use super::vector::{Found, Job, Lane, Origin, Vector};
-use super::{Dataplane, header, home_address, tunnel};
+use super::{Dataplane, header, home_address, sighting, tunnel};
 use crate::machine::{CorrespondentWay, Notice, TunnelMeta};
 use crate::tables::{GroupReception, MrouteKey, Sequence};
 use crate::wire::ext::Chain;
@@ -131,9 +131,13 @@ fn inside(
     } else {
         return Err(Counter::DropTerminalHomeAddress);
     };
+    let (correspondent, is_data) = (header::source(inner), sighting::is_data(inner));
     if way != CorrespondentWay::HomeAgent && !mobility {
         let routing = routing_for(inner, reception.home_address).ok_or(Counter::DropTerminalHomeAddress)?;
         home_address::take_routing(&mut job.packet, routing);
+    }
+    if is_data {
+        sighting::tell(plane, reception.home_address, correspondent, way);
     }
     plane.counters.add(Counter::TerminalReceived);
     Ok(if mobility { Lane::Local } else { Lane::Lookup })

@@ -8,9 +8,9 @@ use super::counters::Counter;
 use super::reverse_tunnel::{self, Exit};
 use super::tunnel_header::{self, ExitError};
 use super::vector::{Found, Job, Lane, Origin, Vector};
-use super::{Dataplane, header, home_address, terminal};
+use super::{Dataplane, header, home_address, sighting, terminal};
 use crate::icmpv6::Cause;
-use crate::machine::TunnelMeta;
+use crate::machine::{CorrespondentWay, TunnelMeta};
 use crate::wire::ext::Chain;
 use crate::wire::ipv6::protocol;
 use core::net::Ipv6Addr;
@@ -91,10 +91,21 @@ fn out(plane: &mut Dataplane, job: &mut Job, at: usize, tunnel: TunnelMeta) -> N
     if (to_home || to_destination) && upper_is_mobility(bytes) {
         return Next::Local;
     }
-    if to_home
-        && home_address != destination
-        && let Some(routing) = terminal::routing_for(bytes, home_address)
-    {
+    if !to_home {
+        return Next::Lookup;
+    }
+    let routing = if home_address == destination { None } else { terminal::routing_for(bytes, home_address) };
+    // What is in yet another tunnel is the other end's, not a correspondent's.
+    if bytes[6] != protocol::IPV6 && sighting::is_data(bytes) {
+        let former = plane.care_of_addresses.home_address(tunnel.source) == Some(home_address);
+        let way = match routing {
+            _ if former => CorrespondentWay::Forwarded,
+            Some(_) => CorrespondentWay::Optimised,
+            None => CorrespondentWay::HomeAgent,
+        };
+        sighting::tell(plane, home_address, header::source(bytes), way);
+    }
+    if let Some(routing) = routing {
         home_address::take_routing(&mut job.packet, routing);
     }
     Next::Lookup

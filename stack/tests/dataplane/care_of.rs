@@ -280,3 +280,83 @@ fn two_terminals_speak_by_both_their_care_of_addresses() {
     bench.receive(P0, &[tunnel(SOURCE, GROUP, &both.payload(protocol::UDP, &back[40..]))]);
     assert_eq!(bench.sent(P2), [back]);
 }
+
+fn seen(bench: &mut Bench) -> Vec<CorrespondentWay> {
+    let way = |notice| match notice {
+        Notice::Correspondent { home_address: HOME, correspondent: CN, way } => Some(way),
+        Notice::GroupData { .. } => None,
+        other => panic!("{other:?}"),
+    };
+    bench.notices().into_iter().filter_map(way).collect()
+}
+
+#[test]
+fn the_terminal_is_told_how_its_correspondents_reach_it() {
+    use CorrespondentWay::{Forwarded, HomeAgent, Optimised};
+    let plain = udp(CN, HOME, 9, b"x");
+    let (present, former) = (routed(CARE_OF, HOME, &plain), routed(FORMER, HOME, &plain));
+    let signalling = PacketBuilder::new(CN, HOME).checksummed(protocol::MOBILITY, vec![59, 0, 6, 0, 0, 0, 0, 0], 4);
+    // By the group.
+    let mut bench = terminal_with_former();
+    bench.receive(P0, &[tunnel(SOURCE, GROUP, &signalling)]);
+    assert_eq!(seen(&mut bench), []);
+    for (packet, way) in [(&plain, HomeAgent), (&present, Optimised), (&former, Forwarded)] {
+        bench.receive(P0, &vec![tunnel(SOURCE, GROUP, packet); 64]);
+        assert_eq!(seen(&mut bench), [way], "once, not once a packet");
+        bench.sent(P2);
+    }
+    // By tunnels of its own, one inside the other at an anchor point.
+    let mut bench = terminal_with_former();
+    bench.set_route(&format!("{CARE_OF}/128"), Route::Local);
+    for (remote, local, home_address) in [(AGENT, ACCESS, CARE_OF), (HOME_AGENT, CARE_OF, HOME)] {
+        bench.apply(TableUpdate::TunnelReceptionSet(TunnelReception { remote, local, home_address }));
+    }
+    bench.receive(P0, &[tunnel(AGENT, ACCESS, &tunnel(HOME_AGENT, CARE_OF, &plain))]);
+    assert_eq!(seen(&mut bench), [HomeAgent]);
+    bench.receive(P0, &[tunnel(AGENT, ACCESS, &present)]);
+    assert_eq!(seen(&mut bench), [Optimised]);
+    // At home, from the agent of the site before.
+    let mut bench = terminal_with_former();
+    let reception = TunnelReception { remote: FORMER, local: HOME, home_address: HOME };
+    bench.apply(TableUpdate::TunnelReceptionSet(reception));
+    bench.receive(P0, &[plain.clone(), tunnel(FORMER, HOME, &former)]);
+    assert_eq!(seen(&mut bench), [Forwarded]);
+    assert_eq!(bench.sent(P2), vec![plain; 2]);
+}
+
+#[test]
+fn errors_from_either_of_two_tunnels_reach_the_program() {
+    let mut bench = terminal();
+    bench.set_route(&format!("{CARE_OF}/128"), Route::Local);
+    let uplink = Uplink::NestedTunnel {
+        port: P0,
+        router: ROUTER,
+        source: ACCESS,
+        peer: AGENT,
+        care_of: CARE_OF,
+        home_agent: HOME_AGENT,
+    };
+    bench.apply(TableUpdate::UplinkSet(HOME, uplink));
+    let reception = TunnelReception { remote: AGENT, local: ACCESS, home_address: CARE_OF };
+    bench.apply(TableUpdate::TunnelReceptionSet(reception));
+    let packet = udp(HOME, CN, 64, &[7; 1420 - 48]);
+    bench.receive_frames(P2, std::slice::from_ref(&packet));
+    let sent = bench.sent(P0);
+    let both = &sent[0][14..];
+    assert_eq!(both.len(), 1500);
+    let error = |to, about: &[u8]| {
+        PacketBuilder::new(FAR, to).icmpv6(2, 0, &[&1450u32.to_be_bytes()[..], &about[..1232]].concat())
+    };
+    // On the way to the anchor point, and behind it.
+    bench.receive(P0, &[error(ACCESS, both), tunnel(AGENT, ACCESS, &error(CARE_OF, &both[40..]))]);
+    let told = bench.sent(P2);
+    for (told, (mtu, added)) in told.iter().zip([(1370u32, 80), (1410, 40)]) {
+        assert_eq!((told[40], &told[44..48]), (2, &mtu.to_be_bytes()[..]));
+        assert_eq!(told[48..], packet[..1232 - added]);
+    }
+    assert_eq!(told.len(), 2);
+    // Of another anchor point it is not.
+    let forged = tunnel(ACCESS, FAR, &both[40..1240]);
+    bench.receive(P0, &[error(ACCESS, &forged)]);
+    assert_eq!((bench.sent(P2).len(), bench.local().len()), (0, 1));
+}

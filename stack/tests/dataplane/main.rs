@@ -25,7 +25,7 @@ mod unicast;
 use bench::*;
 use core::net::Ipv6Addr;
 use stack::addr::{MacAddress, Prefix};
-use stack::machine::{Notice, Via};
+use stack::machine::{CorrespondentWay, Notice, Via};
 use stack::packet::BATCH_SIZE;
 use stack::pipeline::{DataplaneConfig, Forwarding, MssClamp, TunnelDscp};
 use stack::port::Medium;

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn from_correspondent() -> Notice {
+    Notice::Correspondent { home_address: HOME, correspondent: CN, way: CorrespondentWay::HomeAgent }
+}
+
 #[test]
 fn a_terminal_receives_what_its_agent_sends_to_its_group() {
     let mut bench = terminal();
@@ -18,7 +22,7 @@ fn a_terminal_receives_what_its_agent_sends_to_its_group() {
         ],
     );
     assert_eq!(bench.sent(P2), [inner]);
-    assert_eq!(bench.notices(), [Notice::GroupData { port: P0, group: GROUP }]);
+    assert_eq!(bench.notices(), [Notice::GroupData { port: P0, group: GROUP }, from_correspondent()]);
     bench.expect_counters(&[
         ("rx", 5),
         ("terminal-received", 1),
@@ -41,7 +45,7 @@ fn what_comes_by_both_links_is_delivered_once() {
     bench.receive(P0, &[gre(SOURCE, GROUP, 6, 100, &inner[0]), tunnel(SOURCE, GROUP, &inner[0])]);
     assert_eq!(bench.sent(P2), inner);
     let notices = [P0, P1].map(|port| Notice::GroupData { port, group: GROUP });
-    assert_eq!(bench.notices(), notices);
+    assert_eq!(bench.notices(), [notices[0], from_correspondent(), notices[1]]);
     bench.expect_counters(&[
         ("rx", 122),
         ("terminal-received", 70),

@@ -14,7 +14,7 @@ fn node() -> Bench {
 }
 
 /// As [`node`], with the address on the programs' port P2.
-fn node_with_programs() -> Bench {
+pub(super) fn node_with_programs() -> Bench {
     let config = DataplaneConfig { host_ports: PortSet::single(P2), ..DataplaneConfig::default() };
     correspondent(config, Route::OnLink(P2))
 }

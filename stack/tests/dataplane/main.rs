@@ -17,6 +17,7 @@ mod multicast;
 mod optimised;
 mod reorder;
 mod sighting;
+mod sites;
 mod terminal;
 mod to_terminal;
 mod tunnels;

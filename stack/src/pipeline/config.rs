@@ -113,7 +113,7 @@ pub struct Limits {
     pub neighbors: u32,
     /// Of those, how many without link-layer address.
     pub unresolved_neighbors: usize,
-    /// Packets that wait for neighbours, at most 4 each.
+    /// Packets that wait for neighbours, at most 32 each, and no more than an eighth of the pool.
     pub waiting_packets: usize,
     /// Multicast routes; 128 octets each.
     pub mroutes: u32,
@@ -153,7 +153,7 @@ impl Default for Limits {
             routes: 1 << 17,
             neighbors: 1 << 14,
             unresolved_neighbors: 1 << 10,
-            waiting_packets: 256,
+            waiting_packets: 512,
             mroutes: 1 << 16,
             mma_bindings: 1 << 16,
             optimised_pairs: 1 << 16,

@@ -124,12 +124,13 @@ impl Dataplane {
         let seed = |table: u64| config.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(table);
         let mtu_limits = config.mtu_limits.iter().copied().chain(core::iter::repeat(None));
         let links = ports.iter().zip(mtu_limits).map(|(info, mtu_limit)| Link::new(info, mtu_limit));
+        let waiting = limits.waiting_packets.min(pool.frames() as usize / 8).max(1);
         Dataplane {
             pool,
             now: Instant::ORIGIN,
             links: links.collect(),
             routes: Routes::new(limits.routes),
-            neighbors: Neighbors::new(limits.neighbors, limits.unresolved_neighbors, limits.waiting_packets, seed(1)),
+            neighbors: Neighbors::new(limits.neighbors, limits.unresolved_neighbors, waiting, seed(1)),
             mfib: Mfib::new(limits.mroutes, seed(2)),
             mma_bindings: MmaBindings::new(limits.mma_bindings, seed(3)),
             mma_service: None,

@@ -11,8 +11,9 @@ use crate::wire::ethernet;
 use core::net::Ipv6Addr;
 use std::collections::VecDeque;
 
-/// Packets that wait for one neighbour at the most.
-pub(crate) const WAITING_PER_NEIGHBOR: usize = 4;
+/// Packets that wait for one neighbour at the most. RFC 4861 §7.2.2 asks for one; a terminal's traffic that is turned to a
+/// path whose next hop was not used before shall not lose what comes during the few milliseconds of the question.
+pub(crate) const WAITING_PER_NEIGHBOR: usize = 32;
 
 /// Number of an adjacency.
 pub(crate) type AdjacencyIndex = u32;
@@ -264,12 +265,14 @@ mod tests {
 
     #[test]
     fn asks_once_and_keeps_the_newest() {
-        let mut neighbors = Neighbors::new(8, 8, 6, 1);
+        let mut neighbors = Neighbors::new(8, 8, 64, 1);
         let index = neighbors.find_or_make(PORT, address(1)).unwrap();
-        let asked: Vec<bool> = (0..6).map(|n| neighbors.wait(index, n).ask).collect();
-        assert_eq!(asked, [true, false, false, false, false, false]);
+        let newest = 2..WAITING_PER_NEIGHBOR as u32 + 2;
+        let asked: Vec<bool> = (0..newest.end).map(|n| neighbors.wait(index, n).ask).collect();
+        assert_eq!(asked.iter().position(|&asked| asked), Some(0));
+        assert_eq!(asked.iter().filter(|&&asked| asked).count(), 1);
         let (same, waiting) = neighbors.set(PORT, address(1), REWRITE, false).unwrap();
-        assert_eq!((same, Vec::from(waiting)), (index, vec![2, 3, 4, 5]));
+        assert_eq!((same, Vec::from(waiting)), (index, newest.collect()));
         assert_eq!(neighbors.waiting(), 0);
         assert!(neighbors.forget(PORT, address(1)).is_empty());
         assert_eq!(neighbors.find(PORT, address(1)), None);

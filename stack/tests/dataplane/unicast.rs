@@ -6,12 +6,12 @@ use super::*;
 fn a_packet_waits_for_its_neighbor() {
     let mut bench = Bench::router(2);
     bench.set_route("2001:db8:2::/64", Route::Via { port: P1, next_hop: ROUTER });
-    let packets: Vec<_> = (0..6).map(|n| udp(CN, FAR, 64, &[n])).collect();
+    let packets: Vec<_> = (0..34).map(|n| udp(CN, FAR, 64, &[n])).collect();
     bench.receive(P0, &packets);
-    bench.expect_counters(&[("rx", 6), ("punt-neighbor", 6), ("resumed", 2), ("drop-neighbor-queue-full", 2)]);
+    bench.expect_counters(&[("rx", 34), ("punt-neighbor", 34), ("resumed", 2), ("drop-neighbor-queue-full", 2)]);
     assert_eq!(bench.notices(), [Notice::NeighborMissing { port: P1, address: ROUTER }]);
     bench.set_neighbor(P1, ROUTER);
-    bench.expect_counters(&[("resumed", 4), ("output", 4)]);
+    bench.expect_counters(&[("resumed", 32), ("output", 32)]);
     let expected: Vec<_> = packets[2..].iter().map(|p| frame(mac_of(ROUTER), MAC1, &hopped(p))).collect();
     assert_eq!(bench.sent(P1), expected);
 }

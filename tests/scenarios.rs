@@ -15,6 +15,8 @@ mod choice;
 mod controls;
 #[path = "scenarios/moves.rs"]
 mod moves;
+#[path = "scenarios/optimisation.rs"]
+mod optimisation;
 #[path = "scenarios/reproducible.rs"]
 mod reproducible;
 #[path = "scenarios/roaming.rs"]

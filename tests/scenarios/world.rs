@@ -375,13 +375,11 @@ impl<'a> World<'a> {
     }
 
     /// A stream from the correspondent of ours to the terminal's programs.
-    #[expect(dead_code, reason = "for labs with the correspondent of ours")]
     pub(crate) fn down_from_peer(&mut self, interval_ms: u64, count: u64) -> Stream {
         self.stream(("peer-programs", PEER), ("mt-programs", HOME), interval_ms, count)
     }
 
     /// A stream from the terminal's programs to the correspondent of ours.
-    #[expect(dead_code, reason = "for labs with the correspondent of ours")]
     pub(crate) fn up_to_peer(&mut self, interval_ms: u64, count: u64) -> Stream {
         self.stream(("mt-programs", HOME), ("peer-programs", PEER), interval_ms, count)
     }

@@ -318,3 +318,51 @@ fn an_agent_is_there_until_its_lifetime_ends_or_it_is_taken_back() {
     assert_eq!(script.wait(1)[0], "inter-site move begins");
     assert_eq!(script.terminal.site().site, Site::Plain);
 }
+
+/// The home agent looks for duplicates and takes longer than the first timeout: the answer to the first update counts,
+/// and that to the repetition, which it may refuse or not, changes nothing any more.
+#[test]
+fn a_repetition_races_the_answer_to_the_first_update() {
+    let mut script = Script::new(terminal_config());
+    script.up(A);
+    script.grant(0);
+    let first = script.last_asked(HOME_AGENT);
+    // It asks for no longer than the mobility agent has granted.
+    assert_eq!(script.wait(1_500), ["LCoA-A > HA: BU(H) HoA at CoA1 for 1796 s"]);
+    let second = script.last_asked(HOME_AGENT);
+    script.answer(&first, Status::ACCEPTED, first.update.lifetime, MobilityOptions::default());
+    let granted = *script.terminal.home_registration().unwrap();
+    for status in [0, 135, 134, 129] {
+        let late = script.answer(&second, Status(status), second.update.lifetime, MobilityOptions::default());
+        assert_eq!(late, [""; 0]);
+        assert_eq!(script.terminal.home_registration(), Some(&granted));
+    }
+    assert_eq!(script.terminal.counters().drop_unmatched, 4);
+}
+
+/// What stands in an acknowledgement of forwarding beyond what was asked is not believed, whoever signed it.
+#[test]
+fn hostile_acknowledgements_of_forwarding() {
+    let mut script = into_site_two();
+    script.data(C);
+    script.accept(HOME_AGENT);
+    script.wait(100);
+    let asked = script.last_asked(AGENTS[0]);
+    let mut rng = stack::rng::Rng::new(3);
+    for _ in 0..500 {
+        let mut other = asked.clone();
+        // Another number, or another address than the one that was signed.
+        if rng.below(2) == 0 {
+            other.update.sequence = other.update.sequence.wrapping_add(1 + rng.below(65_000) as u16);
+        } else {
+            other.update.options.alternate_care_of_address = Some(Ipv6Addr::from_bits(u128::from(rng.next_u64())));
+        }
+        let status = Status(rng.below(256) as u8);
+        let answers = script.answer(&other, status, Lifetime(rng.below(65_536) as u16), MobilityOptions::default());
+        // Only an authentic 135 with a later number is followed: one more request.
+        assert!(answers.is_empty() || status == Status::SEQUENCE_OUT_OF_WINDOW, "{status:?} {answers:?}");
+    }
+    let site = script.terminal.site();
+    assert_eq!((site.site, site.care_of), (Site::Agent(AGENTS[1]), Some(CARE_OF[1])));
+    assert_eq!(script.terminal.former_sites().map(|former| former.standing).collect::<Vec<_>>(), [Standing::Asked]);
+}

@@ -380,14 +380,28 @@ fn strangers_change_nothing() {
     assert!(counters.drop_unmatched + counters.drop_unauthentic >= 200);
 }
 
-/// Random walks through all kinds of links in foul weather, moves overtaking moves; when it clears, everything agrees.
+/// Random walks through all kinds of links in foul weather, moves overtaking moves; when it clears, everything agrees, and
+/// nothing is left of what was kept for sites left.
 #[test]
 fn random_walks_converge() {
+    let kinds = random_walks(300, terminal_config(), World::assert_settled_at);
+    assert!(kinds.iter().all(|&kind| kind > 300), "{kinds:?}");
+}
+
+/// The same with anchor points.
+#[test]
+fn random_walks_with_anchor_points_converge() {
+    let config = Config { mode: Mode::Hierarchical, ..terminal_config() };
+    let kinds = random_walks(150, config, World::assert_anchored_at);
+    assert!(kinds.iter().all(|&kind| kind > 100), "{kinds:?}");
+}
+
+fn random_walks(seeds: u64, config: Config, agree: fn(&World, Spot)) -> [usize; 3] {
     let mut kinds = [0usize; 3];
-    for seed in 0..300 {
+    for seed in 0..seeds {
         let mut rng = Rng::new(seed);
         let dad = [HomeDad::Strict, HomeDad::Optimistic, HomeDad::Off][rng.below(3) as usize];
-        let mut world = World::new(seed, dad, terminal_config());
+        let mut world = World::new(seed, dad, config.clone());
         world.weather = FOUL;
         world.has_data = rng.below(4) > 0;
         for _ in 0..40 {
@@ -410,6 +424,7 @@ fn random_walks_converge() {
                 _ => world.prefer(spot),
             }
             world.run_for(Duration::from_micros(rng.below(3_000_000)));
+            assert!(world.terminal.former_sites().count() <= 4 && world.tables.care_of.len() <= 5);
         }
         let last = SPOTS[rng.below(5) as usize];
         if !world.is_up(last.key.port) {
@@ -424,12 +439,33 @@ fn random_walks_converge() {
             kinds[kind as usize] += 1;
         }
         let settled = || {
-            world.assert_settled_at(last);
+            agree(&world, last);
             world.assert_forwarding_over();
         };
         if std::panic::catch_unwind(core::panic::AssertUnwindSafe(settled)).is_err() {
             panic!("seed {seed} does not settle at {last:?}: {:?}", world.terminal.site());
         }
     }
-    assert!(kinds.iter().all(|&kind| kind > 300), "{kinds:?}");
+    kinds
+}
+
+/// RFC 6275 §9.5.1: numbers go on beyond 65535.
+#[test]
+fn sequence_numbers_wrap() {
+    let mut config = terminal_config();
+    config.restored.sequences = vec![(AGENTS[0], 65_534), (HOME_AGENT, 65_535)];
+    let mut world = World::new(1, HomeDad::Off, config);
+    world.prefer(A);
+    world.link_up(A);
+    // Registered, and refreshed twice.
+    world.run_for(secs(2_000));
+    world.assert_settled_at(A);
+    let numbers = |peer| {
+        let to_peer = world.updates.iter().filter(|sent| sent.to == peer);
+        to_peer.map(|sent| sent.update.sequence).take(3).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(AGENTS[0]), [65_535, 0, 1]);
+    assert_eq!(numbers(HOME_AGENT), [0, 1, 2]);
+    assert_eq!(world.terminal.counters().rx_sequence, 0);
+    assert_eq!(world.terminal.counters().rx_refusal, 0);
 }

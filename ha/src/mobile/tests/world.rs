@@ -109,13 +109,20 @@ pub(super) fn terminal_config() -> Config {
     }
 }
 
+/// Where an agent's care-of addresses are.
+fn care_of_prefix(agent: Ipv6Addr) -> Prefix {
+    let care_of = addr::with_interface_identifier(agent, 0);
+    Prefix::new(Ipv6Addr::from_bits(care_of.to_bits() | 0xc0a << 64), 64).unwrap()
+}
+
 fn agent_config(site: usize, replay: ReplayPolicy) -> mma::Config {
-    let care_of = addr::with_interface_identifier(AGENTS[site], 0);
-    let prefix = Prefix::new(Ipv6Addr::from_bits(care_of.to_bits() | 0xc0a << 64), 64).unwrap();
+    let prefix = care_of_prefix(AGENTS[site]);
     let layout = GroupLayout::Ssm { scope: Scope::SITE_LOCAL };
     let mut config = mma::Config::new(AGENTS[site], CareOfMode::Assigned { prefix }, layout);
     config.access_prefixes = SPOTS.iter().filter(|s| s.site == Some(site)).map(Spot::prefix).collect();
     config.replay = replay;
+    config.anchor = mma::Anchor::Prefix(Prefix::of_link(AGENTS[site]));
+    config.peers = AGENTS.map(care_of_prefix).to_vec();
     config.home_agents = vec![mma::HomeAgent { prefix: H.prefix(), agent: HOME_AGENT }];
     let home_address = Some(HOME_ADDRESS);
     config
@@ -180,6 +187,14 @@ pub(super) struct Tables {
     pub(super) care_of: BTreeSet<Ipv6Addr>,
     pub(super) home: Option<HomeBinding>,
     pub(super) agents: [Option<MmaBinding>; 2],
+    /// Bindings of regional addresses.
+    pub(super) anchors: [Option<MmaBinding>; 2],
+}
+
+impl Tables {
+    fn binding(&mut self, site: usize, bound: Ipv6Addr) -> &mut Option<MmaBinding> {
+        if bound == HOME_ADDRESS { &mut self.agents[site] } else { &mut self.anchors[site] }
+    }
 }
 
 pub(super) struct World {
@@ -364,10 +379,10 @@ impl World {
             while let Some(output) = self.agents[site].poll_output() {
                 match output {
                     Output::Transmit(transmit) => self.carry_from_agent(transmit),
-                    Output::Table(TableUpdate::MmaBindingSet(_, binding)) => {
-                        self.tables.agents[site] = Some(binding);
+                    Output::Table(TableUpdate::MmaBindingSet(bound, binding)) => {
+                        *self.tables.binding(site, bound) = Some(binding);
                     }
-                    Output::Table(TableUpdate::MmaBindingRemove(_)) => self.tables.agents[site] = None,
+                    Output::Table(TableUpdate::MmaBindingRemove(bound)) => *self.tables.binding(site, bound) = None,
                     Output::Table(_) | Output::Event(_) => {}
                 }
             }
@@ -541,7 +556,47 @@ impl World {
         let present: BTreeSet<Ipv6Addr> = self.terminal.site().care_of.into_iter().collect();
         assert_eq!(self.tables.care_of, present);
         assert_eq!(self.terminal.former_sites().count(), 0);
-        assert!(self.tables.tunnels.iter().all(|tunnel| tunnel.remote == HOME_AGENT));
+        let site = match self.terminal.site().site {
+            Site::Agent(agent) => AGENTS.iter().position(|&known| known == agent),
+            _ => None,
+        };
+        for other in (0..2).filter(|&other| Some(other) != site) {
+            assert_eq!((self.tables.agents[other], self.tables.anchors[other]), (None, None));
+        }
+        let anchored = AGENTS.into_iter().filter(|_| self.tables.anchors.iter().any(Option::is_some));
+        let remotes: BTreeSet<Ipv6Addr> = anchored.chain([HOME_AGENT]).collect();
+        assert!(self.tables.tunnels.iter().all(|tunnel| remotes.contains(&tunnel.remote)));
+    }
+
+    /// Everything agrees that the terminal is at this spot, behind an anchor point where there is one.
+    #[track_caller]
+    pub(super) fn assert_anchored_at(&self, spot: Spot) {
+        let Some(site) = spot.site else { return self.assert_settled_at(spot) };
+        let RouterKey { port, router } = spot.key;
+        let (anchor, local) = (AGENTS[site], spot.address());
+        let regional = addr::with_interface_identifier(anchor, EUI.modified());
+        assert_eq!(self.terminal.current_router(), Some(spot.key));
+        assert!(!self.terminal.is_registering(), "still registering");
+        let binding = self.tables.anchors[site].expect("the anchor point has a binding");
+        assert_eq!((binding.care_of, binding.group, binding.state), (regional, local, BindingState::Anchor));
+        assert_eq!(self.tables.agents[site], None);
+        assert_eq!(self.tables.home.map(|home| home.care_of), Some(regional));
+        let uplink = Uplink::NestedTunnel {
+            port,
+            router,
+            source: local,
+            peer: anchor,
+            care_of: regional,
+            home_agent: HOME_AGENT,
+        };
+        assert_eq!(self.tables.uplink, Some(uplink));
+        assert!(self.joined.is_empty() && self.tables.receptions.is_empty() && self.claimed.is_none());
+        let wanted = [
+            TunnelReception { remote: anchor, local, home_address: regional },
+            TunnelReception { remote: HOME_AGENT, local: regional, home_address: HOME_ADDRESS },
+        ];
+        assert!(wanted.iter().all(|tunnel| self.tables.tunnels.contains(tunnel)), "{:?}", self.tables.tunnels);
+        assert_eq!(self.tables.tunnels.len(), 2, "{:?}", self.tables.tunnels);
     }
 
     /// Everything agrees that the terminal is at this spot.

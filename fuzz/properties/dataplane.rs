@@ -11,8 +11,9 @@ use stack::pipeline::{Dataplane, DataplaneConfig, Limits, Transport};
 use stack::port::{LinkState, Medium, PortInfo};
 use stack::rng::Rng;
 use stack::tables::{
-    Accept, BindingState, GroupReception, HomeBinding, IngressFilter, MmaBinding, MmaService, Mroute, MrouteKey,
-    Neighbor, PortSet, Route, TableUpdate, TunnelReception, Uplink,
+    Accept, BindingState, Correspondent, CorrespondentBinding, GroupReception, HomeAddressPolicy, HomeBinding,
+    IngressFilter, MmaBinding, MmaService, Mroute, MrouteKey, Neighbor, PortSet, Route, TableUpdate, TunnelReception,
+    Uplink,
 };
 use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
@@ -51,6 +52,11 @@ const AWAY: Ipv6Addr = site(0x40, 1);
 /// This node's own, as a terminal.
 const HOME: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 1);
 const TEMPORARY: Ipv6Addr = site(0xa, 0x77);
+
+/// A former care-of address of that terminal, and the terminal that speaks with it.
+const LEFT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xe, 0xc1, 0, 0, 0, 1);
+const PEER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xf, 1, 0, 0, 0, 1);
+const PEER_CARE_OF: Ipv6Addr = site(0xd, 1);
 
 const fn group(number: u16) -> Ipv6Addr {
     Ipv6Addr::new(0xff35, 0, 0, 0, 0, 0, 0, number)
@@ -91,6 +97,15 @@ fn updates() -> Vec<TableUpdate> {
         TableUpdate::GroupReceptionSet(group(number), reception)
     };
     let tunnel = Uplink::Tunnel { port: ACCESS, router: NEIGHBOR, source: TEMPORARY, peer: OTHER_AGENT };
+    let optimised_tunnel = Uplink::OptimisedTunnel {
+        port: ACCESS,
+        router: NEIGHBOR,
+        source: TEMPORARY,
+        peer: OTHER_AGENT,
+        care_of: CARE_OF[0],
+    };
+    let exception =
+        |correspondent, uplink| TableUpdate::UplinkExceptionSet { home_address: HOME, correspondent, uplink };
     let direct = Uplink::Direct { port: ACCESS, router: NEIGHBOR, source: TEMPORARY };
     let neighbor = Neighbor { link_address: MacAddress([2, 0, 0, 0, 9, 9]), notify_use: true };
     vec![
@@ -124,9 +139,20 @@ fn updates() -> Vec<TableUpdate> {
         reception(6, None),
         TableUpdate::TunnelReceptionSet(TunnelReception { remote: OTHER_AGENT, local: TEMPORARY, home_address: HOME }),
         TableUpdate::UplinkSet(HOME, tunnel),
-        TableUpdate::UplinkExceptionSet { home_address: HOME, correspondent: OWN, uplink: direct },
+        TableUpdate::TunnelReceptionSet(TunnelReception { remote: LEFT, local: HOME, home_address: HOME }),
+        TableUpdate::CareOfSet(LEFT, HOME),
+        TableUpdate::CareOfSet(TEMPORARY, HOME),
+        exception(OWN, direct),
+        exception(PEER, optimised_tunnel),
+        exception(CORRESPONDENT, optimised_tunnel),
+        correspondent(HomeAddressPolicy::CareOf),
+        TableUpdate::CorrespondentBindingSet(PEER, CorrespondentBinding { local: HOME, care_of: PEER_CARE_OF }),
         TableUpdate::IngressFilterSet(NARROW, IngressFilter::Prefixes(vec![Prefix::of_link(site(0xd, 0))])),
     ]
+}
+
+fn correspondent(policy: HomeAddressPolicy) -> TableUpdate {
+    TableUpdate::CorrespondentSet(Correspondent { address: HOME, policy })
 }
 
 fn service(chain: bool) -> TableUpdate {
@@ -151,6 +177,11 @@ fn removals() -> Vec<TableUpdate> {
         service(false),
         TableUpdate::HomeBindingRemove(AWAY),
         TableUpdate::GroupReceptionRemove(MrouteKey { source: OTHER_AGENT, group: group(5) }),
+        TableUpdate::CareOfRemove(LEFT),
+        TableUpdate::CorrespondentBindingRemove(PEER),
+        correspondent(HomeAddressPolicy::Bound),
+        correspondent(HomeAddressPolicy::Prefixes(vec![Prefix::of_link(site(0xa, 0))])),
+        TableUpdate::UplinkExceptionRemove { home_address: HOME, correspondent: PEER },
         TableUpdate::UplinkSet(HOME, Uplink::Down),
         TableUpdate::UplinkSet(HOME, Uplink::Native { port: ACCESS, router: NEIGHBOR }),
         TableUpdate::RouteRemove(Prefix::DEFAULT),
@@ -167,10 +198,11 @@ pub(crate) fn packets() -> Vec<Vec<u8>> {
     };
     let tunnel =
         |source, destination, inner: &[u8]| PacketBuilder::new(source, destination).payload(protocol::IPV6, inner);
-    let gre = |source, destination, key: u8, inner: &[u8]| {
-        let header = [0x30, 0, 0x86, 0xdd, 0, 0, 0, key, 0, 0, 0, 1];
+    let numbered = |source, destination, key: u8, number: u8, inner: &[u8]| {
+        let header = [0x30, 0, 0x86, 0xdd, 0, 0, 0, key, 0, 0, 0, number];
         PacketBuilder::new(source, destination).payload(protocol::GRE, &[&header[..], inner].concat())
     };
+    let gre = |source, destination, key: u8, inner: &[u8]| numbered(source, destination, key, 1, inner);
     let fragments = |packet: &[u8]| {
         let (header, payload) = packet.split_at(ipv6::HEADER_LEN);
         let address = |at: usize| Ipv6Addr::from(<[u8; 16]>::try_from(&header[at..at + 16]).expect("sixteen octets"));
@@ -185,6 +217,7 @@ pub(crate) fn packets() -> Vec<Vec<u8>> {
     let mobility =
         |packet: PacketBuilder, kind| packet.checksummed(protocol::MOBILITY, vec![59, 0, kind, 0, 0, 0, 0, 0], 4);
     let routed = |to, home| PacketBuilder::new(CORRESPONDENT, to).type2_routing(home);
+    let from_peer = |packet: PacketBuilder| packet.home_address(PEER).payload(protocol::UDP, &[0; 30]);
     let up = |inner: &[u8]| tunnel(ACCESS_ADDRESS, OWN, inner);
     let mut packets = vec![
         udp(CORRESPONDENT, site(0xa, 9), 100),
@@ -221,6 +254,16 @@ pub(crate) fn packets() -> Vec<Vec<u8>> {
         tunnel(OTHER_AGENT, TEMPORARY, &udp(CORRESPONDENT, HOME, 100)),
         tunnel(OTHER_AGENT, TEMPORARY, &tunnel(OTHER_AGENT, TEMPORARY, &udp(CORRESPONDENT, HOME, 100))),
         gre(OTHER_AGENT, group(5), 9, &udp(CORRESPONDENT, HOME, 100)),
+        udp(HOME, PEER, 100),
+        udp(HOME, PEER, 1420),
+        from_peer(PacketBuilder::new(PEER_CARE_OF, HOME)),
+        from_peer(PacketBuilder::new(ON_LINK, HOME)),
+        from_peer(PacketBuilder::new(PEER_CARE_OF, TEMPORARY).type2_routing(HOME)),
+        tunnel(OTHER_AGENT, group(6), &from_peer(PacketBuilder::new(PEER_CARE_OF, LEFT).type2_routing(HOME))),
+        tunnel(LEFT, HOME, &routed(LEFT, HOME).payload(protocol::UDP, &[0; 30])),
+        tunnel(TEMPORARY, OTHER_AGENT, &PacketBuilder::new(CARE_OF[0], PEER).home_address(HOME).payload(17, &[0; 30])),
+        routed(PEER_CARE_OF, PEER).payload(protocol::UDP, &[0; 30]),
+        PacketBuilder::new(HOME, PEER_CARE_OF).type2_routing(PEER).payload(protocol::UDP, &[0; 30]),
         PacketBuilder::new(CORRESPONDENT, CARE_OF[0]).type2_routing(SERVED[0]).payload(protocol::UDP, &[0; 30]),
         PacketBuilder::new(CORRESPONDENT, CARE_OF[0]).type2_routing(HOME).payload(protocol::UDP, &[0; 30]),
         PacketBuilder::new(TEMPORARY, OWN).home_address(HOME).payload(protocol::MOBILITY, &[59, 0, 0, 0, 0, 0, 0, 0]),
@@ -231,6 +274,8 @@ pub(crate) fn packets() -> Vec<Vec<u8>> {
             .router_alert(0)
             .icmpv6(143, 0, &[0; 4]),
     ];
+    let to_home = udp(CORRESPONDENT, HOME, 100);
+    packets.extend([0, 2, 3, 4, 6, 200].map(|number| numbered(OTHER_AGENT, group(5), 9, number, &to_home)));
     // Errors about each of them, as routers on the way would send them.
     let quoted = |packet: &Vec<u8>| {
         let body = [&[0, 0, 5, 0x14][..], &packet[..packet.len().min(1200)]].concat();
@@ -319,7 +364,8 @@ impl Subject {
 
     /// Takes a batch of inputs, the first octet of each the port, through the data plane.
     pub(crate) fn feed(&mut self, inputs: &[Vec<u8>]) {
-        self.now += Duration::from_millis(7);
+        self.now += Duration::from_millis(3);
+        self.plane.handle_timeout(self.now);
         for port in (0..PORTS.len() as u8).map(PortId) {
             let here = inputs.iter().filter(|input| input.first().is_some_and(|&octet| octet & 3 == port.0));
             // A port hands over nothing empty and nothing that is longer than its MTU and a header.

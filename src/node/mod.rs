@@ -30,7 +30,7 @@ use ::ha::correspondent::{self as cn_machine, CorrespondentNode};
 use ::ha::home_agent::{self as ha_machine, HomeAgent};
 use ::ha::mobile::{self, MobileTerminal, Restored};
 use ::mma::MobilityManagementAgent;
-use ::mma::auth::{NtpTime, WallClock};
+use ::mma::auth::{NtpTime, ReplayFloor, WallClock};
 use ::mma::secret::SecretRng;
 use core::net::Ipv6Addr;
 use stack::addr::{self, MacAddress, Prefix};
@@ -47,6 +47,7 @@ use stack::time::{Duration, Instant};
 use stack::wire::error::octet;
 use stack::wire::ext::Chain;
 use stack::wire::ipv6::protocol;
+use std::collections::BTreeMap;
 
 /// Weaker than any signal that a router is used with.
 const NO_SIGNAL_DBM: i16 = -150;
@@ -125,6 +126,8 @@ pub struct DroverNode {
     terminal_persists: bool,
     correspondent: Option<CorrespondentNode>,
     services: Option<ServiceHost>,
+    /// What the correspondent has to write down, one number a preconfigured key; `None` where nobody does.
+    sequences_used: Option<BTreeMap<Ipv6Addr, u16>>,
     /// Messages for a protocol that no machine of this node speaks.
     unclaimed: u64,
     outputs: Outputs<NodeEvent>,
@@ -166,6 +169,10 @@ impl DroverNode {
         if let Some(agent) = &mut node.home_agent {
             agent.restore_replay_floors(state.home_agent);
             agent.note_replay_changes();
+        }
+        if let Some(correspondent) = &mut node.correspondent {
+            correspondent.restore_sequences(state.correspondent.iter().map(|&(home, floor)| (home, floor.sequence)));
+            node.sequences_used = Some(BTreeMap::new());
         }
         Ok(node)
     }
@@ -229,6 +236,7 @@ impl DroverNode {
                 None => None,
             },
             terminal_persists: false,
+            sequences_used: None,
             services: config
                 .correspondent_node
                 .as_ref()
@@ -276,6 +284,14 @@ impl DroverNode {
             mma: self.mma.as_mut().map(MobilityManagementAgent::take_replay_changes).unwrap_or_default(),
             home_agent: self.home_agent.as_mut().map(HomeAgent::take_replay_changes).unwrap_or_default(),
             terminal: self.terminal.as_ref().filter(|_| persists).map(MobileTerminal::to_restore),
+            correspondent: self
+                .sequences_used
+                .as_mut()
+                .map(core::mem::take)
+                .into_iter()
+                .flatten()
+                .map(|(home_address, sequence)| (home_address, Some(ReplayFloor { sequence, message_id: None })))
+                .collect(),
         }
     }
 
@@ -500,6 +516,11 @@ impl DroverNode {
     }
 
     fn on_correspondent_event(&mut self, _now: Instant, event: cn_machine::Event) {
+        if let (Some(used), &cn_machine::Event::SequenceUsed { home_address, sequence }) =
+            (&mut self.sequences_used, &event)
+        {
+            used.insert(home_address, sequence);
+        }
         self.outputs.event(NodeEvent::Correspondent(event));
     }
 

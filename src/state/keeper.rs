@@ -83,6 +83,7 @@ impl Keeper {
             (Role::Mma, config.mma.is_some()),
             (Role::HomeAgent, config.home_agent.is_some()),
             (Role::MobileTerminal, config.mobile_terminal.is_some()),
+            (Role::Correspondent, config.correspondent_node.as_ref().is_some_and(|n| !n.preconfigured_keys.is_empty())),
         ];
         let (mut files, mut state) = (Vec::new(), NodeState::default());
         for (role, _) in roles.into_iter().filter(|(_, wanted)| *wanted) {
@@ -91,6 +92,7 @@ impl Keeper {
             match role {
                 Role::Mma => state.mma = floors(&image.floors),
                 Role::HomeAgent => state.home_agent = floors(&image.floors),
+                Role::Correspondent => state.correspondent = floors(&image.floors),
                 Role::MobileTerminal => {
                     state.terminal = Restored {
                         sequences: image.sequences.iter().map(|(&peer, &sequence)| (peer, sequence)).collect(),
@@ -133,6 +135,7 @@ impl Keeper {
             let written = match role {
                 Role::Mma => file.append(floor_records(&changes.mma)),
                 Role::HomeAgent => file.append(floor_records(&changes.home_agent)),
+                Role::Correspondent => file.append(floor_records(&changes.correspondent)),
                 Role::MobileTerminal => {
                     let records = changes.terminal.iter().flat_map(|terminal| terminal_records(file, terminal));
                     let records: Vec<_> = records.collect();

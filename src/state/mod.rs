@@ -1,4 +1,5 @@
-//! What outlasts a restart (PROTOCOL D27): what makes replays fail at agents, and the numbers that a terminal has used.
+//! What outlasts a restart (PROTOCOL D27): what makes replays fail at agents and, of preconfigured keys, at
+//! correspondents (RFC 4449 §3), and the numbers that a terminal has used.
 //!
 //! ```text
 //!   worker ── Changes, once a second and at the end ──► Keeper ── records appended, synced ──► state_dir/ROLE.state
@@ -43,6 +44,8 @@ pub struct NodeState {
     pub home_agent: Floors,
     /// Mobile terminal.
     pub terminal: Restored,
+    /// Correspondent node: of terminals with preconfigured keys (RFC 4449 §3).
+    pub correspondent: Floors,
 }
 
 /// What has changed since the last time.
@@ -54,12 +57,15 @@ pub struct Changes {
     pub home_agent: Vec<(Ipv6Addr, Option<ReplayFloor>)>,
     /// Mobile terminal, as a whole.
     pub terminal: Option<Restored>,
+    /// Correspondent node.
+    pub correspondent: Vec<(Ipv6Addr, Option<ReplayFloor>)>,
 }
 
 impl Changes {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.mma.is_empty() && self.home_agent.is_empty() && self.terminal.is_none()
+        let agents = self.mma.is_empty() && self.home_agent.is_empty();
+        agents && self.terminal.is_none() && self.correspondent.is_empty()
     }
 }
 
@@ -69,6 +75,7 @@ enum Role {
     Mma,
     HomeAgent,
     MobileTerminal,
+    Correspondent,
 }
 
 impl Role {
@@ -77,6 +84,7 @@ impl Role {
             Role::Mma => "mma",
             Role::HomeAgent => "home-agent",
             Role::MobileTerminal => "mobile-terminal",
+            Role::Correspondent => "correspondent-node",
         }
     }
 }

@@ -94,8 +94,8 @@ pub enum Event {
         /// Why.
         status: Status,
     },
-    /// The last sequence number used with a preconfigured key, to be written down before anything that follows is
-    /// carried out (RFC 4449 §3).
+    /// The last sequence number used with a preconfigured key, to be written down (RFC 4449 §3). Stands before what
+    /// follows from it.
     SequenceUsed {
         /// The home address.
         home_address: Ipv6Addr,

@@ -208,10 +208,6 @@ impl CorrespondentNode {
             Err(Refusal::Checksum) => return self.counters.drop_checksum += 1,
             Err(Refusal::Malformed { pointer }) => return self.answer_malformed(now, packet, pointer),
         };
-        if received.destination != self.config.address {
-            self.counters.drop_not_ours += 1;
-            return;
-        }
         if let MobilityMessage::Unknown { .. } = received.message {
             return self.answer_unknown_type(now, &received);
         }
@@ -359,9 +355,13 @@ impl Machine for CorrespondentNode {
             self.counters.drop_not_ours += 1;
             return;
         };
+        if header.destination != self.config.address {
+            self.counters.drop_not_ours += 1;
+            return;
+        }
         match chain {
             Chain { upper: protocol::MOBILITY, .. } => self.receive_mobility(now, packet),
-            Chain { home_address: Some(option), .. } if header.destination == self.config.address => {
+            Chain { home_address: Some(option), .. } => {
                 self.answer_unbound(now, header.source, option.home_address);
             }
             Chain { upper: protocol::ICMPV6, upper_offset, .. } => {

@@ -372,7 +372,37 @@ fn agents() {
                 "# group = { layout = \"ssm\"",
                 "group = { layout = \"asm\"",
                 0,
-                "mma.group.layout: groups with a rendezvous point are not in this version; give \"ssm\"",
+                "mma.group.layout: groups whose rendezvous point is configured are not in this version; give \"ssm\" or \"embedded\"",
+            ),
+            (
+                "# group = { layout = \"ssm\"",
+                "group = { layout = \"embedded\"",
+                0,
+                "mma.group.prefix: this key is missing; give the operator's 32 bits in front of the rendezvous point as prefix = \"2001:db8::/32\"",
+            ),
+            (
+                "# group = { layout = \"ssm\"",
+                "group = { layout = \"embedded\", prefix = \"2001:db8::/48\"",
+                0,
+                "mma.group.prefix: 2001:db8::/48 has 48 bits; give a prefix of 32 bits: the rest of the group is the EUI-64",
+            ),
+            (
+                "# group = { layout = \"ssm\"",
+                "group = { layout = \"embedded\", prefix = \"2001:db8::/32\", rp_interface_id = 16",
+                0,
+                "mma.group.rp_interface_id: 16 is too large; give 1 to 15",
+            ),
+            (
+                "# group = { layout = \"ssm\"",
+                "group = { layout = \"embedded\", prefix = \"2001:db8::/32\"",
+                0,
+                "mma.group: the rendezvous point 2001:db8::1 is no address of this node; add it as [node] loopback = [\"2001:db8::1\"] and route it here in the site",
+            ),
+            (
+                "# group = { layout = \"ssm\"",
+                "group = { prefix = \"2001:db8::/32\"",
+                0,
+                "mma.group.prefix: only the layout \"embedded\" names a rendezvous point; leave it out",
             ),
             ("spi = 1002", "spi = 255", 0, "mma.terminal[0].spi: 255 is too small; give 256 to 4294967295"),
             (

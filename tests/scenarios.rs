@@ -25,5 +25,7 @@ mod roaming;
 mod second_site;
 #[path = "scenarios/soft_state.rs"]
 mod soft_state;
+#[path = "scenarios/trees.rs"]
+mod trees;
 #[path = "scenarios/world.rs"]
 mod world;

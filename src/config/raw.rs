@@ -226,6 +226,8 @@ pub struct RawTerminal {
 pub struct RawGroup {
     pub layout: Field<String>,
     pub scope: Field<i64>,
+    pub prefix: Field<String>,
+    pub rp_interface_id: Field<i64>,
 }
 
 /// `[mma]`

@@ -2,6 +2,7 @@
 //! inside a site.
 
 use crate::world::{CN, GROUP, HOME, HOME_AGENT, PIM_PERIOD, Seen, World, is_in};
+use stack::inspect::{Kind, pim};
 use stack::rng::Rng;
 use stack::time::{Duration, Instant};
 use stack::wire::mobility::BindingUpdateFlags;
@@ -10,6 +11,20 @@ use std::net::Ipv6Addr;
 
 /// All MLDv2-capable routers (RFC 3810 §5.2.14).
 pub(crate) const MLD_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
+
+/// How a site's groups are rooted (PROTOCOL D16).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Root {
+    /// At the agent as their source.
+    Source,
+    /// At a rendezvous point that the group names: the agent's node.
+    RendezvousPoint {
+        /// Its address.
+        address: Ipv6Addr,
+        /// The terminal's group there.
+        group: Ipv6Addr,
+    },
+}
 
 /// A site with a mobility agent.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +41,8 @@ pub(crate) struct Site {
     pub(crate) trunk: &'static str,
     /// That router.
     pub(crate) core: &'static str,
+    /// Where the trees of its groups begin.
+    pub(crate) root: Root,
 }
 
 /// An access link.
@@ -52,6 +69,7 @@ pub(crate) const HOME_SITE: Site = Site {
     ],
     trunk: "mmah-core",
     core: "core",
+    root: Root::Source,
 };
 
 /// The foreign site of figure 5.
@@ -65,6 +83,7 @@ pub(crate) const FOREIGN_SITE: Site = Site {
     ],
     trunk: "mma1-core",
     core: "core",
+    root: Root::Source,
 };
 
 /// The home site of the labs with three sites.
@@ -78,6 +97,7 @@ pub(crate) const HOME_OF_THREE: Site = Site {
     ],
     trunk: "mmah-coreh",
     core: "coreh",
+    root: Root::Source,
 };
 
 /// Their first foreign site.
@@ -91,6 +111,7 @@ pub(crate) const FIRST_OF_THREE: Site = Site {
     ],
     trunk: "mma1-core1",
     core: "core1",
+    root: Root::Source,
 };
 
 /// Their second foreign site.
@@ -104,9 +125,34 @@ pub(crate) const SECOND_OF_THREE: Site = Site {
     ],
     trunk: "mma2-core2",
     core: "core2",
+    root: Root::Source,
 };
 
 impl Site {
+    /// The terminal's group.
+    pub(crate) const fn group(&self) -> Ipv6Addr {
+        match self.root {
+            Root::Source => GROUP,
+            Root::RendezvousPoint { group, .. } => group,
+        }
+    }
+
+    /// Whether joins and prunes are of the tree that the site's groups have, and members name what is its root.
+    fn check_tree(&self, s: &Seen) {
+        for tree in s.trees(self.group()) {
+            let found = (tree.source, tree.wildcard, tree.rendezvous);
+            match self.root {
+                Root::Source => assert_eq!(found, (self.address, false, false), "{s}"),
+                Root::RendezvousPoint { address, .. } => assert_eq!(found, (address, true, true), "{s}"),
+            }
+        }
+        if let Root::RendezvousPoint { .. } = self.root {
+            assert!(s.records(self.group()).all(|record| record.sources.is_empty()), "{s}");
+            assert!(s.records(GROUP).next().is_none() && s.trees(GROUP).next().is_none(), "not granted: {s}");
+            assert!(!matches!(s.what.kind, Kind::Pim(pim::Message::Register)), "{s}");
+        }
+    }
+
     fn access_of(&self, link: &str) -> Option<&Access> {
         self.access.iter().find(|access| access.link == link)
     }
@@ -151,7 +197,7 @@ pub(crate) fn check_entry(seen: &[Seen], site: &Site) -> Ipv6Addr {
         assert_eq!(sent.home_address_option(), Some(HOME), "{sent}");
         assert!(site.is_local(&sent.link, sent.source()), "not from the link's prefix: {sent}");
         assert_eq!(update.options.subscriptions.len(), 1, "{sent}");
-        assert_eq!(update.options.subscriptions[0].group, GROUP, "{sent}");
+        assert!([GROUP, site.group()].contains(&update.options.subscriptions[0].group), "{sent}");
         assert_eq!(update.options.alternate_care_of_address, None, "{sent}");
         assert!(update.options.authentication.is_some(), "{sent}");
     }
@@ -176,7 +222,8 @@ pub(crate) fn check_entry(seen: &[Seen], site: &Site) -> Ipv6Addr {
         let acknowledgement = grant.acknowledgement().expect("it is one");
         assert_eq!(grant.routing_header(), Some(HOME), "{grant}");
         assert_eq!(acknowledgement.options.addresses, options.addresses, "{grant}");
-        let subscription = Subscription { group: GROUP, source: Some(site.address) };
+        let source = (site.root == Root::Source).then_some(site.address);
+        let subscription = Subscription { group: site.group(), source };
         assert_eq!(acknowledgement.options.subscriptions, [subscription], "{grant}");
     }
 
@@ -199,7 +246,7 @@ pub(crate) fn check_entry(seen: &[Seen], site: &Site) -> Ipv6Addr {
     assert_eq!(told.routing_header(), Some(HOME), "{told}");
     assert!(site.access.iter().any(|access| is_in(told.destination(), access.prefix)), "not to where it is: {told}");
 
-    let joined = seen.iter().find(|s| s.from == "mt" && s.wants(GROUP)).expect("the terminal joins");
+    let joined = seen.iter().find(|s| s.from == "mt" && s.wants(site.group())).expect("the terminal joins");
     assert!(joined.at >= granted.at, "before the group was granted: {joined}");
     check_reports(seen, site);
     care_of
@@ -207,12 +254,18 @@ pub(crate) fn check_entry(seen: &[Seen], site: &Site) -> Ipv6Addr {
 
 /// Every report of the terminal for its group: to the routers of one of the site's access links, for the agent alone.
 pub(crate) fn check_reports(seen: &[Seen], site: &Site) {
-    for report in seen.iter().filter(|s| s.records(GROUP).next().is_some()) {
+    if let Root::RendezvousPoint { .. } = site.root {
+        seen.iter().for_each(|s| site.check_tree(s));
+    }
+    for report in seen.iter().filter(|s| s.records(site.group()).next().is_some()) {
         assert_eq!(report.from, "mt", "{report}");
         assert_eq!(report.destination(), MLD_ROUTERS, "{report}");
         assert!(report.source().is_unicast_link_local(), "{report}");
         assert!(site.access_of(&report.link).is_some(), "{report}");
-        assert!(report.records(GROUP).all(|record| record.sources.iter().all(|s| *s == site.address)), "{report}");
+        assert!(
+            report.records(site.group()).all(|record| record.sources.iter().all(|s| *s == site.address)),
+            "{report}"
+        );
     }
 }
 
@@ -228,7 +281,7 @@ pub(crate) fn check_down(seen: &[Seen], site: &Site, care_of: Ipv6Addr) -> usize
                 assert!(site.access_of(&packet.link).is_none(), "{packet}");
                 tunnelled += 1;
             }
-            [outer, _] if outer == (site.address, GROUP) => {
+            [outer, _] if outer == (site.address, site.group()) => {
                 assert!(
                     packet.link == site.trunk
                         || site.access.iter().any(|a| [a.link, a.uplink].contains(&&*packet.link))
@@ -295,7 +348,7 @@ pub(crate) fn move_within(
     world.run_until("the terminal sends through its new router", 8_000, uses);
     world.run_until("packets come through the new router", 8_000, |world| is_heard(world, to, moved));
     if mode == Mode::MakeFirst {
-        let leaves = |s: &Seen| s.from == "mt" && s.link == from.link && s.leaves(GROUP);
+        let leaves = |s: &Seen| s.from == "mt" && s.link == from.link && s.leaves(site.group());
         let has_left = |world: &World<'_>| world.has_seen_since(moved, leaves);
         world.run_until("the terminal leaves the old link", 2_000, has_left);
         world.run_ms(50);
@@ -314,25 +367,27 @@ pub(crate) fn move_within(
             assert_ne!(s.from, "mt", "in another site: {s}");
             continue;
         }
-        let signalling = s.joins(GROUP) || s.prunes(GROUP) || s.records(GROUP).next().is_some();
+        let signalling = s.joins(site.group()) || s.prunes(site.group()) || s.records(site.group()).next().is_some();
         assert!(!(outside && signalling), "outside the site: {s}");
-        if s.joins(GROUP) || s.prunes(GROUP) {
+        if s.joins(site.group()) || s.prunes(site.group()) {
             let between = site.access.iter().any(|access| access.uplink == s.link);
             // Where the new router's Join is lost and the old router prunes, nobody wants the group for a period.
-            let arrived =
-                |j: &Seen| j.link == to.uplink && j.from == to.router && j.joins(GROUP) && !j.lost && j.at < s.at;
-            let wanted = s.joins(GROUP) || !seen.iter().any(arrived);
+            let arrived = |j: &Seen| {
+                j.link == to.uplink && j.from == to.router && j.joins(site.group()) && !j.lost && j.at < s.at
+            };
+            let wanted = s.joins(site.group()) || !seen.iter().any(arrived);
             assert!(between || s.link == site.trunk && wanted, "beyond where the paths part: {s}\n{}", world.story(25));
         }
     }
     check_reports(&seen, site);
-    let report = seen.iter().find(|s| s.wants(GROUP) && s.link == to.link).expect("a report on the new link");
+    let report = seen.iter().find(|s| s.wants(site.group()) && s.link == to.link).expect("a report on the new link");
     // The new router joins, unless it did so before and has not noticed that the terminal was away.
-    let asked = |s: &Seen| s.link == to.uplink && s.from == to.router && (s.joins(GROUP) || s.prunes(GROUP));
+    let asked =
+        |s: &Seen| s.link == to.uplink && s.from == to.router && (s.joins(site.group()) || s.prunes(site.group()));
     let all = world.seen();
     let last = all.iter().rev().find(|s| asked(s)).expect("the new router joins");
-    assert!(last.joins(GROUP), "{last}");
-    let was_joined = all.iter().rfind(|s| s.at < report.at && asked(s)).is_some_and(|s| s.joins(GROUP));
+    assert!(last.joins(site.group()), "{last}");
+    let was_joined = all.iter().rfind(|s| s.at < report.at && asked(s)).is_some_and(|s| s.joins(site.group()));
     assert!(was_joined || last.at >= report.at, "{last}");
     check_trunk(&all, site);
 }
@@ -341,8 +396,8 @@ pub(crate) fn move_within(
 /// behind it causes no Join of its own.
 fn check_trunk(seen: &[Seen], site: &Site) {
     let from_core = seen.iter().filter(|s| s.link == site.trunk && s.from == site.core);
-    let messages: Vec<&Seen> = from_core.filter(|s| s.joins(GROUP) || s.prunes(GROUP)).collect();
-    for pair in messages.windows(2).filter(|pair| pair.iter().all(|s| s.joins(GROUP))) {
+    let messages: Vec<&Seen> = from_core.filter(|s| s.joins(site.group()) || s.prunes(site.group())).collect();
+    for pair in messages.windows(2).filter(|pair| pair.iter().all(|s| s.joins(site.group()))) {
         let apart: Duration = pair[1].at - pair[0].at;
         assert!(apart * 10 >= PIM_PERIOD * 9, "a Join of its own after {apart:?}: {}", pair[1]);
     }

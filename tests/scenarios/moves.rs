@@ -42,7 +42,7 @@ fn s0_at_home() {
 
 /// Registration, then moves inside the site, with traffic both ways. Returns how many packets came to the terminal by two
 /// links.
-fn tour(lab: &Lab, site: &Site, seed: u64, weather: Weather) -> usize {
+pub(crate) fn tour(lab: &Lab, site: &Site, seed: u64, weather: Weather) -> usize {
     let mut chance = Rng::new(seed);
     let mut world = World::new(lab, seed, weather);
     let starts_at_home = lab.nodes[world.node("mt").0].start == lab.link_named("home");

@@ -683,6 +683,13 @@ impl Seen {
         }
     }
 
+    /// The trees of the group that a PIM message is about.
+    pub(crate) fn trees(&self, group: Ipv6Addr) -> impl Iterator<Item = &pim::Tree> {
+        let message = self.join_prune();
+        let trees = message.into_iter().flat_map(|message| message.joins.iter().chain(&message.prunes));
+        trees.filter(move |tree| tree.group == group)
+    }
+
     /// Whether it is a PIM Join of the group.
     pub(crate) fn joins(&self, group: Ipv6Addr) -> bool {
         self.join_prune().is_some_and(|message| message.joins.iter().any(|tree| tree.group == group))

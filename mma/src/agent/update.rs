@@ -124,7 +124,8 @@ impl MobilityManagementAgent {
                 answer.lifetime = granted.lifetime;
                 answer.options.gre_key = granted.gre_key;
                 answer.options.addresses = vec![AddressPrefix::new_care_of(granted.care_of)];
-                let source = Some(self.config.source);
+                // To a shared tree the terminal names no source (EXCLUDE of none).
+                let source = self.config.layout.is_source_specific().then_some(self.config.source);
                 answer.options.subscriptions = vec![Subscription { group: granted.group, source }];
             }
             Err(refusal) => {

@@ -60,6 +60,17 @@ pub(super) fn mobility_agent(
     });
     let care_of = care_of(section, raw);
     let group_layout = group_layout(section, &raw.group);
+    let own =
+        ports.iter().flat_map(|port| port.addresses.iter().map(|own| own.address)).chain(loopback.iter().copied());
+    if let (Some(layout), Some(table)) = (&group_layout, &raw.group)
+        && let Some(rendezvous_point) = layout.rendezvous_point()
+        && !own.into_iter().any(|address| address == rendezvous_point)
+    {
+        // Only there do the agent's data reach the shared tree without a Register.
+        let what = format!("the rendezvous point {rendezvous_point} is no address of this node");
+        let remedy = format!("add it as [node] loopback = [\"{rendezvous_point}\"] and route it here in the site");
+        section.fault::<()>("group", table.span(), Fault::new(what, remedy));
+    }
     let access_prefixes = match &raw.access_prefixes {
         Some(prefixes) if !prefixes.get_ref().is_empty() => {
             section.list("access_prefixes", prefixes.get_ref(), |text| unicast_prefix(text))
@@ -264,23 +275,47 @@ fn group_layout(section: &Section<'_, '_>, field: &Field<RawGroup>) -> Option<Gr
     #[derive(Clone, Copy, PartialEq)]
     enum Layout {
         Ssm,
-        EmbeddedRp,
+        Embedded,
         Asm,
     }
     let Some(table) = field else { return Some(default_group_layout()) };
     let section = &section.inner("group", table.span());
     let raw = table.get_ref();
-    let words = [("ssm", Layout::Ssm), ("embedded-rp", Layout::EmbeddedRp), ("asm", Layout::Asm)];
+    let words = [("ssm", Layout::Ssm), ("embedded", Layout::Embedded), ("asm", Layout::Asm)];
     let layout = section.or("layout", &raw.layout, Layout::Ssm, |text| word(text, &words))?;
-    if layout != Layout::Ssm {
-        let what = "groups with a rendezvous point are not in this version";
-        return section.fault("layout", span_of(section, &raw.layout), Fault::new(what, "give \"ssm\""));
-    }
     let scope = section.or("scope", &raw.scope, Scope::SITE_LOCAL, |&scope| {
         let value = in_range::<u8>(scope, 4..=8)?;
         Scope::new(value).ok_or_else(|| Fault::new("this is no scope", "give 5"))
     });
-    Some(GroupLayout::Ssm { scope: scope? })
+    if layout == Layout::Asm {
+        let what = "groups whose rendezvous point is configured are not in this version";
+        return section.fault(
+            "layout",
+            span_of(section, &raw.layout),
+            Fault::new(what, "give \"ssm\" or \"embedded\""),
+        );
+    }
+    if layout == Layout::Ssm {
+        let prefix = raw.prefix.as_ref().map(|prefix| ("prefix", prefix.span()));
+        let id = raw.rp_interface_id.as_ref().map(|id| ("rp_interface_id", id.span()));
+        if let Some((key, span)) = prefix.or(id) {
+            let what = "only the layout \"embedded\" names a rendezvous point";
+            return section.fault(key, span, Fault::new(what, "leave it out"));
+        }
+        return Some(GroupLayout::Ssm { scope: scope? });
+    }
+    let remedy = "give the operator's 32 bits in front of the rendezvous point as prefix = \"2001:db8::/32\"";
+    let prefix = section.required("prefix", &raw.prefix, remedy, |text| {
+        let prefix = unicast_prefix(text)?;
+        if prefix.length() == 32 {
+            Ok(prefix)
+        } else {
+            let what = format!("{prefix} has {} bits", prefix.length());
+            Err(Fault::new(what, "give a prefix of 32 bits: the rest of the group is the EUI-64"))
+        }
+    });
+    let rp_interface_id = section.number("rp_interface_id", &raw.rp_interface_id, 1..=15, 1_u8);
+    Some(GroupLayout::EmbeddedRp { scope: scope?, prefix: prefix?, rp_interface_id: rp_interface_id? })
 }
 
 /// Reads `[home_agent]`.

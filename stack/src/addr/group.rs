@@ -1,4 +1,4 @@
-use super::{Eui64, Prefix, Scope};
+use super::{Eui64, Prefix, Scope, embedded_rp};
 use core::net::Ipv6Addr;
 
 /// How the group that belongs to one terminal is made from its EUI-64 (patent fig. 3).
@@ -75,6 +75,14 @@ impl GroupLayout {
         self.range().contains(group).then_some(Eui64(group.to_bits() as u64))
     }
 
+    /// The rendezvous point of the groups, where they name it.
+    pub fn rendezvous_point(&self) -> Option<Ipv6Addr> {
+        match self {
+            GroupLayout::EmbeddedRp { .. } => embedded_rp(self.range().address()).ok(),
+            GroupLayout::Ssm { .. } | GroupLayout::Asm { .. } => None,
+        }
+    }
+
     /// Whether members name the source (RFC 4607).
     pub const fn is_source_specific(&self) -> bool {
         matches!(self, GroupLayout::Ssm { .. })
@@ -113,6 +121,11 @@ mod tests {
         let embedded = GroupLayout::EmbeddedRp { scope, prefix, rp_interface_id: 1 };
         assert_eq!(embedded.validate(), Ok(()));
         assert_eq!(embedded.group(EUI), "ff75:0120:2001:db8:200:5eff:fe10:1".parse::<Ipv6Addr>().unwrap());
+        assert_eq!(embedded.rendezvous_point(), Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(
+            (ssm.rendezvous_point(), embedded_rp(embedded.group(EUI)).ok()),
+            (None, embedded.rendezvous_point())
+        );
         let asm = GroupLayout::Asm { scope, site_id: 0xabcd };
         assert_eq!(asm.group(EUI), "ff15:0:0:abcd:200:5eff:fe10:1".parse::<Ipv6Addr>().unwrap());
         assert!(GroupLayout::Asm { scope, site_id: 1 << 48 }.validate().is_err());

@@ -64,3 +64,35 @@ fn a_node_that_listens_gets_its_copy() {
     assert_eq!(bench.sent(P1), [to_group(1, &hopped(&packet))]);
     bench.expect_counters(&[("rx", 1), ("copied", 1), ("local", 1), ("output", 1)]);
 }
+
+#[test]
+fn an_agent_that_is_the_rendezvous_point_sends_by_the_shared_tree() {
+    let shared = |accept, port| {
+        let key = MrouteKey { source: Ipv6Addr::UNSPECIFIED, group: GROUP };
+        TableUpdate::MrouteSet(key, Mroute { accept, forward: PortSet::single(port) })
+    };
+    for size in [1usize, 7, 63, 64] {
+        let mut bench = agent();
+        bench.apply(TableUpdate::MrouteRemove(MrouteKey { source: SOURCE, group: GROUP }));
+        bench.apply(shared(Accept::Local, P1));
+        let inner: Vec<_> = (0..size as u8).map(|n| udp(CN, HOME, 60, &[n; 20])).collect();
+        let tunnelled: Vec<_> = inner.iter().map(|packet| tunnel(HOME_AGENT, CARE_OF, packet)).collect();
+        bench.receive(P0, &tunnelled);
+        let expected: Vec<_> =
+            inner.iter().map(|packet| to_group(1, &tunnel(SOURCE, GROUP, &hopped(packet)))).collect();
+        assert_tunnelled(&bench.sent(P1), &expected);
+        // What others send to the group fails the check towards the rendezvous point.
+        bench.receive(P1, &[tunnel(FAR, GROUP, &inner[0])]);
+        // An (S,G) is taken before it.
+        bench.apply(tree(Accept::Local, &[P0]));
+        bench.receive(P0, &tunnelled[..1]);
+        assert_eq!((bench.sent(P0).len(), bench.sent(P1).len()), (1, 0));
+        let count = size as u64 + 1;
+        bench.expect_counters(&[
+            ("rx", count + 1),
+            ("binding-to-group", count),
+            ("output", count),
+            ("drop-multicast-wrong-port", 1),
+        ]);
+    }
+}

@@ -13,7 +13,7 @@ use crate::wire::ipv6::{HEADER_LEN, protocol};
 
 /// What one packet of a connection can have in front of it on its way: a tunnel header, GRE with key and sequence
 /// number, and the header with the home address when the correspondent has a binding by then. The segment size is
-/// agreed once, before that is known.
+/// agreed once, before that is known. A terminal that is its own agent has two tunnel headers, which are more.
 const OVERHEAD: usize = HEADER_LEN + gre::KEY_SEQUENCE_LEN + super::home_address::ROUTING_LEN;
 /// IPv6 and TCP headers without options (RFC 6691 §2).
 const HEADERS: usize = HEADER_LEN + TCP_LEN;
@@ -26,7 +26,7 @@ const MAXIMUM_SEGMENT_SIZE: u8 = 2;
 /// Lowers the option in the packet that starts at `at`, where it is a SYN, to what passes a tunnel with this path MTU.
 #[cold]
 pub(super) fn clamp(plane: &mut Dataplane, packet: &mut [u8], at: usize, path_mtu: usize) {
-    let most = path_mtu.saturating_sub(OVERHEAD + HEADERS).min(usize::from(u16::MAX)) as u16;
+    let most = path_mtu.saturating_sub(OVERHEAD.max(at) + HEADERS).min(usize::from(u16::MAX)) as u16;
     if lower(&mut packet[at..], most) {
         plane.counters.add(Counter::MssClamped);
     }

@@ -212,6 +212,7 @@ pub struct RawAssociation {
 pub struct RawTerminal {
     pub home_address: Field<String>,
     pub eui64: Field<String>,
+    pub denied: Field<bool>,
     pub spi: Field<i64>,
     pub algorithm: Field<String>,
     pub key: Field<String>,
@@ -287,6 +288,9 @@ pub struct RawHomeAgent {
     pub max_lifetime_secs: Field<i64>,
     pub deregistration_hold_secs: Field<i64>,
     pub max_bindings: Field<i64>,
+    #[serde(default)]
+    pub care_of_prefixes: Vec<Spanned<String>>,
+    pub prefix_advertisements: Field<bool>,
     pub ra: Field<RawAdvertisement>,
     #[serde(default)]
     pub terminal: Vec<Spanned<RawTerminal>>,

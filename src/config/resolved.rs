@@ -436,6 +436,8 @@ pub struct ServedTerminal {
     pub association: SecurityAssociationConfig,
     /// The identifier that its group must carry, where it is pinned.
     pub eui64: Option<Eui64>,
+    /// Whether a home agent refuses it all the same.
+    pub denied: bool,
 }
 
 /// `[mma]`.
@@ -516,6 +518,10 @@ pub struct HomeAgentConfig {
     pub deregistration_hold: Duration,
     /// Bindings at the most; further registrations get status 130.
     pub max_bindings: usize,
+    /// Prefixes of the care-of addresses that terminals may have; empty: any.
+    pub care_of_prefixes: Vec<Prefix>,
+    /// Whether terminals away from home are told the home prefixes (RFC 6275 §10.6).
+    pub prefix_advertisements: bool,
     /// Router advertisements on the home link.
     pub advertisement: RouterAdvertisementConfig,
 }

@@ -31,19 +31,7 @@ fn port(id: PortId, ports: &[NodePort], ra: &RouterAdvertisementConfig) -> PortC
         retransmit_timer_millis: millis(ra.retransmit_timer),
         link_mtu: ra.link_mtu.map(u32::from),
         interval_option: ra.interval_option,
-        prefixes: ra
-            .prefixes
-            .iter()
-            .map(|prefix| PrefixInformation {
-                address: prefix.router_address.unwrap_or(prefix.prefix.address()),
-                prefix_length: prefix.prefix.length(),
-                on_link: prefix.on_link,
-                autonomous: prefix.autonomous,
-                router_address: prefix.router_address.is_some(),
-                valid_lifetime_secs: secs(prefix.valid_lifetime),
-                preferred_lifetime_secs: secs(prefix.preferred_lifetime),
-            })
-            .collect(),
+        prefixes: prefixes(ra),
         maps: ra
             .maps
             .iter()
@@ -57,12 +45,30 @@ fn port(id: PortId, ports: &[NodePort], ra: &RouterAdvertisementConfig) -> PortC
             .collect(),
         home_agent: ra.home_agent.map_or(HomeAgent::No, |agent| {
             HomeAgent::With(HomeAgentInformation {
-                // RFC 6275 §7.4: larger is better, and the field has no sign.
-                preference: agent.preference.max(0).unsigned_abs(),
+                preference: preference(ra),
                 lifetime_secs: u16::try_from(agent.lifetime.as_secs()).unwrap_or(u16::MAX),
             })
         }),
     }
+}
+
+/// The prefixes that are advertised.
+pub(super) fn prefixes(ra: &RouterAdvertisementConfig) -> Vec<PrefixInformation> {
+    let prefixes = ra.prefixes.iter().map(|prefix| PrefixInformation {
+        address: prefix.router_address.unwrap_or(prefix.prefix.address()),
+        prefix_length: prefix.prefix.length(),
+        on_link: prefix.on_link,
+        autonomous: prefix.autonomous,
+        router_address: prefix.router_address.is_some(),
+        valid_lifetime_secs: secs(prefix.valid_lifetime),
+        preferred_lifetime_secs: secs(prefix.preferred_lifetime),
+    });
+    prefixes.collect()
+}
+
+/// How a home agent compares to others of its link. RFC 6275 §7.4: larger is better, and the field has no sign.
+pub(super) fn preference(ra: &RouterAdvertisementConfig) -> u16 {
+    ra.home_agent.map_or(0, |agent| agent.preference.max(0).unsigned_abs())
 }
 
 fn secs(duration: Duration) -> u32 {

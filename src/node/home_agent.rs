@@ -1,12 +1,19 @@
 //! The home agent's part of the configuration, and what it asks of neighbour discovery.
 
-use super::{NodeError, association};
+use super::{NodeError, access_router, association};
 use crate::config::resolved::{HomeAgentConfig, HomeDad};
 use ::ha::home_agent::{self, Config, Event, HomeLink};
 use ::mma::auth::WallClock;
+use core::net::Ipv6Addr;
 use stack::nd::neighbor;
 
-pub(super) fn config(agent: &HomeAgentConfig, clock: WallClock) -> Result<Config, NodeError> {
+/// `own`: every address of the node.
+pub(super) fn config(
+    agent: &HomeAgentConfig,
+    own: impl Iterator<Item = Ipv6Addr>,
+    seed: u64,
+    clock: WallClock,
+) -> Result<Config, NodeError> {
     let (associations, replay) = association::table("home_agent", &agent.terminals, None, clock)?;
     Ok(Config {
         links: vec![HomeLink {
@@ -18,6 +25,8 @@ pub(super) fn config(agent: &HomeAgentConfig, clock: WallClock) -> Result<Config
                 HomeDad::Optimistic => home_agent::HomeDad::Optimistic,
                 HomeDad::Off => home_agent::HomeDad::Off,
             },
+            advertised: access_router::prefixes(&agent.advertisement),
+            preference: access_router::preference(&agent.advertisement),
         }],
         max_lifetime: agent.max_lifetime,
         deregistration_hold: agent.deregistration_hold,
@@ -25,6 +34,11 @@ pub(super) fn config(agent: &HomeAgentConfig, clock: WallClock) -> Result<Config
         refresh_advice_percent: None,
         associations,
         replay,
+        denied: agent.terminals.iter().filter(|terminal| terminal.denied).map(|t| t.home_address).collect(),
+        care_of_prefixes: agent.care_of_prefixes.clone(),
+        own: own.collect(),
+        prefix_advertisements: agent.prefix_advertisements,
+        seed,
     })
 }
 

@@ -225,7 +225,9 @@ impl DroverNode {
             },
             mma_address: config.mma.as_ref().map(|mma| mma.address),
             home_agent: match &config.home_agent {
-                Some(agent) => Some(HomeAgent::new(home_agent::config(agent, clock)?)),
+                Some(agent) => {
+                    Some(HomeAgent::new(home_agent::config(agent, config.addresses(), seeds.next_u64(), clock)?))
+                }
                 None => None,
             },
             terminal: match terminal {
@@ -253,6 +255,10 @@ impl DroverNode {
         // Address configuration and the machines' first outputs happen at the origin of the clock: nothing in them
         // depends on the time.
         neighbors::install(config, &node.ports, &mut node.discovery);
+        for (port, address) in node.home_agent.iter().flat_map(HomeAgent::anycast_addresses) {
+            let command = neighbor::Command::AddAnycast { port, address };
+            node.discovery.handle_command(Instant::ORIGIN, discovery::Command::Neighbor(command));
+        }
         node.settle(Instant::ORIGIN);
         Ok(node)
     }
@@ -567,10 +573,14 @@ impl DroverNode {
                     give!(pim);
                     give!(listener);
                 }
-                Ok(133..=137) => {
+                Ok(kind @ 133..=137) => {
                     self.discovery.handle_packet(now, meta, packet);
+                    if let Some(agent) = self.home_agent.as_mut().filter(|_| ha_machine::wants(kind)) {
+                        agent.handle_packet(now, meta, packet);
+                    }
                     claimed = true;
                 }
+                Ok(kind) if ha_machine::wants(kind) => give!(home_agent),
                 _ => {}
             },
             _ => {}

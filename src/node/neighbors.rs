@@ -30,5 +30,14 @@ pub(super) fn install(config: &NodeConfig, ports: &[NodePort], discovery: &mut D
             let command = Command::AddAddress { port: port.id, address, dad: Dad::Off, delivery };
             discovery.handle_command(Instant::ORIGIN, discovery::Command::Neighbor(command));
         }
+        if !config.forwards() || port.medium != Medium::Ethernet {
+            continue;
+        }
+        // The subnet-router anycast address (RFC 4291 §2.6.1), which a /127 does not have (RFC 6164 §5).
+        let subnets = configured.addresses.iter().map(|address| address.prefix).filter(|prefix| prefix.length() < 127);
+        for address in subnets.map(|prefix| prefix.address()) {
+            let command = Command::AddAnycast { port: port.id, address };
+            discovery.handle_command(Instant::ORIGIN, discovery::Command::Neighbor(command));
+        }
     }
 }

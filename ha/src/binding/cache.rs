@@ -19,6 +19,8 @@ pub struct Binding {
     pub home_port: PortId,
     /// The sequence number of the last Binding Update accepted.
     pub sequence: u16,
+    /// The link-local address that is defended with the home address (L bit).
+    pub link_local: Option<Ipv6Addr>,
     /// The lifetime granted.
     pub lifetime: Duration,
     /// What the entry is there for.

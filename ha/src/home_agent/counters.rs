@@ -3,6 +3,22 @@ stack::counters! {
     Counters {
         /// Binding Updates.
         rx_binding_update = "rx-binding-update",
+        /// Home Agent Address Discovery Requests.
+        rx_address_request = "rx-home-agent-address-request",
+        /// Home Agent Address Discovery Replies.
+        tx_address_reply = "tx-home-agent-address-reply",
+        /// Mobile Prefix Solicitations.
+        rx_prefix_solicitation = "rx-mobile-prefix-solicitation",
+        /// Mobile Prefix Advertisements.
+        tx_prefix_advertisement = "tx-mobile-prefix-advertisement",
+        /// Router Advertisements of other home agents.
+        rx_router_advertisement = "rx-home-agent-advertisement",
+        /// Other home agents that found no room in the list.
+        agents_full = "home-agents-list-full",
+        /// Prefixes of other home agents that found no room.
+        prefixes_full = "home-prefix-list-full",
+        /// Mobile Prefix Solicitations that do not come from the care-of address of a binding.
+        drop_prefix_solicitation = "drop-mobile-prefix-solicitation",
         /// Binding Acknowledgements with a status below 128.
         tx_accepted = "tx-binding-acknowledgement-accepted",
         /// Binding Acknowledgements with a status of 128 or more.
@@ -46,6 +62,12 @@ stack::counters! {
         reject_not_home_subnet = "reject-binding-update-not-home-subnet",
         /// Rejected: no binding to remove (133).
         reject_no_binding = "reject-binding-update-no-binding",
+        /// Rejected: the operator does not want this terminal, or it where it is (129).
+        reject_prohibited = "reject-binding-update-prohibited",
+        /// Rejected: the care-of address is this node's own, or on a home link (174).
+        reject_care_of = "reject-binding-update-care-of",
+        /// Rejected: no home registration for a home address that has one (139).
+        reject_type_change = "reject-binding-update-type-change",
         /// Rejected: the cache is full (130).
         reject_resources = "reject-binding-update-resources",
         /// Rejected: duplicate address (134).

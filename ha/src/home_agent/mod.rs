@@ -9,25 +9,37 @@
 //! Messages are authenticated by RFC 4285 before anything else about them is believed or answered. Tunnelling itself,
 //! both ways, is the data plane's.
 //!
-//! Left out: the K bit and IPsec, the L bit, dynamic home agent address discovery, prefix discovery.
+//! Left out: IPsec, and with it the K bit, which is never granted; stateful address configuration (§10.4.4) and group
+//! membership through the tunnel (§10.4.3).
 
+mod agents_list;
 mod config;
 mod counters;
+mod detection;
+mod discovery;
+mod prefixes;
 mod registration;
 
+pub use agents_list::{HomeAgentsList, OtherAgent};
 pub use config::{Config, HomeDad, HomeLink, MAX_DELETE_BCE_TIMEOUT};
 pub use counters::Counters;
+pub use discovery::wants;
 
 use crate::binding::{Binding, BindingCache, BindingStatus};
 use crate::reception::{self, Received, Refusal};
 use core::net::Ipv6Addr;
+use detection::Waiting;
 use mma::auth::{ReplayFloor, ReplayGuard, WallClock};
+use prefixes::{Delivery, Learned};
 use registration::Request;
+use stack::addr::{self, Prefix};
 use stack::machine::{Machine, Output, Outputs, PortId, RxMeta, Via};
 use stack::rate::TokenBucket;
+use stack::rng::Rng;
 use stack::tables::{HomeBinding, TableUpdate};
 use stack::time::{Duration, Instant, Timers};
 use stack::wire::build::PacketBuilder;
+use stack::wire::ext::Chain;
 use stack::wire::ipv6::protocol;
 use stack::wire::mobility::{CHECKSUM_AT, MobilityMessage, MobilityOptions, Status};
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,6 +154,8 @@ enum Timer {
     Refresh(Ipv6Addr),
     /// Duplicate address detection should have ended.
     Detection(Ipv6Addr),
+    /// The terminal is told of the home prefixes.
+    Prefixes(Ipv6Addr),
 }
 
 /// The home agent of a node.
@@ -155,9 +169,18 @@ pub struct HomeAgent {
     replay: ReplayGuard,
     cache: BindingCache,
     /// Registrations that wait for duplicate address detection.
-    waiting: BTreeMap<Ipv6Addr, Request>,
+    waiting: BTreeMap<Ipv6Addr, Waiting>,
+    /// Link-local addresses that are defended or looked for, and their home addresses.
+    link_locals: BTreeMap<(PortId, Ipv6Addr), Ipv6Addr>,
     /// Home addresses that another node was found to have after they were bound; no more than there may be bindings.
     contested: BTreeSet<Ipv6Addr>,
+    /// The other home agents of each link.
+    agents: BTreeMap<PortId, HomeAgentsList>,
+    /// Prefixes of home links that other home agents advertise.
+    learned: BTreeMap<(PortId, Prefix), Learned>,
+    /// How far terminals have been told of prefixes.
+    deliveries: BTreeMap<Ipv6Addr, Delivery>,
+    rng: Rng,
     timers: Timers<Timer>,
     outputs: Outputs<Event>,
     counters: Counters,
@@ -171,7 +194,12 @@ impl HomeAgent {
             replay: ReplayGuard::new(config.replay, config.max_bindings.saturating_mul(REMEMBERED_PER_BINDING)),
             cache: BindingCache::new(config.max_bindings),
             waiting: BTreeMap::new(),
+            link_locals: BTreeMap::new(),
             contested: BTreeSet::new(),
+            agents: BTreeMap::new(),
+            learned: BTreeMap::new(),
+            deliveries: BTreeMap::new(),
+            rng: Rng::new(config.seed),
             timers: Timers::new(),
             outputs: Outputs::new(),
             counters: Counters::default(),
@@ -262,7 +290,12 @@ impl HomeAgent {
         let address = binding.home_address;
         self.outputs.table(TableUpdate::HomeBindingRemove(address));
         self.outputs.event(Event::ProxyStop { port: binding.home_port, address });
+        if let Some(address) = binding.link_local {
+            self.outputs.event(Event::ProxyStop { port: binding.home_port, address });
+        }
+        self.give_up_link_local(binding.home_port, address);
         self.timers.cancel(Timer::Refresh(address));
+        self.forget_delivery(address);
     }
 
     fn end(&mut self, home_address: Ipv6Addr, cause: EndCause) {
@@ -299,21 +332,6 @@ impl HomeAgent {
         self.outputs.transmit(packet, Via::Route);
     }
 
-    fn dad_result(&mut self, now: Instant, address: Ipv6Addr, unique: bool) {
-        if let Some(request) = self.waiting.remove(&address) {
-            self.timers.cancel(Timer::Detection(address));
-            if unique {
-                self.contested.remove(&address);
-                self.register(now, &request);
-            } else {
-                self.counters.reject_duplicate += 1;
-                self.reject(&request, Status::DUPLICATE_ADDRESS, request.sequence);
-            }
-        } else if !unique {
-            self.revoke(address);
-        }
-    }
-
     fn expire(&mut self, now: Instant, timer: Timer) {
         match timer {
             Timer::Expiry(home_address) => {
@@ -330,14 +348,8 @@ impl HomeAgent {
                     }
                 }
             }
-            Timer::Detection(home_address) => {
-                self.counters.detection_lost += 1;
-                self.waiting.remove(&home_address);
-                if let Some(link) = self.link_of(home_address) {
-                    let (port, address) = (link.port, home_address);
-                    self.outputs.event(Event::DadCancel { port, address });
-                }
-            }
+            Timer::Detection(home_address) => self.detection_lost(home_address),
+            Timer::Prefixes(home_address) => self.advertise_unasked(now, home_address),
         }
     }
 }
@@ -347,6 +359,11 @@ impl Machine for HomeAgent {
     type Event = Event;
 
     fn handle_packet(&mut self, now: Instant, meta: &RxMeta, packet: &[u8]) {
+        if let Ok(chain) = Chain::parse(packet)
+            && chain.upper == protocol::ICMPV6
+        {
+            return self.handle_icmpv6(now, meta, packet, &chain);
+        }
         let received = match reception::receive(packet) {
             Ok(received) => received,
             Err(refusal) => return self.answer_malformed(now, packet, refusal),
@@ -369,8 +386,8 @@ impl Machine for HomeAgent {
 
     fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
-            Command::DadResult { address, unique, .. } => self.dad_result(now, address, unique),
-            Command::AddressConflict { address, .. } => self.revoke(address),
+            Command::DadResult { port, address, unique } => self.dad_result(now, port, address, unique),
+            Command::AddressConflict { port, address } => self.revoke(self.home_address_of(port, address)),
             Command::Remove { home_address } => self.end(home_address, EndCause::Removed),
         }
     }

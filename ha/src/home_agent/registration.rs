@@ -4,9 +4,10 @@
 //! Authentication comes before all tests whose outcome is told to the sender, so that a stranger learns nothing and
 //! changes nothing.
 
+use super::detection::link_local_of;
 use super::*;
 use mma::auth::{AuthenticationError, ReplayError, SecurityAssociation};
-use stack::addr::{self, MacAddress};
+use stack::addr::MacAddress;
 use stack::wire::mobility::option::MobileNodeIdentifier;
 use stack::wire::mobility::{
     BindingAcknowledgement, BindingAcknowledgementFlags, BindingUpdate, BindingUpdateFlags, Lifetime,
@@ -26,6 +27,8 @@ pub(super) struct Request {
     destination: Ipv6Addr,
     care_of: Ipv6Addr,
     lifetime: Lifetime,
+    /// The L bit.
+    pub(super) link_local: bool,
     message_id: Option<u64>,
     identifier: Option<MobileNodeIdentifier>,
     /// Port and link-layer address that it came from, where it did not come through a tunnel.
@@ -40,11 +43,12 @@ impl HomeAgent {
         received: &Received<'_>,
         update: &BindingUpdate,
     ) {
-        if !update.flags.contains(BindingUpdateFlags::HOME_REGISTRATION) {
+        let home_address = received.home_address();
+        let is_home_registration = update.flags.contains(BindingUpdateFlags::HOME_REGISTRATION);
+        if !is_home_registration && self.cache.active(home_address).is_none() {
             self.counters.drop_no_home_registration += 1;
             return;
         }
-        let home_address = received.home_address();
         if !addr::is_routable_unicast(home_address)
             || !addr::is_unicast(received.source)
             || update.options.nonce_indices.is_some()
@@ -68,11 +72,19 @@ impl HomeAgent {
         if let Err(error) = self.replay.admit(now, home_address, update.sequence, request.message_id) {
             return self.reject_replay(&mut request, error);
         }
+        if !is_home_registration {
+            self.counters.reject_type_change += 1;
+            return self.reject(&request, Status::REGISTRATION_TYPE_CHANGE, request.sequence);
+        }
         if !self.config.links.iter().any(|link| link.address == received.destination) {
             self.counters.reject_not_agent += 1;
             return self.reject(&request, Status::HOME_REGISTRATION_NOT_SUPPORTED, request.sequence);
         }
-        let Some(link) = self.link_of(home_address).filter(|link| link.address == received.destination) else {
+        // A prefix that is about to be invalid is none any more (RFC 6275 §10.6.4).
+        let serves = |link: &&HomeLink| {
+            link.address == received.destination && u64::from(link.lifetimes_secs().0) >= Lifetime::UNIT_SECS
+        };
+        let Some(link) = self.link_of(home_address).filter(serves) else {
             self.counters.reject_not_home_subnet += 1;
             return self.reject(&request, Status::NOT_HOME_SUBNET, request.sequence);
         };
@@ -80,8 +92,29 @@ impl HomeAgent {
         if removes {
             self.deregister(now, &request, port, agent);
         } else {
-            self.begin_registration(now, request, port, dad);
+            match self.admit(&request) {
+                Ok(()) => self.begin_registration(now, request, port, dad),
+                Err(status) => self.reject(&request, status, request.sequence),
+            }
         }
+    }
+
+    /// What the operator, or common sense, has against a registration. Packets tunnelled to an address of a home link
+    /// would be intercepted again.
+    fn admit(&mut self, request: &Request) -> Result<(), Status> {
+        let config = &self.config;
+        let at_home = config.links.iter().any(|link| link.prefix.contains(request.care_of));
+        if at_home || config.own.contains(&request.care_of) {
+            self.counters.reject_care_of += 1;
+            return Err(Status::INVALID_CARE_OF_ADDRESS);
+        }
+        let mut allowed = config.care_of_prefixes.iter();
+        let elsewhere = !config.care_of_prefixes.is_empty() && !allowed.any(|prefix| prefix.contains(request.care_of));
+        if elsewhere || config.denied.contains(&request.home_address) {
+            self.counters.reject_prohibited += 1;
+            return Err(Status::ADMINISTRATIVELY_PROHIBITED);
+        }
+        Ok(())
     }
 
     /// RFC 4285 §5: no key, no authentication option: silence. A code that does not hold: status 146.
@@ -116,6 +149,7 @@ impl HomeAgent {
             destination: received.destination,
             care_of,
             lifetime: update.lifetime,
+            link_local: update.flags.contains(BindingUpdateFlags::LINK_LOCAL_COMPATIBILITY),
             message_id: update.options.message_id,
             identifier: update.options.identifier.clone(),
             link_source: meta.link_source.filter(|_| meta.tunnel.is_none()).map(|address| (meta.port, address)),
@@ -161,27 +195,26 @@ impl HomeAgent {
         if let Some(waiting) = self.waiting.get_mut(&home_address) {
             // Nothing is started twice and nothing is answered yet: the answer will be to the last update.
             self.counters.while_detecting += 1;
-            *waiting = request;
+            waiting.request = Request { link_local: waiting.request.link_local, ..request };
             return;
         }
         if !self.cache.has_room_for(home_address, self.waiting.len()) {
             self.counters.reject_resources += 1;
             return self.reject(&request, Status::INSUFFICIENT_RESOURCES, request.sequence);
         }
-        let wanted = Event::DadWanted { port, address: home_address };
+        if request.link_local && !self.claim_link_local(port, home_address) {
+            self.counters.reject_duplicate += 1;
+            return self.reject(&request, Status::DUPLICATE_ADDRESS, request.sequence);
+        }
         let dad = match dad {
             HomeDad::Optimistic if self.contested.contains(&home_address) => HomeDad::Strict,
             dad => dad,
         };
         let known = self.cache.active(home_address).is_some();
         match dad {
-            HomeDad::Strict if !known => {
-                self.outputs.event(wanted);
-                self.timers.set(Timer::Detection(home_address), now + DETECTION_TIMEOUT);
-                self.waiting.insert(home_address, request);
-            }
+            HomeDad::Strict if !known => self.detect(now, &request, port, true),
             HomeDad::Optimistic if !known => {
-                self.outputs.event(wanted);
+                self.detect(now, &request, port, false);
                 self.register(now, &request);
             }
             _ => self.register(now, &request),
@@ -193,25 +226,42 @@ impl HomeAgent {
         let Some(link) = self.link_of(home_address) else {
             return;
         };
-        let lifetime = request.lifetime.min(Lifetime::at_most(self.config.max_lifetime)).max(Lifetime(1));
+        let (port, (valid, preferred)) = (link.port, link.lifetimes_secs());
+        let [valid, preferred] = [valid, preferred].map(|secs| Lifetime::at_most(Duration::from_secs(u64::from(secs))));
+        let longest = Lifetime::at_most(self.config.max_lifetime).min(valid);
+        let lifetime = request.lifetime.min(longest).max(Lifetime(1));
+        // RFC 6275 §10.3.1: the prefix is or will be deprecated, or ends with the binding.
+        let is_ending = preferred < lifetime || valid <= lifetime && valid < Lifetime(u16::MAX);
+        let status = if is_ending { Status::ACCEPTED_PREFIX_DISCOVERY } else { Status::ACCEPTED };
+        let link_local = request.link_local.then(|| link_local_of(home_address));
         let binding = Binding {
             home_address,
             care_of: request.care_of,
             agent: link.address,
             home_port: link.port,
             sequence: request.sequence,
+            link_local,
             lifetime: lifetime.duration(),
             status: BindingStatus::Active,
         };
-        let was_active = self.cache.active(home_address).is_some();
+        let before = self.cache.active(home_address).copied();
         self.cache.set(binding, now + lifetime.duration());
         self.timers.set(Timer::Expiry(home_address), now + lifetime.duration());
         self.timers.set(Timer::Refresh(home_address), now + lifetime.duration() * 3 / 4);
         let (care_of, agent, home_port) = (binding.care_of, binding.agent, binding.home_port);
         self.outputs.table(TableUpdate::HomeBindingSet(home_address, HomeBinding { care_of, agent, home_port }));
-        if !was_active {
+        if before.is_none() {
             self.outputs.event(Event::ProxyStart { port: home_port, address: home_address });
         }
+        match (before.and_then(|before| before.link_local), link_local) {
+            (None, Some(address)) => self.outputs.event(Event::ProxyStart { port, address }),
+            (Some(address), None) => {
+                self.outputs.event(Event::ProxyStop { port, address });
+                self.give_up_link_local(port, home_address);
+            }
+            _ => {}
+        }
+        self.schedule_for(now, home_address);
         self.counters.registered += 1;
         self.outputs.event(Event::Registered { home_address, care_of });
         let advice = self.config.refresh_advice_percent.map(|percent| {
@@ -219,17 +269,13 @@ impl HomeAgent {
             // RFC 6275 §6.2.4: less than the lifetime.
             units.min(u32::from(lifetime.0) - 1) as u16
         });
-        self.acknowledge(request, Status::ACCEPTED, request.sequence, lifetime, advice.filter(|&units| units > 0));
+        self.acknowledge(request, status, request.sequence, lifetime, advice.filter(|&units| units > 0));
     }
 
     fn deregister(&mut self, now: Instant, request: &Request, port: PortId, agent: Ipv6Addr) {
         let home_address = request.home_address;
         let entry = self.cache.get(home_address).copied();
-        let waiting = self.waiting.remove(&home_address).is_some();
-        if waiting {
-            self.timers.cancel(Timer::Detection(home_address));
-            self.outputs.event(Event::DadCancel { port, address: home_address });
-        }
+        let waiting = self.stop_waiting(port, home_address).is_some();
         if entry.is_none() && !waiting {
             self.counters.reject_no_binding += 1;
             return self.reject(request, Status::NOT_HOME_AGENT, request.sequence);
@@ -245,6 +291,7 @@ impl HomeAgent {
             agent,
             home_port: port,
             sequence: request.sequence,
+            link_local: None,
             lifetime: Duration::ZERO,
             status: BindingStatus::Deregistered,
         };

@@ -1,3 +1,7 @@
+mod admission;
+mod discovery;
+mod hostile;
+
 use super::*;
 use mma::auth::{Algorithm, AssociationTable, Key, NtpTime, Peer, ReplayPolicy, SecurityAssociation, Spi, WallClock};
 use stack::addr::MacAddress;
@@ -33,13 +37,10 @@ fn config(dad: HomeDad) -> Config {
             .unwrap();
     }
     Config {
-        links: vec![HomeLink { port: PORT, prefix: "2001:db8:1::/64".parse().unwrap(), address: AGENT, dad }],
         max_lifetime: Duration::from_secs(600),
-        deregistration_hold: MAX_DELETE_BCE_TIMEOUT,
         max_bindings: 4,
-        refresh_advice_percent: None,
         associations,
-        replay: ReplayPolicy::Sequence,
+        ..Config::new(vec![HomeLink::new(PORT, "2001:db8:1::/64".parse().unwrap(), AGENT, dad)])
     }
 }
 
@@ -187,7 +188,9 @@ fn a_detection_that_is_lost_leaves_nothing() {
     let mut agent = HomeAgent::new(config(HomeDad::Strict));
     send(&mut agent, at(0), &Update::new(7));
     agent.handle_timeout(agent.poll_timeout().unwrap());
-    assert_eq!(drain(&mut agent), [Output::Event(Event::DadCancel { port: PORT, address: HOME })]);
+    let outputs = drain(&mut agent);
+    assert_eq!(outputs[0], Output::Event(Event::DadCancel { port: PORT, address: HOME }));
+    assert_eq!(status_of(&outputs, CARE_OF), Status::REASON_UNSPECIFIED);
     assert_eq!((agent.waiting().count(), agent.counters().detection_lost), (0, 1));
     assert!(matches!(send(&mut agent, at(9), &Update::new(8))[..], [Output::Event(Event::DadWanted { .. })]));
 }

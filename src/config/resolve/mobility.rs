@@ -111,6 +111,12 @@ pub(super) fn mobility_agent(
         }
     });
 
+    for (index, terminal) in raw.terminal.iter().enumerate() {
+        if let Some(denied) = &terminal.get_ref().denied {
+            let fault = Fault::new("only a home agent denies terminals", "take the terminal out of [[mma.terminal]]");
+            section.fault::<()>(format_args!("terminal[{index}].denied"), denied.span(), fault);
+        }
+    }
     if let (Some(care_of), Some(access)) = (care_of, &access_prefixes) {
         let (key, field) = match care_of {
             CareOfMode::Shared(_) => ("care_of_address", &raw.care_of_address),
@@ -267,7 +273,8 @@ fn terminals(
             let remedy = "give the same replay to all terminals";
             return section.fault("replay", span_of(section, &raw.replay), Fault::new(what, remedy));
         }
-        Some(ServedTerminal { home_address: home_address?, association: association?, eui64: eui64? })
+        let denied = flag(&raw.denied, false);
+        Some(ServedTerminal { home_address: home_address?, association: association?, eui64: eui64?, denied })
     })
 }
 
@@ -345,6 +352,7 @@ pub(super) fn home_agent(
     let hold =
         section.secs("deregistration_hold_secs", &raw.deregistration_hold_secs, 0..=3_600, DEREGISTRATION_HOLD_SECS);
     let max_bindings = section.number("max_bindings", &raw.max_bindings, 1..=MAX_BINDINGS, DEFAULT_BINDINGS);
+    let care_of_prefixes = section.list("care_of_prefixes", &raw.care_of_prefixes, |text| unicast_prefix(text));
     let defaults = AdvertisementDefaults { fast_solicited: false, home_agent: true };
     let advertisement = advertisement(section, &raw.ra, port, defaults);
     let terminals = terminals(section, &raw.terminal, directory, |address| {
@@ -366,6 +374,8 @@ pub(super) fn home_agent(
         max_lifetime: max_lifetime?,
         deregistration_hold: hold?,
         max_bindings: max_bindings?,
+        care_of_prefixes: care_of_prefixes?,
+        prefix_advertisements: flag(&raw.prefix_advertisements, false),
         advertisement: advertisement?,
     })
 }

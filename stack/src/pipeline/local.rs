@@ -7,7 +7,7 @@ use crate::icmpv6::{Cause, echo, relay};
 use crate::machine::CorrespondentWay;
 use crate::wire::ext::Chain;
 use crate::wire::ipv6::protocol;
-use crate::wire::{WireErrorKind, checksum};
+use crate::wire::{WireErrorKind, checksum, home_link};
 
 /// ICMPv6 types below this are errors (RFC 4443 §2.1).
 const FIRST_INFORMATIONAL: u8 = 128;
@@ -135,6 +135,8 @@ fn icmpv6(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
                 Next::Node
             }
         }
+        // The home agent looks for the binding itself.
+        home_link::TYPE_PREFIX_SOLICITATION => Next::Node,
         _ if chain.home_address.is_some() => unbound(bytes, chain),
         ECHO_REQUEST => match echo::answer(plane, job, chain.upper_offset) {
             Ok(()) => Next::Lookup,

@@ -137,13 +137,13 @@ fn home_config(dad: HomeDad, replay: ReplayPolicy) -> home_agent::Config {
     let home_address = Some(HOME_ADDRESS);
     associations.insert(Peer { identifier: None, home_address, terminal: None, association: association(1) }).unwrap();
     home_agent::Config {
-        links: vec![HomeLink { port: PortId(0), prefix: H.prefix(), address: HOME_AGENT, dad }],
         max_lifetime: Duration::from_secs(3600),
         deregistration_hold: MAX_DELETE_BCE_TIMEOUT,
         max_bindings: 10,
         refresh_advice_percent: None,
         associations,
         replay,
+        ..home_agent::Config::new(vec![HomeLink::new(PortId(0), H.prefix(), HOME_AGENT, dad)])
     }
 }
 

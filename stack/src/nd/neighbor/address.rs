@@ -8,6 +8,9 @@ use crate::wire::nd::{NeighborAdvertisement, NeighborSolicitation};
 /// Detections for others' addresses that run on one port.
 const MAX_PROBES: usize = 4096;
 
+/// Anycast addresses of one port.
+const MAX_ANYCAST: usize = 64;
+
 /// Whether an own address is in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AddressState {
@@ -101,6 +104,18 @@ impl NeighborDiscovery {
         self.join(id, address);
         if up {
             self.start_address(now, id, address);
+        }
+    }
+
+    pub(super) fn add_anycast(&mut self, id: PortId, address: Ipv6Addr) {
+        let port = self.ports.get_mut(&id).filter(|port| addr::is_unicast(address) && port.anycast.len() < MAX_ANYCAST);
+        let Some(port) = port else {
+            self.counters.drop_command += 1;
+            return;
+        };
+        if port.anycast.insert(address) {
+            self.join(id, address);
+            self.deliver(address);
         }
     }
 
@@ -373,6 +388,11 @@ impl NeighborDiscovery {
                 (port.config.role == Role::Router, override_cached, Some(target))
             }
             None if port.proxies.contains_key(&target) => (false, false, port.assigned_address()),
+            // DEVIATION RFC 4861 §7.2.7: answered at once, without a random delay of up to a second: whichever of the
+            // routers answers first will do.
+            None if port.anycast.contains(&target) && !detects => {
+                (port.config.role == Role::Router, false, port.assigned_address())
+            }
             None => {
                 self.counters.drop_target += 1;
                 return;

@@ -41,6 +41,14 @@ pub enum Command {
         /// Where its packets go.
         delivery: Delivery,
     },
+    /// Takes an anycast address into use that other nodes of the link may have too (RFC 4861 §7.2.7): no detection, no
+    /// unsolicited advertisements, and answers that do not override.
+    AddAnycast {
+        /// The link.
+        port: PortId,
+        /// The address.
+        address: Ipv6Addr,
+    },
     /// Takes it out of use.
     RemoveAddress {
         /// The link.

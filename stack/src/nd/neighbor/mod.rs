@@ -5,7 +5,7 @@
 //! node's commands; it keeps the data plane's neighbour table, joins solicited-node groups there, and sets a
 //! [`Route::Local`] for each own address that is usable.
 //!
-//! Left out: Redirects change nothing (counted), anycast addresses, and MLD reports for solicited-node groups, which
+//! Left out: Redirects change nothing (counted), and MLD reports for solicited-node groups, which
 //! concern snooping switches only (RFC 4861 §7.2.1).
 
 mod address;
@@ -32,7 +32,7 @@ use crate::time::{Duration, Instant, Timers};
 use crate::wire::nd::{Message, Opened, Refusal, open};
 use address::{Own, Probe};
 use core::net::Ipv6Addr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Neighbor Discovery of a node, all its ports.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ struct Port {
     moved: bool,
     neighbors: NeighborCache,
     addresses: BTreeMap<Ipv6Addr, Own>,
+    /// Anycast addresses that this node has with others.
+    anycast: BTreeSet<Ipv6Addr>,
     /// Proxied addresses.
     proxies: BTreeMap<Ipv6Addr, ()>,
     /// Addresses of others that are being looked for.
@@ -170,6 +172,7 @@ impl NeighborDiscovery {
                 moved: false,
                 neighbors: NeighborCache::new(config.max_neighbors, config.max_incomplete),
                 addresses: BTreeMap::new(),
+                anycast: BTreeSet::new(),
                 proxies: BTreeMap::new(),
                 probes: BTreeMap::new(),
                 announcements: BTreeMap::new(),
@@ -361,6 +364,7 @@ impl Machine for NeighborDiscovery {
             Command::AddAddress { port, address, dad, delivery } => {
                 self.add_address(now, port, address, dad, delivery);
             }
+            Command::AddAnycast { port, address } => self.add_anycast(port, address),
             Command::RemoveAddress { port, address } => self.remove_address(port, address),
             Command::Announce { port, address } => self.announce(now, port, address),
             Command::AddProxy { port, address } => self.add_proxy(now, port, address),

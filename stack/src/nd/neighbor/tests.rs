@@ -438,6 +438,28 @@ fn proxies_and_defends() {
 }
 
 #[test]
+fn anycast_addresses_are_answered_for_beside_others() {
+    let mut bed = Bed::new(Role::Router);
+    bed.command(Command::AddAnycast { port: PORT, address: AWAY });
+    let said = bed.said();
+    assert!(said.contains(&join(AWAY)) && said.len() == 2, "{said:?}");
+    bed.receive(PEER, solicited_node(AWAY), &solicitation(AWAY, Some(PEER_MAC)));
+    let answer = Said::Advertises {
+        flags: [true, true, false],
+        source: OWN,
+        destination: PEER,
+        target: AWAY,
+        via: Via::LinkAddress(PORT, PEER_MAC),
+    };
+    assert_eq!(bed.said(), [set(PEER, PEER_MAC, true), answer]);
+    // There is no detection of duplicates, nor is another one that has it one.
+    bed.receive(ANY, solicited_node(AWAY), &solicitation(AWAY, None));
+    bed.receive(PEER, ALL_NODES, &advertisement(AWAY, [true, false, false], Some(PEER_MAC)));
+    assert_eq!(bed.said(), []);
+    assert_eq!(bed.nd.counters().address_conflict, 0);
+}
+
+#[test]
 fn detection_on_behalf_of_a_mobile_node() {
     let done = |token, outcome| Said::Event(Event::DadDone { port: PORT, address: AWAY, token, outcome });
     let mut bed = Bed::new(Role::Router);

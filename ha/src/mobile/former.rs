@@ -79,6 +79,7 @@ impl Former {
         let wish = match self.care_of {
             None => Wish::Removal,
             Some(_) if forward.is_zero() => Wish::Removal,
+            // DEVIATION RFC 5380 §6.1: at home there is no address on a link of the anchor point's to send to.
             Some(_) if self.is_regional() => targets.local.map_or(Wish::Removal, Wish::Local),
             Some(_) => Wish::Forward(targets.place),
         };

@@ -357,6 +357,12 @@ fn agents() {
                 "mma.route_optimisation: \"mt\" is not known; give \"mma\" or \"off\"",
             ),
             (
+                "[[mma.home_agent]]",
+                "[[mma.preconfigured_key]]\nhome_address = \"2001:db8:100:1::55\"\nkey = \"00112233445566778899aabbccddeeff00112233\"\nhome_nonce = \"00\"\ncare_of_nonce = \"01\"\n[[mma.home_agent]]",
+                0,
+                "mma.preconfigured_key[0].correspondent: this key is missing; give the address of who shares the key as correspondent = \"2001:db8:d::10\"",
+            ),
+            (
                 "care_of_prefix",
                 "max_forward_secs = 601\ncare_of_prefix",
                 0,

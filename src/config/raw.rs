@@ -252,6 +252,8 @@ pub struct RawMma {
     pub anchor: Field<bool>,
     pub site_key: Field<RawAssociation>,
     pub route_optimisation: Field<String>,
+    #[serde(default)]
+    pub preconfigured_key: Vec<Spanned<RawPreconfiguredPeer>>,
     pub max_lifetime_secs: Field<i64>,
     pub quarantine_secs: Field<i64>,
     pub max_bindings: Field<i64>,
@@ -374,6 +376,19 @@ pub struct RawService {
 #[allow(missing_docs)]
 pub struct RawPreconfiguredKey {
     pub home_address: Field<String>,
+    pub key: Field<String>,
+    pub key_file: Field<String>,
+    pub home_nonce: Field<String>,
+    pub care_of_nonce: Field<String>,
+}
+
+/// `[[mma.preconfigured_key]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawPreconfiguredPeer {
+    pub home_address: Field<String>,
+    pub correspondent: Field<String>,
     pub key: Field<String>,
     pub key_file: Field<String>,
     pub home_nonce: Field<String>,

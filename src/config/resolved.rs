@@ -470,6 +470,8 @@ pub struct MmaConfig {
     pub anchor: mma::Anchor,
     /// Who tells correspondents the care-of addresses of its terminals.
     pub route_optimisation: AgentOptimisation,
+    /// Correspondents that terminals share a key with (RFC 4449), and the keys; no two keys are the same.
+    pub preconfigured_keys: Vec<(Ipv6Addr, PreconfiguredKeyConfig)>,
     /// Longest lifetime of a binding.
     pub max_lifetime: Duration,
     /// How long a released care-of address is not given out again.

@@ -1,9 +1,12 @@
 //! The mobility agent's part of the configuration.
 
 use super::{NodeError, association};
-use crate::config::resolved::{AgentOptimisation, CareOfMode, MmaConfig};
+use crate::config::resolved::{AgentOptimisation, CareOfMode, MmaConfig, PreconfiguredKeyConfig};
 use ::mma::auth::WallClock;
+use ::mma::return_routability::{NodeKey, PreconfiguredKey};
+use ::mma::route_optimisation::PreconfiguredPeer;
 use ::mma::{Config, RouteOptimisation, route_optimisation};
+use core::net::Ipv6Addr;
 
 pub(super) fn config(mma: &MmaConfig, clock: WallClock) -> Result<Config, NodeError> {
     let (associations, replay) = association::table("mma", &mma.terminals, mma.site_key.as_ref(), clock)?;
@@ -26,6 +29,7 @@ pub(super) fn config(mma: &MmaConfig, clock: WallClock) -> Result<Config, NodeEr
             AgentOptimisation::Off => RouteOptimisation::Off,
             AgentOptimisation::Mma => RouteOptimisation::On(route_optimisation::Config {
                 max_registrations: mma.max_bindings,
+                preconfigured: mma.preconfigured_keys.iter().map(preconfigured).collect::<Result<_, _>>()?,
                 ..route_optimisation::Config::default()
             }),
         },
@@ -38,4 +42,15 @@ pub(super) fn config(mma: &MmaConfig, clock: WallClock) -> Result<Config, NodeEr
     };
     config.validate()?;
     Ok(config)
+}
+
+fn preconfigured((correspondent, key): &(Ipv6Addr, PreconfiguredKeyConfig)) -> Result<PreconfiguredPeer, NodeError> {
+    let node_key =
+        NodeKey::new(&key.key).map_err(|error| NodeError::Association { role: "mma", error: error.to_string() })?;
+    let (home_nonce, care_of_nonce) = (key.home_nonce.clone(), key.care_of_nonce.clone());
+    Ok(PreconfiguredPeer {
+        home_address: key.home_address,
+        correspondent: *correspondent,
+        key: PreconfiguredKey { node_key, home_nonce, care_of_nonce },
+    })
 }

@@ -221,3 +221,28 @@ fn an_unmodified_correspondent_is_asked_and_left_alone() {
         world.check();
     });
 }
+
+/// With a key that both share, the one message that the patent draws (figure 5, line 5; RFC 4449).
+#[test]
+fn a_preconfigured_key_needs_one_message() {
+    let shared = "home_address = \"2001:db8:100:1::55\"\nkey = \"00112233445566778899aabbccddeeff00112233\"\n\
+                  home_nonce = \"6a1f0c52\"\ncare_of_nonce = \"30f1c26e\"\n";
+    let agent = format!("[[mma.preconfigured_key]]\ncorrespondent = \"2001:db8:d::10\"\n{shared}");
+    let peer = format!("[[correspondent_node.preconfigured_key]]\n{shared}");
+    let lab = figure().configure("mma1", &agent).configure("peer", &peer).lab();
+    over_seeds(|seed| {
+        let (mut world, care_of) = optimised(&lab, seed);
+        for s in world.seen() {
+            let tests = matches!(
+                s.what.kind,
+                Kind::Mobility(MobilityMessage::HomeTestInit { .. } | MobilityMessage::CareOfTestInit { .. })
+            );
+            assert!(!tests, "{s}");
+        }
+        let (began, stream) = (world.now(), world.down_from_peer(20, 50));
+        world.run_ms(1_500);
+        check_direct_down(&world.seen_since(began), care_of);
+        assert!(world.flow(stream).summary().received > 0);
+        world.check();
+    });
+}

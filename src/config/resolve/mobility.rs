@@ -2,14 +2,16 @@
 
 use super::super::document::Fault;
 use super::super::raw::{
-    Field, RawAssociation, RawGre, RawGroup, RawHomeAgent, RawHomeAgentRange, RawMma, RawMobileTerminal, RawRadio,
-    RawTerminal,
+    Field, RawAssociation, RawGre, RawGroup, RawHomeAgent, RawHomeAgentRange, RawMma, RawMobileTerminal,
+    RawPreconfiguredPeer, RawRadio, RawTerminal,
 };
 use super::super::resolved::{
     AgentOptimisation, Attachment, CareOfMode, HomeAgentConfig, HomeDad, MmaConfig, MobileTerminalConfig, PortConfig,
-    RadioConfig, SecurityAssociationConfig, ServedTerminal, TerminalMode, TerminalOptimisation, UplinkMode,
+    PreconfiguredKeyConfig, RadioConfig, SecurityAssociationConfig, ServedTerminal, TerminalMode, TerminalOptimisation,
+    UplinkMode,
 };
 use super::association::{AssociationFields, association};
+use super::correspondent::{SharedFields, shared};
 use super::routing::{AdvertisementDefaults, advertisement};
 use super::section::{Section, eui64, flag, in_range, routable, span_of, unicast_prefix, word};
 use super::{default_group_layout, port_by_name};
@@ -97,6 +99,7 @@ pub(super) fn mobility_agent(
         section.or("route_optimisation", &raw.route_optimisation, AgentOptimisation::default(), |text| {
             word(text, &[("mma", AgentOptimisation::Mma), ("off", AgentOptimisation::Off)])
         });
+    let preconfigured_keys = preconfigured_keys(section, &raw.preconfigured_key, directory);
     let site_key = match &raw.site_key {
         None => Some(None),
         key => shared_key(section, "site_key", key, directory).map(Some),
@@ -147,9 +150,41 @@ pub(super) fn mobility_agent(
         forward_chain: flag(&raw.forward_chain, false),
         anchor: anchor?,
         route_optimisation: route_optimisation?,
+        preconfigured_keys: preconfigured_keys?,
         max_lifetime: max_lifetime?,
         quarantine: quarantine?,
         max_bindings: max_bindings?,
+    })
+}
+
+/// A key is that of one terminal and one correspondent (RFC 4449 §4).
+fn preconfigured_keys(
+    section: &Section<'_, '_>,
+    raw: &[Spanned<RawPreconfiguredPeer>],
+    directory: &Path,
+) -> Option<Vec<(Ipv6Addr, PreconfiguredKeyConfig)>> {
+    let (mut pairs, mut keys) = (BTreeSet::new(), BTreeSet::new());
+    section.tables("preconfigured_key", raw, |section, raw| {
+        let remedy = "give the terminal's home address as home_address = \"2001:db8:100:1::55\"";
+        let home_address = section.required("home_address", &raw.home_address, remedy, |text| routable(text));
+        let remedy = "give the address of who shares the key as correspondent = \"2001:db8:d::10\"";
+        let correspondent = section.required("correspondent", &raw.correspondent, remedy, |text| {
+            let address = routable(text)?;
+            if home_address.is_none_or(|home_address| pairs.insert((home_address, address))) {
+                Ok(address)
+            } else {
+                Err(Fault::new("the two have a key above", "give each terminal one key for each correspondent"))
+            }
+        });
+        let fields = SharedFields {
+            key: &raw.key,
+            key_file: &raw.key_file,
+            home_nonce: &raw.home_nonce,
+            care_of_nonce: &raw.care_of_nonce,
+        };
+        let (key, home_nonce, care_of_nonce) = shared(section, &fields, &mut keys, directory)?;
+        let home_address = home_address?;
+        Some((correspondent?, PreconfiguredKeyConfig { home_address, key, home_nonce, care_of_nonce }))
     })
 }
 

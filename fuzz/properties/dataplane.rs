@@ -7,7 +7,7 @@ use core::net::Ipv6Addr;
 use stack::addr::{MacAddress, Prefix, Scope};
 use stack::machine::{PortId, Transmit, Via};
 use stack::packet::{BATCH_SIZE, Batch, Pool};
-use stack::pipeline::{Dataplane, DataplaneConfig, Limits, Transport};
+use stack::pipeline::{Dataplane, DataplaneConfig, Limits, MssClamp, Transport};
 use stack::port::{LinkState, Medium, PortInfo};
 use stack::rng::Rng;
 use stack::tables::{
@@ -341,6 +341,7 @@ impl Subject {
             mma_bindings: 64,
             home_bindings: 64,
             reassemblies: 8,
+            reassembly_fragments: 24,
             output_queue: 100,
             local_queue: 100,
             ..Limits::default()
@@ -352,6 +353,7 @@ impl Subject {
             icmp_errors_per_second: 1_000_000,
             icmp_error_burst: 1_000_000,
             limits,
+            mss_clamp: MssClamp::PathMtu,
             ..DataplaneConfig::default()
         };
         let plane = Dataplane::new(config, pool.clone(), &ports);

@@ -48,8 +48,9 @@ fn host(rng: &mut Rng) -> Ipv6Addr {
 }
 
 fn group(rng: &mut Rng) -> Ipv6Addr {
-    let first = pick(rng, ["ff35::", "ff35:0:1::", "ff15::", "ff02::", "ff3e::"]).segments();
-    Ipv6Addr::new(first[0], first[1], first[2], 0, 0, 0, 0, rng.below(9) as u16)
+    let ranges = ["ff35::", "ff35:0:1::", "ff15::", "ff02::", "ff3e::", "ff75:120:2001:db8::", "ff75:20:2001:db8::"];
+    let first = pick(rng, ranges).segments();
+    Ipv6Addr::new(first[0], first[1], first[2], first[3], 0, 0, 0, rng.below(9) as u16)
 }
 
 fn source(rng: &mut Rng) -> Ipv6Addr {
@@ -86,10 +87,13 @@ fn sensible(rng: &mut Rng) -> Vec<u8> {
         }
         1 | 2 => {
             let sources = |rng: &mut Rng| {
-                list(rng, 3, |rng| EncodedSource {
-                    wildcard: rng.below(9) == 0,
-                    rpt: rng.below(9) == 0,
-                    ..EncodedSource::host(source(rng))
+                list(rng, 3, |rng| {
+                    let shared = rng.below(3) == 0;
+                    EncodedSource {
+                        wildcard: shared || rng.below(9) == 0,
+                        rpt: shared || rng.below(9) == 0,
+                        ..EncodedSource::host(source(rng))
+                    }
                 })
             };
             let message = JoinPrune {

@@ -9,6 +9,8 @@ mod agreement;
 mod between;
 #[path = "scenarios/blocks.rs"]
 mod blocks;
+#[path = "scenarios/border.rs"]
+mod border;
 #[path = "scenarios/choice.rs"]
 mod choice;
 #[path = "scenarios/controls.rs"]

@@ -33,7 +33,7 @@ pub(crate) fn disagreement(world: &World<'_>) -> Option<String> {
     if world.terminal("mt").is_registering() {
         return Some("the terminal waits for an answer".to_owned());
     }
-    let parts = [home_agents, mobility_agents, former_sites, trees, memberships];
+    let parts = [home_agents, mobility_agents, former_sites, correspondents, trees, memberships];
     parts.iter().find_map(|part| part(world))
 }
 
@@ -118,6 +118,19 @@ fn former_sites(world: &World<'_>) -> Option<String> {
         });
         if agent.is_some_and(|agent| agent.binding(HOME).is_none()) {
             return Some(format!("the agent has forgotten {former:?}"));
+        }
+    }
+    None
+}
+
+/// A correspondent that has a binding has the present care-of address.
+fn correspondents(world: &World<'_>) -> Option<String> {
+    let care_of = world.terminal("mt").site().care_of;
+    for name in names(world) {
+        for (home_address, binding) in world.worker(name).dataplane().correspondent_bindings() {
+            if home_address == HOME && Some(binding.care_of) != care_of {
+                return Some(format!("{name} sends to {}, the terminal is at {care_of:?}", binding.care_of));
+            }
         }
     }
     None

@@ -13,8 +13,19 @@ use std::net::Ipv6Addr;
 pub(crate) const FORWARD_SECS: u64 = 8;
 
 /// The labs with three sites, the terminal at first on this link.
-pub(crate) fn three_sites(start: &str) -> Draft {
+fn three_sites(start: &str) -> Draft {
     Draft::shipped("tour").start("mt", start).configure("mt", &format!("mobile_terminal.forward_secs = {FORWARD_SECS}"))
+}
+
+/// The same with route optimisation as this word says.
+pub(crate) fn three_sites_with(start: &str, route_optimisation: &str) -> Draft {
+    with_route_optimisation(three_sites(start), route_optimisation)
+}
+
+/// With this word for route optimisation at all three agents.
+pub(crate) fn with_route_optimisation(draft: Draft, route_optimisation: &str) -> Draft {
+    let word = format!("mma.route_optimisation = \"{route_optimisation}\"");
+    ["mmah", "mma1", "mma2"].iter().fold(draft, |draft, agent| draft.configure(agent, &word))
 }
 
 /// Where the terminal is.
@@ -252,6 +263,38 @@ pub(crate) fn forwarded(seen: &[Seen], care_of: Ipv6Addr) -> usize {
 }
 
 /// Between the sites nothing of multicast is spoken (S15).
+/// Whether the correspondent of ours has sent straight to this care-of address since.
+pub(crate) fn sends_straight(world: &World<'_>, care_of: Ipv6Addr, since: Instant) -> bool {
+    world.has_seen_since(since, |s| {
+        s.from == "peer" && s.link == "peer-bb" && s.is_data(PEER, HOME) && s.headers() == [(PEER, care_of)]
+    })
+}
+
+/// RO(m, peer): the tests and the update, from the care-of address of the agent and never from the terminal; afterwards
+/// the correspondent sends straight, and the home agent sees none of it.
+pub(crate) fn check_route_optimisation(world: &World<'_>, since: Instant, care_of: Ipv6Addr) {
+    let seen = world.seen_since(since);
+    let messages: Vec<&Seen> = seen.iter().filter(|s| s.is_mobility() && s.link == "peer-bb").collect();
+    let update =
+        messages.iter().find(|s| s.update().is_some() && s.source() == care_of).expect("the agent tells the peer");
+    let told = update.update().expect("it is one");
+    assert_eq!(update.home_address_option(), Some(HOME), "{update}");
+    assert!(!told.flags.contains(BindingUpdateFlags::HOME_REGISTRATION), "{update}");
+    assert!(told.lifetime.duration() <= Duration::from_secs(420), "{update}");
+    for s in &messages {
+        assert!([HOME, care_of, PEER].contains(&s.source()) || s.at < update.at, "who tests here: {s}");
+    }
+    let first = seen.iter().find(|s| s.from == "peer" && s.headers() == [(PEER, care_of)] && s.is_data(PEER, HOME));
+    let first = first.expect("the peer sends straight").at;
+    let around = seen
+        .iter()
+        .find(|s| s.from == "peer" && s.at > first && s.headers() == [(PEER, HOME)] && s.is_data(PEER, HOME));
+    assert!(around.is_none(), "by way of the home agent: {}", around.expect("one"));
+    for s in seen.iter().filter(|s| s.from == "peer" && s.is_data(PEER, HOME) && s.headers() == [(PEER, care_of)]) {
+        assert_eq!(s.routing_header(), Some(HOME), "{s}");
+    }
+}
+
 pub(crate) fn check_backbone(world: &World<'_>) {
     for s in world.seen() {
         let inside = world.lab.link_named(&s.link).is_none_or(|link| world.lab.links[link.0].site.is_some());

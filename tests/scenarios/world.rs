@@ -432,7 +432,7 @@ impl<'a> World<'a> {
         network.attach(id, PortId(0), link).expect("a free port");
     }
 
-    fn port_on(&self, node: &str, link: &str) -> PortId {
+    pub(crate) fn port_on(&self, node: &str, link: &str) -> PortId {
         self.lab.nodes[self.node(node).0].port_on(self.link(link)).expect("a port there")
     }
 

@@ -314,11 +314,7 @@ impl Lab {
 impl LabNode {
     /// The TUN port where programs are, and the address that they use.
     pub fn programs(&self) -> Option<(PortId, Ipv6Addr)> {
-        if let (Some(port), Some(address)) = (self.config.programs_port(), self.config.programs_address()) {
-            return Some((port, address));
-        }
-        let mut tuns = self.config.ports.iter().filter(|port| matches!(port.attachment, Attachment::Tun { .. }));
-        tuns.find_map(|port| Some((port.id, port.addresses.first()?.address)))
+        Some((self.config.programs_port()?, self.config.programs_address()?))
     }
 
     /// The port on this link.

@@ -4,6 +4,7 @@
 mod anchor;
 mod forwarding;
 mod freshness;
+mod hostile;
 mod lifetime;
 mod model;
 mod optimisation;

@@ -5,6 +5,8 @@
 
 #[path = "scenarios/agreement.rs"]
 mod agreement;
+#[path = "scenarios/baselines.rs"]
+mod baselines;
 #[path = "scenarios/between.rs"]
 mod between;
 #[path = "scenarios/blocks.rs"]

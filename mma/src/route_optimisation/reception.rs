@@ -297,8 +297,9 @@ impl Optimiser {
                     return Claim::NotOurs;
                 }
                 self.counters.rx_binding_error += 1;
-                let doubtful = registration.is_recent(now) || registration.is_progressing(now);
-                if !doubtful && let Some(mut registration) = self.take(pair) {
+                if !registration.is_progressing(now)
+                    && let Some(mut registration) = self.take(pair)
+                {
                     self.counters.lost += 1;
                     self.unbind(pair, &mut registration);
                     registration.begin(Goal::Bind);

@@ -149,9 +149,10 @@ impl Registration {
         self.bound.is_some_and(|bound| now.since(bound.since) < IN_FLIGHT)
     }
 
-    /// Whether a packet has just come on the optimised way.
+    /// Whether a packet on the optimised way, or an acknowledgement, has just shown that the binding is there.
     pub(super) fn is_progressing(&self, now: Instant) -> bool {
-        self.seen_at != Instant::ORIGIN && now.since(self.seen_at) <= PROGRESS
+        self.bound.is_some_and(|bound| now.since(bound.since) <= PROGRESS)
+            || self.seen_at != Instant::ORIGIN && now.since(self.seen_at) <= PROGRESS
     }
 
     /// Counts a correction; whether it may be followed.

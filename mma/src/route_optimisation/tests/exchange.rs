@@ -356,6 +356,13 @@ fn binding_errors_make_the_binding_again() {
     let unknown = error(BindingErrorStatus::UNKNOWN_BINDING);
     let mut bench = Bench::away();
     assert_eq!(bench.give(PEER, CARE_OF, Path::Direct, &unknown), Claim::NotOurs);
+    // A correspondent that has just accepted the binding and starts again.
+    let mut bench = Bench::bound();
+    assert_eq!(bench.give(PEER, CARE_OF, Path::Direct, &unknown), Claim::Ours);
+    assert_eq!(kinds(&bench.actions()), "", "it has only just acknowledged");
+    bench.pass(secs(4));
+    assert_eq!(bench.give(PEER, CARE_OF, Path::Direct, &unknown), Claim::Ours);
+    assert_eq!(kinds(&bench.answer_all()), "off BU on");
     let mut bench = Bench::bound();
     bench.pass(secs(20));
     bench.see(Optimised);

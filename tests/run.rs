@@ -48,7 +48,10 @@ fn a_file_with_mistakes_is_not_run() {
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(
             standard_error(&output),
-            format!("{path}:3: node.foo: unknown key; the keys here are name, cpu, poll, seed, frames, loopback\n")
+            format!(
+                "{path}:3: node.foo: unknown key; the keys here are name, cpu, poll, seed, frames, state_dir, \
+                 tunnel_dscp, clamp_mss, loopback\n"
+            )
         );
     }
     std::fs::remove_file(&file).unwrap();

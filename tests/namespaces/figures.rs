@@ -170,10 +170,10 @@ fn assert_report(report: &Value, moves_min: usize) {
     }
 }
 
-/// Every frame on every link is sound.
-fn assert_sound(run: &Run) {
+/// Every frame on every link is sound; only links to sites where the terminal never is are `idle`.
+fn assert_sound(run: &Run, idle: &[&str]) {
     for (link, frames) in &run.captures {
-        assert!(!frames.is_empty(), "nothing was captured on {link}");
+        assert!(!frames.is_empty() || idle.contains(&link.as_str()), "nothing was captured on {link}");
         let faults: Vec<&String> = frames.iter().filter_map(|frame| frame.fault.as_ref()).collect();
         assert!(faults.is_empty(), "{} faults on {link}, the first: {}", faults.len(), faults[0]);
     }
@@ -257,7 +257,7 @@ fn figure_5() {
     let Some(_alone) = alone() else { return };
     let run = Run::new("fig5");
     assert_report(&run.report, 10);
-    assert_sound(&run);
+    assert_sound(&run, &[]);
     let site = ["mma1-core", "core-a", "core-b", "radio-a", "radio-b"];
     assert_silent_moves(&run, &site, &[("radio-a", "core-a"), ("radio-b", "core-b")]);
     assert_delivered(&run);
@@ -269,7 +269,7 @@ fn figure_4() {
     let Some(_alone) = alone() else { return };
     let run = Run::new("fig4");
     assert_report(&run.report, 11);
-    assert_sound(&run);
+    assert_sound(&run, &[]);
     let moves = run.moves();
     assert_eq!((moves[0].from.as_str(), moves[0].to.as_str()), ("home", "radio-a"));
 
@@ -333,7 +333,7 @@ fn care_of(address: &Ipv6Addr) -> Option<[u16; 4]> {
 fn assert_between_sites(lab: &str, moves: usize, optimised: &[usize]) -> Run {
     let run = Run::new(lab);
     assert_report(&run.report, moves);
-    assert_sound(&run);
+    assert_sound(&run, if optimised.contains(&2) { &[] } else { &["bb-mma2"] });
     assert_connected(&run);
     for outside in ["cn-bb", "peer-bb", "bb-mmah", "bb-mma1", "bb-mma2"] {
         for frame in &run.captures[outside] {

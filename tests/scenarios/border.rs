@@ -3,7 +3,7 @@
 
 use crate::agreement::settle;
 use crate::between::{Roamer, With};
-use crate::blocks::{FIRST_OF_THREE, FOREIGN_SITE, Mode, check_up, is_settled};
+use crate::blocks::{FIRST_OF_THREE, FOREIGN_SITE, Mode, check_up, is_heard, is_settled};
 use crate::roaming::{Place, three_sites_with};
 use crate::world::{CN, Draft, GROUP, HOME, Seen, Weather, World, over_seeds};
 use stack::inspect::Class;
@@ -66,7 +66,7 @@ fn s14_a_hundred_movements_are_not_seen_at_the_border() {
 /// lost.
 #[test]
 fn s11_two_networks_at_once() {
-    let lab = Draft::shipped("fig5").configure("mt", "mobile_terminal.leave_delay_ms = 3000").lab();
+    let lab = Draft::shipped("fig5").configure("mt", "mobile_terminal.leave_delay_ms = 5000").lab();
     over_seeds(|seed| {
         let [a, b] = FOREIGN_SITE.access;
         let weather = if seed.is_multiple_of(2) { Weather::Fair } else { Weather::Rough };
@@ -78,6 +78,7 @@ fn s11_two_networks_at_once() {
         let moved = world.now();
         world.approach("mt", a.link, b.link);
         world.run_until("the terminal sends through its new router", 8_000, |world| world.sends_through("mt", b.link));
+        world.run_until("packets come by the new link", 4_000, |world| is_heard(world, &b, moved));
         world.run_ms(1_000);
         assert!(!world.has_seen_since(moved, |s| s.from == "mt" && s.leaves(GROUP)), "it has left already");
         // The old link goes, and nobody is told.

@@ -153,7 +153,7 @@ pub(crate) fn check_move(
 }
 
 /// When the home agent has accepted the first update.
-fn home_agent_accepts(world: &World<'_>, seen: &[Seen]) -> Instant {
+pub(crate) fn home_agent_accepts(world: &World<'_>, seen: &[Seen]) -> Instant {
     let node = home_agent_node(world);
     let accepts = |s: &&Seen| {
         s.from == node && s.source() == HOME_AGENT && s.acknowledgement().is_some_and(|a| a.status.is_accepted())
@@ -262,7 +262,6 @@ pub(crate) fn forwarded(seen: &[Seen], care_of: Ipv6Addr) -> usize {
     forwarded.map(|s| s.what.fingerprint(&s.frame)).collect::<BTreeSet<_>>().len()
 }
 
-/// Between the sites nothing of multicast is spoken (S15).
 /// Whether the correspondent of ours has sent straight to this care-of address since.
 pub(crate) fn sends_straight(world: &World<'_>, care_of: Ipv6Addr, since: Instant) -> bool {
     world.has_seen_since(since, |s| {
@@ -295,6 +294,7 @@ pub(crate) fn check_route_optimisation(world: &World<'_>, since: Instant, care_o
     }
 }
 
+/// Between the sites nothing of multicast is spoken (S15).
 pub(crate) fn check_backbone(world: &World<'_>) {
     for s in world.seen() {
         let inside = world.lab.link_named(&s.link).is_none_or(|link| world.lab.links[link.0].site.is_some());

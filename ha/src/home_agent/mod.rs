@@ -174,6 +174,9 @@ pub struct HomeAgent {
     link_locals: BTreeMap<(PortId, Ipv6Addr), Ipv6Addr>,
     /// Home addresses that another node was found to have after they were bound; no more than there may be bindings.
     contested: BTreeSet<Ipv6Addr>,
+    /// Addresses that are looked for on their links although they are bound already; as many as there may be bindings,
+    /// twice.
+    probed: BTreeSet<(PortId, Ipv6Addr)>,
     /// The other home agents of each link.
     agents: BTreeMap<PortId, HomeAgentsList>,
     /// Prefixes of home links that other home agents advertise.
@@ -196,6 +199,7 @@ impl HomeAgent {
             waiting: BTreeMap::new(),
             link_locals: BTreeMap::new(),
             contested: BTreeSet::new(),
+            probed: BTreeSet::new(),
             agents: BTreeMap::new(),
             learned: BTreeMap::new(),
             deliveries: BTreeMap::new(),
@@ -289,8 +293,10 @@ impl HomeAgent {
     fn stop_intercepting(&mut self, binding: &Binding) {
         let address = binding.home_address;
         self.outputs.table(TableUpdate::HomeBindingRemove(address));
+        self.stop_probing(binding.home_port, address);
         self.outputs.event(Event::ProxyStop { port: binding.home_port, address });
         if let Some(address) = binding.link_local {
+            self.stop_probing(binding.home_port, address);
             self.outputs.event(Event::ProxyStop { port: binding.home_port, address });
         }
         self.give_up_link_local(binding.home_port, address);

@@ -196,6 +196,23 @@ fn a_detection_that_is_lost_leaves_nothing() {
 }
 
 #[test]
+fn a_terminal_that_comes_home_is_not_taken_for_another_node() {
+    let mut agent = HomeAgent::new(config(HomeDad::Optimistic));
+    send(&mut agent, at(0), &Update::new(7));
+    // Detection still runs: what the terminal says of its own address from now on is no claim of somebody else's.
+    let outputs = send(&mut agent, at(0), &Update::from_home(8));
+    let cancel = Output::Event(Event::DadCancel { port: PORT, address: HOME });
+    assert_eq!(outputs[..2], [Output::Table(TableUpdate::HomeBindingRemove(HOME)), cancel]);
+    assert_eq!(outputs[2], Output::Event(Event::ProxyStop { port: PORT, address: HOME }));
+    // Later there is none to be cancelled.
+    let mut agent = HomeAgent::new(config(HomeDad::Optimistic));
+    send(&mut agent, at(0), &Update::new(7));
+    agent.handle_command(at(1), Command::DadResult { port: PORT, address: HOME, unique: true });
+    let outputs = send(&mut agent, at(2), &Update::from_home(8));
+    assert_eq!(outputs[1], Output::Event(Event::ProxyStop { port: PORT, address: HOME }));
+}
+
+#[test]
 fn optimistic_detection_revokes_later() {
     let mut agent = HomeAgent::new(config(HomeDad::Optimistic));
     let outputs = send(&mut agent, at(0), &Update::new(7));

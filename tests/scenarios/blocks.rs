@@ -207,6 +207,8 @@ pub(crate) fn check_entry(seen: &[Seen], site: &Site) -> Ipv6Addr {
         .filter(|s| {
             s.from == site.agent
                 && s.source() == site.address
+                // A correspondent's that answers what is settled already may be in the tunnel to the group.
+                && !s.what.is_tunnelled()
                 && s.acknowledgement().is_some_and(|a| a.status.is_accepted())
         })
         .collect();

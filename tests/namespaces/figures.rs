@@ -247,7 +247,9 @@ fn assert_connected(run: &Run) {
     let data = |frame: &&&Frame| frame.tcp_port == transfer && frame.protocols.ends_with("tcp:data");
     let last_data = segments.iter().filter(data).map(|frame| frame.at).max().expect("there are data");
     assert!(last_data > last_move, "data go on after the last movement");
-    let resets = segments.iter().filter(|frame| frame.resets_connection() && frame.at < last_data).count();
+    // In the end iperf3 closes while data are under way to it: what it sent within the margin after that says nothing.
+    let last_breath = last_data - MARGIN;
+    let resets = segments.iter().filter(|frame| frame.resets_connection() && frame.at < last_breath).count();
     assert_eq!(resets, 0, "no connection is broken off");
 }
 

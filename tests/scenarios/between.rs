@@ -217,7 +217,10 @@ fn s3_an_agent_that_is_gone_is_given_up() {
         let arrived = roamer.world.now();
         roamer.world.run_ms(3_000);
         let summary = roamer.world.flow(roamer.down).summary_between(arrived, roamer.world.now());
-        assert!(summary.received * 2 >= summary.sent, "{summary:?}");
+        // Eleven links that lose up to one in fifty each leave four in five to be expected, and of 150 seldom fewer than
+        // two in three.
+        assert!(summary.received * 3 >= summary.sent * 2, "{summary:?}");
+        assert!(!roamer.weather.is_fair() || summary.lost == 0, "{summary:?}");
         // It is asked again, later and later, with a number of its own each time, and in the end no more.
         roamer.world.run_ms(400_000);
         let asked: Vec<(Instant, u16)> = roamer

@@ -289,6 +289,7 @@ pub struct RawHomeAgent {
     pub dad: Field<String>,
     pub max_lifetime_secs: Field<i64>,
     pub deregistration_hold_secs: Field<i64>,
+    pub former_care_of_ms: Field<i64>,
     pub max_bindings: Field<i64>,
     #[serde(default)]
     pub care_of_prefixes: Vec<Spanned<String>>,

@@ -518,6 +518,8 @@ pub struct HomeAgentConfig {
     pub max_lifetime: Duration,
     /// How long the entry of a terminal that de-registered is kept to refuse replays (MAX_DELETE_BCE_TIMEOUT, 10 s).
     pub deregistration_hold: Duration,
+    /// How long reverse tunnels from the care-of address before the present one are left; zero: not at all.
+    pub former_care_of: Duration,
     /// Bindings at the most; further registrations get status 130.
     pub max_bindings: usize,
     /// Prefixes of the care-of addresses that terminals may have; empty: any.

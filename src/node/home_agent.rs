@@ -30,6 +30,7 @@ pub(super) fn config(
         }],
         max_lifetime: agent.max_lifetime,
         deregistration_hold: agent.deregistration_hold,
+        former_care_of: agent.former_care_of,
         max_bindings: agent.max_bindings,
         refresh_advice_percent: None,
         associations,

@@ -11,6 +11,9 @@ use std::collections::BTreeSet;
 /// MAX_DELETE_BCE_TIMEOUT (RFC 6275 §12).
 pub const MAX_DELETE_BCE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long what was sent from the former care-of address may be under way.
+pub const FORMER_CARE_OF: Duration = Duration::from_secs(1);
+
 /// A home agent.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -20,6 +23,9 @@ pub struct Config {
     pub max_lifetime: Duration,
     /// How long the entry of a terminal that has de-registered is kept; normally [`MAX_DELETE_BCE_TIMEOUT`].
     pub deregistration_hold: Duration,
+    /// How long a reverse tunnel is left that comes from the care-of address before the present one, or before
+    /// de-registration; normally [`FORMER_CARE_OF`]. Zero: not at all.
+    pub former_care_of: Duration,
     /// Entries of the binding cache at the most.
     pub max_bindings: usize,
     /// After what part of its lifetime, in percent, a terminal is told to refresh its binding (Binding Refresh Advice).
@@ -48,6 +54,7 @@ impl Config {
             links,
             max_lifetime: Duration::from_secs(1800),
             deregistration_hold: MAX_DELETE_BCE_TIMEOUT,
+            former_care_of: FORMER_CARE_OF,
             max_bindings: 1 << 16,
             refresh_advice_percent: None,
             associations: AssociationTable::new(),

@@ -17,11 +17,12 @@ mod config;
 mod counters;
 mod detection;
 mod discovery;
+mod former;
 mod prefixes;
 mod registration;
 
 pub use agents_list::{HomeAgentsList, OtherAgent};
-pub use config::{Config, HomeDad, HomeLink, MAX_DELETE_BCE_TIMEOUT};
+pub use config::{Config, FORMER_CARE_OF, HomeDad, HomeLink, MAX_DELETE_BCE_TIMEOUT};
 pub use counters::Counters;
 pub use discovery::wants;
 
@@ -156,6 +157,8 @@ enum Timer {
     Detection(Ipv6Addr),
     /// The terminal is told of the home prefixes.
     Prefixes(Ipv6Addr),
+    /// What was sent from the former care-of address has arrived.
+    Former(Ipv6Addr),
 }
 
 /// The home agent of a node.
@@ -311,6 +314,7 @@ impl HomeAgent {
         };
         if binding.status == BindingStatus::Active {
             self.stop_intercepting(&binding);
+            self.forget_former(home_address);
             self.outputs.event(Event::Ended { home_address, cause });
         }
     }
@@ -356,6 +360,7 @@ impl HomeAgent {
             }
             Timer::Detection(home_address) => self.detection_lost(home_address),
             Timer::Prefixes(home_address) => self.advertise_unasked(now, home_address),
+            Timer::Former(home_address) => self.former_is_over(home_address),
         }
     }
 }

@@ -250,6 +250,9 @@ impl HomeAgent {
         self.timers.set(Timer::Refresh(home_address), now + lifetime.duration() * 3 / 4);
         let (care_of, agent, home_port) = (binding.care_of, binding.agent, binding.home_port);
         self.outputs.table(TableUpdate::HomeBindingSet(home_address, HomeBinding { care_of, agent, home_port }));
+        if let Some(before) = before.filter(|before| before.care_of != care_of) {
+            self.remember_former(now, &before);
+        }
         if before.is_none() {
             self.outputs.event(Event::ProxyStart { port: home_port, address: home_address });
         }
@@ -282,6 +285,7 @@ impl HomeAgent {
         }
         if let Some(binding) = entry.filter(|binding| binding.status == BindingStatus::Active) {
             self.stop_intercepting(&binding);
+            self.remember_former(now, &binding);
             self.counters.deregistered += 1;
             self.outputs.event(Event::Ended { home_address, cause: EndCause::Deregistered });
         }

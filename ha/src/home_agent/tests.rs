@@ -259,6 +259,8 @@ fn deregistration_stops_at_once_and_remembers() {
     let outputs = send(&mut agent, at(1), &Update::from_home(8));
     assert_eq!(outputs[0], Output::Table(TableUpdate::HomeBindingRemove(HOME)));
     assert_eq!(outputs[1], Output::Event(Event::ProxyStop { port: PORT, address: HOME }));
+    let former = HomeBinding { care_of: CARE_OF, agent: AGENT, home_port: PORT };
+    assert_eq!(outputs[2], Output::Table(TableUpdate::FormerHomeBindingSet(HOME, former)));
     let (message, destination, via, routed) = acknowledgement(outputs.last().unwrap(), HOME);
     assert_eq!((message.status, message.lifetime), (Status::ACCEPTED, Lifetime::ZERO));
     assert_eq!((destination, via, routed), (HOME, Via::Route, false));
@@ -270,7 +272,48 @@ fn deregistration_stops_at_once_and_remembers() {
     assert_eq!(agent.bindings().get(HOME).unwrap().status, BindingStatus::Deregistered);
     agent.handle_timeout(at(12));
     assert!(agent.bindings().is_empty());
-    assert_eq!(drain(&mut agent), []);
+    assert_eq!(drain(&mut agent), [Output::Table(TableUpdate::FormerHomeBindingRemove(HOME))]);
+}
+
+/// What is under way from the former care-of address is taken for a while, and not at all where that is not wanted, where
+/// the address is the same, or where the binding ends because it is not to be believed.
+#[test]
+fn the_former_care_of_address_is_remembered_for_a_while() {
+    let formers = |outputs: &[Output<Event>]| -> Vec<TableUpdate> {
+        let tables = outputs.iter().filter_map(|output| match output {
+            Output::Table(update) => Some(update.clone()),
+            _ => None,
+        });
+        let is_former = |update: &TableUpdate| {
+            matches!(update, TableUpdate::FormerHomeBindingSet(..) | TableUpdate::FormerHomeBindingRemove(..))
+        };
+        tables.filter(is_former).collect()
+    };
+    let set = |care_of| TableUpdate::FormerHomeBindingSet(HOME, HomeBinding { care_of, agent: AGENT, home_port: PORT });
+    let removed = TableUpdate::FormerHomeBindingRemove(HOME);
+    let mut agent = HomeAgent::new(config(HomeDad::Off));
+    assert_eq!(formers(&send(&mut agent, at(0), &Update::new(7))), []);
+    assert_eq!(formers(&send(&mut agent, at(1), &Update::new(8))), [], "a refresh");
+    let moved = Update { alternate: Some(OTHER_CARE_OF), ..Update::new(9) };
+    let outputs = send(&mut agent, at(2), &moved);
+    assert_eq!(formers(&outputs), [set(CARE_OF)]);
+    assert!(matches!(outputs[0], Output::Table(TableUpdate::HomeBindingSet(..))), "{outputs:?}");
+    // Moved on before the time is over: only the last address before is remembered, from now on.
+    let at_ms = |millis| Instant::ORIGIN + Duration::from_millis(millis);
+    assert_eq!(formers(&send(&mut agent, at_ms(2_500), &Update::new(10))), [set(OTHER_CARE_OF)]);
+    agent.handle_timeout(at_ms(3_499));
+    assert_eq!(formers(&drain(&mut agent)), []);
+    agent.handle_timeout(at_ms(3_500));
+    assert_eq!(formers(&drain(&mut agent)), [removed.clone()]);
+    // The operator takes the binding away.
+    send(&mut agent, at(4), &Update { alternate: Some(OTHER_CARE_OF), ..Update::new(11) });
+    agent.handle_command(at(4), Command::Remove { home_address: HOME });
+    assert_eq!(formers(&drain(&mut agent)), [removed]);
+
+    let mut strict = HomeAgent::new(Config { former_care_of: Duration::ZERO, ..config(HomeDad::Off) });
+    send(&mut strict, at(0), &Update::new(7));
+    assert_eq!(formers(&send(&mut strict, at(1), &Update { alternate: Some(OTHER_CARE_OF), ..Update::new(8) })), []);
+    assert_eq!(formers(&send(&mut strict, at(2), &Update::from_home(9))), []);
 }
 
 #[test]

@@ -267,6 +267,7 @@ impl MobileTerminal {
             self.attachment.receive(subscription.group, reception, &mut self.outputs);
         }
         self.forget_former((site.registration.peer, site.registration.bound));
+        self.hold_uplink();
         self.leave_place(now, Place::Agent(Box::new(site)));
         self.timers.set(Timer::Overlap, now + self.config.timers.overlap);
         self.use_router(now, target);
@@ -304,6 +305,7 @@ impl MobileTerminal {
         if !matches!(self.place, Place::Plain(present) if present == care_of) {
             let tunnel = self.plain_tunnel(care_of);
             self.attachment.receive_tunnel(tunnel, &mut self.outputs);
+            self.hold_uplink();
             self.leave_place(now, Place::Plain(care_of));
         }
         self.release_home();
@@ -400,8 +402,36 @@ impl MobileTerminal {
         self.forget_former((agent, bound));
     }
 
+    /// The place is about to change: packets go on leaving by the old link as they do, until the home agent takes them
+    /// from the new place.
+    fn hold_uplink(&mut self) {
+        if self.held_way().is_none() {
+            self.held = self.current.map(|router| (router, self.way())).filter(|(_, way)| *way != Way::Down);
+        }
+    }
+
+    /// The way by the old link, as long as it is there and the home agent has not acknowledged the new place: before that
+    /// it refuses what comes from there (RFC 6275 §10.4.5).
+    fn held_way(&self) -> Option<Way> {
+        let (router, way) = self.held?;
+        let is_another = self.current.is_some_and(|current| current.port != router.port);
+        (is_another && self.links.is_alive(router) && !self.is_home_told()).then_some(way)
+    }
+
     pub(super) fn update_uplink(&mut self) {
-        let way = match (self.current.filter(|&current| self.links.is_alive(current)), &self.place) {
+        let way = match self.held_way() {
+            Some(way) => way,
+            None => {
+                self.held = None;
+                self.way()
+            }
+        };
+        self.uplinks.update(way, &mut self.outputs);
+    }
+
+    /// How packets leave from where the terminal is.
+    fn way(&self) -> Way {
+        match (self.current.filter(|&current| self.links.is_alive(current)), &self.place) {
             (None, _) | (_, Place::Nowhere) => Way::Down,
             (Some(router), Place::Home) => Way::Native(router),
             (Some(router), place) => {
@@ -417,19 +447,12 @@ impl MobileTerminal {
                     (Some(source), _) => Way::Away { router, source, peer: home_agent, care_of: source },
                 }
             }
-        };
-        self.uplinks.update(way, &mut self.outputs);
+        }
     }
 
     /// Ends the move when everything goes through the new link, and gives up the old one shortly after.
     fn settle(&mut self, now: Instant, target: RouterKey) {
-        let is_home_told = self.home_refused
-            || match &self.place {
-                Place::Nowhere => false,
-                Place::Home => true,
-                Place::Agent(site) => self.is_registered_home(site.care_of),
-                Place::Plain(care_of) => self.is_registered_home(*care_of),
-            };
+        let is_home_told = self.is_home_told();
         let receives = match self.site().subscription {
             Some(subscription) => {
                 let waits = self.handover.as_ref().is_some_and(|h| !h.has_data && !h.is_overlap_over);
@@ -451,6 +474,17 @@ impl MobileTerminal {
         } else {
             self.end_handover(now, true);
         }
+    }
+
+    /// Whether the home agent knows the place, or does not want to.
+    fn is_home_told(&self) -> bool {
+        self.home_refused
+            || match &self.place {
+                Place::Nowhere => false,
+                Place::Home => true,
+                Place::Agent(site) => self.is_registered_home(site.care_of),
+                Place::Plain(care_of) => self.is_registered_home(*care_of),
+            }
     }
 
     fn is_registered_home(&self, care_of: Ipv6Addr) -> bool {

@@ -178,6 +178,8 @@ pub struct MobileTerminal {
     anchors: BTreeMap<Ipv6Addr, Instant>,
     attachment: Attachment,
     uplinks: Uplinks,
+    /// The way of packets by this router from before the last change of place.
+    held: Option<(RouterKey, Way)>,
     handover: Option<Handover>,
     /// The home link on which neighbour discovery answers for the home address.
     claimed: Option<PortId>,
@@ -223,6 +225,7 @@ impl MobileTerminal {
             anchors: BTreeMap::new(),
             attachment: Attachment::default(),
             uplinks,
+            held: None,
             handover: None,
             claimed: None,
             has_home_binding: config.restored.has_home_binding,

@@ -37,6 +37,7 @@ const QUARANTINE_SECS: u64 = 420;
 const DEFAULT_MAX_FORWARD_SECS: u64 = 120;
 /// MAX_DELETE_BCE_TIMEOUT (RFC 6275 §12).
 const DEREGISTRATION_HOLD_SECS: u64 = 10;
+const FORMER_CARE_OF_MS: u64 = 1_000;
 /// The longest prefix that care-of addresses are chosen from.
 const MAX_ASSIGNED_PREFIX: u8 = 112;
 const DEFAULT_BINDINGS: usize = 65_536;
@@ -386,6 +387,7 @@ pub(super) fn home_agent(
     let max_lifetime = lifetime(section, "max_lifetime_secs", &raw.max_lifetime_secs);
     let hold =
         section.secs("deregistration_hold_secs", &raw.deregistration_hold_secs, 0..=3_600, DEREGISTRATION_HOLD_SECS);
+    let former = section.millis("former_care_of_ms", &raw.former_care_of_ms, 0..=10_000, FORMER_CARE_OF_MS);
     let max_bindings = section.number("max_bindings", &raw.max_bindings, 1..=MAX_BINDINGS, DEFAULT_BINDINGS);
     let care_of_prefixes = section.list("care_of_prefixes", &raw.care_of_prefixes, |text| unicast_prefix(text));
     let defaults = AdvertisementDefaults { fast_solicited: false, home_agent: true };
@@ -408,6 +410,7 @@ pub(super) fn home_agent(
         terminals: terminals?,
         max_lifetime: max_lifetime?,
         deregistration_hold: hold?,
+        former_care_of: former?,
         max_bindings: max_bindings?,
         care_of_prefixes: care_of_prefixes?,
         prefix_advertisements: flag(&raw.prefix_advertisements, false),

@@ -238,6 +238,8 @@ counters! {
     TunnelOptimised = "tunnel-optimised",
     /// Packets that left a tunnel here.
     TunnelExit = "tunnel-exit",
+    /// Packets that left a tunnel from a care-of address that was the primary one until a moment ago.
+    TunnelFormerCareOf = "tunnel-former-care-of",
     /// Packets tunnelled to a care-of address.
     HomeIntercepted = "home-intercepted",
     /// Packets of this node to a bound home address, with a type 2 routing header.

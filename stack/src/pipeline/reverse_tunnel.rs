@@ -33,6 +33,8 @@ pub(super) enum Exit {
     ToCorrespondent(MmaBinding),
     /// As it is.
     Out,
+    /// As it is, out of the tunnel of a binding that has just been replaced or removed.
+    OutOfFormerBinding,
 }
 
 /// The way of a packet that a terminal has tunnelled to the agent, or why it has none.

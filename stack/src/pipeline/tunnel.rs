@@ -2,7 +2,7 @@
 //! unicast tunnels of a terminal.
 //!
 //! Nothing leaves a tunnel unchecked. At the home agent the outer source has to be the care-of address that the inner
-//! source is bound to (RFC 6275 §10.4.5); what the mobility agent asks is in [`super::reverse_tunnel`].
+//! source is bound to (RFC 6275 §10.4.5), or was until a moment ago; what the mobility agent asks is in [`super::reverse_tunnel`].
 
 use super::counters::Counter;
 use super::reverse_tunnel::{self, Exit};
@@ -11,6 +11,7 @@ use super::vector::{Found, Job, Lane, Origin, Vector};
 use super::{Dataplane, header, home_address, sighting, terminal};
 use crate::icmpv6::Cause;
 use crate::machine::{CorrespondentWay, TunnelMeta};
+use crate::tables::HomeBinding;
 use crate::wire::ext::Chain;
 use crate::wire::ipv6::protocol;
 use core::net::Ipv6Addr;
@@ -49,6 +50,10 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
         Ok(Exit::ToHomeAgent(binding)) => reverse_tunnel::to_home_agent(plane, job, at, &binding),
         Ok(Exit::ToCorrespondent(binding)) => reverse_tunnel::to_correspondent(plane, job, at, &binding),
         Ok(Exit::Out) => out(plane, job, at, tunnel),
+        Ok(Exit::OutOfFormerBinding) => {
+            plane.counters.add(Counter::TunnelFormerCareOf);
+            out(plane, job, at, tunnel)
+        }
         Err(reason) => Next::Drop(reason),
     }
 }
@@ -60,11 +65,13 @@ fn exit(plane: &Dataplane, inner: &[u8], tunnel: TunnelMeta) -> Result<Exit, Cou
     if ends(destination) || ends(terminal::destination_of(plane, inner)) {
         return Ok(Exit::Out);
     }
-    if let Some(binding) = plane.home_bindings.get(source)
-        && binding.agent == tunnel.destination
-        && binding.care_of == tunnel.source
-    {
+    let ends_for = |binding: &HomeBinding| binding.agent == tunnel.destination && binding.care_of == tunnel.source;
+    if plane.home_bindings.get(source).as_ref().is_some_and(ends_for) {
         return Ok(Exit::Out);
+    }
+    // DEVIATION RFC 6275 §10.4.5: for a moment from the care-of address that has just ceased to be the primary one.
+    if !plane.former_home_bindings.is_empty() && plane.former_home_bindings.get(source).as_ref().is_some_and(ends_for) {
+        return Ok(Exit::OutOfFormerBinding);
     }
     let agent = plane.mma_service.as_ref().filter(|service| service.address == tunnel.destination);
     let Some(service) = agent else {

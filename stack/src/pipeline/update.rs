@@ -102,6 +102,12 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
         TableUpdate::HomeBindingRemove(home_address) => {
             plane.home_bindings.remove(home_address);
         }
+        TableUpdate::FormerHomeBindingSet(home_address, binding) => {
+            plane.former_home_bindings.insert(home_address, &binding)?;
+        }
+        TableUpdate::FormerHomeBindingRemove(home_address) => {
+            plane.former_home_bindings.remove(home_address);
+        }
         TableUpdate::GroupReceptionSet(group, reception) => {
             if let Some(order) = plane.groups.set(group, reception)? {
                 reorder::release_order(plane, MrouteKey { source: reception.source, group }, order);

@@ -56,6 +56,11 @@ pub enum TableUpdate {
     HomeBindingSet(Ipv6Addr, HomeBinding),
     /// The binding is gone: packets for the home address go to the home link again.
     HomeBindingRemove(Ipv6Addr),
+    /// Home agent: the binding that a home address had a moment ago, whose reverse tunnel is still left. One for each home
+    /// address, the last.
+    FormerHomeBindingSet(Ipv6Addr, HomeBinding),
+    /// The reverse tunnel of the former binding is no longer left.
+    FormerHomeBindingRemove(Ipv6Addr),
     /// Mobile terminal: its group, which is a tunnel entrance pointing here. The group and [`GroupReception::source`]
     /// are the key: between two sites the terminal receives the same group from both agents for a while.
     GroupReceptionSet(Ipv6Addr, GroupReception),

@@ -24,6 +24,37 @@ fn the_home_agent_takes_reverse_tunnels_only_from_the_care_of_address() {
     bench.expect_counters(&[("rx", 2), ("tunnel-exit", 1), ("output", 1), ("drop-tunnel-care-of", 1)]);
 }
 
+/// RFC 6275 §10.4.5 but for what was under way when the care-of address changed.
+#[test]
+fn the_home_agent_takes_reverse_tunnels_from_the_former_care_of_address_while_it_is_told_to() {
+    let mut bench = home_agent();
+    let binding = |care_of| HomeBinding { care_of, agent: HOME_AGENT, home_port: P1 };
+    bench.apply(TableUpdate::HomeBindingSet(HOME, binding(FAR)));
+    bench.apply(TableUpdate::FormerHomeBindingSet(HOME, binding(CARE_OF)));
+    let inner = udp(HOME, CN, 60, b"x");
+    let way = |bench: &mut Bench| {
+        bench.receive(P0, &[tunnel(CARE_OF, HOME_AGENT, &inner)]);
+        bench.sent(P0)
+    };
+    let out = [frame(mac_of(ROUTER), MAC0, &hopped(&inner))];
+    assert_eq!(way(&mut bench), out);
+    // Home again: there is no binding at all.
+    bench.apply(TableUpdate::HomeBindingRemove(HOME));
+    assert_eq!(way(&mut bench), out);
+    // To that address of the agent, of that home address.
+    bench.receive(P0, &[tunnel(CARE_OF, SELF, &inner), tunnel(CARE_OF, HOME_AGENT, &udp(FAR, CN, 60, b"x"))]);
+    bench.apply(TableUpdate::FormerHomeBindingRemove(HOME));
+    bench.receive(P0, &[tunnel(CARE_OF, HOME_AGENT, &inner)]);
+    assert_eq!(bench.sent(P0), [frame(Default::default(), Default::default(), &[]); 0]);
+    bench.expect_counters(&[
+        ("rx", 5),
+        ("tunnel-exit", 2),
+        ("tunnel-former-care-of", 2),
+        ("output", 2),
+        ("drop-tunnel-unknown", 3),
+    ]);
+}
+
 #[test]
 fn errors_from_inside_the_tunnel_reach_the_correspondent() {
     let mut bench = home_agent();

@@ -18,6 +18,13 @@ const REST_MS: u64 = 240_000;
 /// How often it is looked at.
 const LOOK_MS: u64 = 500;
 
+/// The end of a story of the terminal that is registered or at home: everybody agrees about it, and what holds in every
+/// scenario holds.
+pub(crate) fn finish(world: &mut World<'_>) {
+    settle(world);
+    world.check();
+}
+
 /// Lets time go on until everybody agrees about the terminal; fails where somebody does not come round.
 pub(crate) fn settle(world: &mut World<'_>) {
     let mut left = REST_MS;
@@ -139,7 +146,8 @@ fn correspondents(world: &World<'_>) -> Option<String> {
 /// The rows of what a node shows that are about the terminal's group.
 fn rows(world: &World<'_>, name: &str, topic: Topic) -> Vec<Value> {
     let shown = node::show(world.worker(name), world.now(), topic);
-    let group = Value::from(GROUP.to_string());
+    let subscription = world.terminal("mt").site().subscription;
+    let group = Value::from(subscription.map_or(GROUP, |subscription| subscription.group).to_string());
     shown.as_array().cloned().unwrap_or_default().into_iter().filter(|row| row["group"] == group).collect()
 }
 

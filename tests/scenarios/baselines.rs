@@ -1,5 +1,6 @@
 //! The baselines that the same program is compared with: HMIPv6 (RFC 5380) and Mobile IPv6 (RFC 6275), on figure 5.
 
+use crate::agreement::finish;
 use crate::world::{Draft, Weather, World, over_seeds};
 use ha::mobile::movement::Site;
 
@@ -28,7 +29,7 @@ fn moves_with_traffic(draft: Draft, is_right: fn(Site) -> bool) {
                 assert_eq!((summary.sent, summary.lost, summary.duplicated), (50, 0, 0), "{summary:?}");
             }
         }
-        world.check();
+        finish(&mut world);
     });
 }
 

@@ -311,8 +311,8 @@ pub(crate) fn check_up(seen: &[Seen], site: &Site, care_of: Ipv6Addr) -> Vec<Str
                 assert!(site.access.iter().any(|access| is_in(local, access.prefix)), "{packet}");
                 if packet.from == "mt" {
                     assert!(site.is_local(&packet.link, local), "from another link's address: {packet}");
-                    if links.last() != Some(&packet.link) {
-                        links.push(packet.link.clone());
+                    if links.last().is_none_or(|last| packet.link != last.as_str()) {
+                        links.push(packet.link.to_string());
                     }
                 }
             }
@@ -372,7 +372,7 @@ pub(crate) fn move_within(
         let signalling = s.joins(site.group()) || s.prunes(site.group()) || s.records(site.group()).next().is_some();
         assert!(!(outside && signalling), "outside the site: {s}");
         if s.joins(site.group()) || s.prunes(site.group()) {
-            let between = site.access.iter().any(|access| access.uplink == s.link);
+            let between = site.access.iter().any(|access| s.link == access.uplink);
             // Where the new router's Join is lost and the old router prunes, nobody wants the group for a period.
             let arrived = |j: &Seen| {
                 j.link == to.uplink && j.from == to.router && j.joins(site.group()) && !j.lost && j.at < s.at

@@ -1,7 +1,7 @@
 //! Transparency: movements within a site are not to be told from outside of it (PROTOCOL S14), with two networks at once
 //! beside it (S11).
 
-use crate::agreement::settle;
+use crate::agreement::finish;
 use crate::between::{Roamer, With};
 use crate::blocks::{FIRST_OF_THREE, FOREIGN_SITE, Mode, check_up, is_heard, is_settled};
 use crate::roaming::{Place, three_sites_with};
@@ -35,7 +35,7 @@ fn s14_a_hundred_movements_are_not_seen_at_the_border() {
             let data = seen.iter().filter(|s| border(s) && s.what.class() == Class::Data);
             data.map(|s| {
                 let form = format!("{:?} {:?} {:?}", s.headers(), s.routing_header(), s.home_address_option());
-                (s.link.clone(), form)
+                (s.link.to_string(), form)
             })
             .collect()
         };
@@ -99,7 +99,6 @@ fn s11_two_networks_at_once() {
             assert_eq!((summary.sent, summary.duplicated), (1_000, 0), "{summary:?}");
             assert!(!weather.is_fair() || summary.lost == 0, "{summary:?}");
         }
-        settle(&mut world);
-        world.check();
+        finish(&mut world);
     });
 }

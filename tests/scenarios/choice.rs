@@ -1,12 +1,13 @@
 //! What a router says decides what kind of move it is, and its signal whether there is one: PROTOCOL S8 and S9.
 
+use crate::agreement::finish;
 use crate::blocks::{FOREIGN_SITE, is_settled};
 use crate::second_site::{SECOND_AGENT, SECOND_CARE_OF, fig5_with_second_site};
 use crate::world::{Draft, GROUP, HOME, HOME_AGENT, Seen, Weather, World, is_in, over_seeds};
 use drover::config::lab::Lab;
 use ha::mobile::movement::Site;
 use stack::rng::Rng;
-use stack::time::Duration;
+use stack::time::{Duration, Instant};
 use stack::wire::mld::RecordType;
 use stack::wire::mobility::BindingUpdateFlags;
 use std::collections::BTreeSet;
@@ -167,11 +168,11 @@ fn s8_advertisements_decide_the_kind_of_move() {
             // The agent that was left is told when all the rest is done.
             world.run_ms(1_000);
             world.run_until("the agent that was left has acknowledged", 60_000, arrived);
-            check_move(&world.seen_since(moved), before, had_binding, after, variant);
+            check_move(&world.seen(), moved, before, had_binding, after, variant);
             covered.insert((format!("{before:?}"), variant.link));
             present = Some(variant);
         }
-        world.check();
+        finish(&mut world);
     });
     // Plain, at home, with either agent, and at first nowhere: each has come to every link where that is a move.
     let stayed = ["Home"].len();
@@ -179,8 +180,9 @@ fn s8_advertisements_decide_the_kind_of_move() {
 }
 
 /// What the terminal sent in a move.
-fn check_move(seen: &[Seen], before: Site, had_binding: bool, after: Site, variant: &Variant) {
+fn check_move(all: &[Seen], moved: Instant, before: Site, had_binding: bool, after: Site, variant: &Variant) {
     let what = format!("{before:?} at {} is {after:?}", variant.link);
+    let seen = &all[all.partition_point(|s| s.at < moved)..];
     let sent: Vec<&Seen> = seen.iter().filter(|s| s.from == "mt").collect();
     let updates: Vec<(&Seen, Ipv6Addr)> =
         sent.iter().filter(|s| s.update().is_some()).map(|s| (*s, s.destination())).collect();
@@ -188,10 +190,14 @@ fn check_move(seen: &[Seen], before: Site, had_binding: bool, after: Site, varia
         assert!(!s.is_mobility() || s.update().is_some(), "{what}: {s}");
         assert!(!s.is_mobility() || s.link == variant.link, "{what}: not by the new router: {s}");
     }
-    // The agents of sites left are told to forward, or to forget.
+    // The agents of sites left are told to forward, or to forget; no others than those that were asked for a place.
+    let was_asked = |s: &Seen, to: Ipv6Addr| {
+        let asks = |s: &Seen| s.update().is_some_and(|update| !update.options.subscriptions.is_empty());
+        all.iter().take_while(|earlier| earlier.at < s.at).any(|e| e.from == "mt" && e.destination() == to && asks(e))
+    };
     let leaves = |s: &Seen, to: Ipv6Addr| {
         let options = |s: &Seen| s.update().map(|update| (update.lifetime.is_zero(), update.options.clone()));
-        [ONE, TWO].contains(&to)
+        was_asked(s, to)
             && Site::Agent(to) != after
             && options(s).is_some_and(|(is_removal, options)| {
                 options.subscriptions.is_empty() && (is_removal || options.alternate_care_of_address.is_some())
@@ -268,11 +274,11 @@ fn changes(lab: &Lab, seed: u64, swing: i16, period_ms: u64) -> usize {
         side = -side;
         world.run_ms(period_ms);
     }
-    world.check();
+    finish(&mut world);
     // Every change of mind is a join on the other link.
     let seen = world.seen();
     let is_new = |s: &&Seen| s.records(GROUP).any(|record| record.kind == RecordType::AllowNewSources);
-    let mut joined: Vec<&str> = seen.iter().filter(is_new).map(|s| s.link.as_str()).collect();
+    let mut joined: Vec<&str> = seen.iter().filter(is_new).map(|s| &*s.link).collect();
     joined.dedup();
     assert!(!seen.iter().any(|s| s.at >= start && s.is_mobility()), "a signal made it register");
     joined.len() - 1

@@ -1,6 +1,7 @@
 //! Negative controls: what must not work does not, and the ingress filter and the uniqueness of terminals (PROTOCOL S10,
 //! S16) are what keeps it from working.
 
+use crate::agreement::finish;
 use crate::blocks::{FOREIGN_SITE, is_heard, is_settled};
 use crate::second_site::{SECOND_AGENT, fig5_with_second_site};
 use crate::world::{CN, Draft, GROUP, HOME, HOME_AGENT, Seen, Weather, World, over_seeds};
@@ -67,7 +68,7 @@ fn control_a_join_that_does_not_arrive_brings_nothing() {
         let heard = world.now();
         world.run_until("packets come through B", 15_000, |world| is_heard(world, &b, heard));
         assert_eq!(world.flow(flow).summary().duplicated, 0);
-        world.check();
+        finish(&mut world);
     });
 }
 
@@ -89,7 +90,7 @@ fn control_a_link_without_a_join_brings_nothing() {
         assert!(!seen.iter().any(|s| s.link == b.link && s.records(GROUP).next().is_some()), "no reason to join");
         assert!(!seen.iter().any(|s| [b.link, b.uplink].contains(&&*s.link) && s.is_data(CN, HOME)), "through B");
         assert!(delivered(&seen) > 0);
-        world.check();
+        finish(&mut world);
     });
 }
 
@@ -213,7 +214,7 @@ fn control_a_replayed_update_changes_nothing() {
         let arrived = world.now();
         let passes = |world: &World<'_>| world.flow(flow).summary_between(arrived, world.now()).received > 0;
         world.run_until("the flow goes on", 8_000, passes);
-        world.check();
+        finish(&mut world);
     });
 }
 
@@ -262,7 +263,7 @@ fn control_the_reverse_tunnel_is_for_bound_terminals() {
         let counters = world.worker("mma1").dataplane().counters();
         let count = |name| counters.iter().find(|(counter, _)| *counter == name).map_or(0, |(_, value)| value);
         assert!(count("drop-tunnel-not-bound") > 0 && count("drop-tunnel-access-identifier") > 0);
-        world.check();
+        finish(&mut world);
     });
 }
 
@@ -307,7 +308,7 @@ fn s10_the_ingress_filter_stops_home_addresses() {
             assert_eq!(on(a.uplink, NOBODY) > 0, passes, "{} packets", on(a.uplink, NOBODY));
             assert_eq!(on("cn-bb", NOBODY) > 0, passes);
             assert!(on("cn-bb", local) > 0, "a source of the subnet passes");
-            world.check();
+            finish(&mut world);
         }
     });
 }

@@ -1,5 +1,6 @@
 //! At home, in the home site, in a foreign site: PROTOCOL S0, S1 and S2.
 
+use crate::agreement::finish;
 use crate::blocks::{
     Access, FOREIGN_SITE, HOME_SITE, Mode, Site, check_down, check_entry, check_up, is_heard, is_settled, move_within,
 };
@@ -21,7 +22,7 @@ fn s0_at_home() {
             world.run_ms(1_500);
             let (down, up) = (world.down(20, 150), world.up(20, 150));
             world.run_ms(4_500);
-            world.check();
+            finish(&mut world);
             for s in world.seen() {
                 assert!(!s.is_mobility(), "{s}");
                 assert!(s.records(GROUP).next().is_none() && !s.joins(GROUP), "{s}");
@@ -95,7 +96,7 @@ pub(crate) fn tour(lab: &Lab, site: &Site, seed: u64, weather: Weather) -> usize
     for flow in [world.flow(down), world.flow(up)] {
         assert_eq!(flow.summary().duplicated, 0, "{:?}", flow.summary());
     }
-    world.check();
+    finish(&mut world);
     let came_by = |access: &Access| -> BTreeSet<Vec<u8>> {
         let data = seen.iter().filter(|s| s.link == access.link && s.is_data(CN, HOME) && !s.lost);
         data.map(|s| s.what.identity(&s.frame)).collect()
@@ -148,12 +149,12 @@ fn s2_up_directly_and_by_the_tunnel_where_that_is_refused() {
         let seen = world.seen();
         let mut direct_on = BTreeSet::new();
         for s in seen.iter().filter(|s| s.is_data(HOME, CN) && !s.link.ends_with("-tun") && s.what.inner().is_some()) {
-            let access = FOREIGN_SITE.access.iter().find(|access| access.link == s.link);
+            let access = FOREIGN_SITE.access.iter().find(|access| s.link == access.link);
             match s.headers()[..] {
                 [(source, _)] if s.home_address_option() == Some(HOME) => {
                     assert!(s.at <= told || s.from != "mt", "refused, and sent again: {s}");
                     assert!(is_in(source, a.prefix), "{s}");
-                    direct_on.insert(s.link.as_str());
+                    direct_on.insert(&*s.link);
                 }
                 [_] => assert!(access.is_none(), "the home address on an access link: {s}"),
                 _ => assert!(access.is_none_or(|access| is_in(s.source(), access.prefix)), "{s}"),
@@ -162,6 +163,6 @@ fn s2_up_directly_and_by_the_tunnel_where_that_is_refused() {
         let path = [a.link, a.uplink, FOREIGN_SITE.trunk, "bb-mma1", "cn-bb"];
         assert!(path.iter().all(|link| direct_on.contains(link)), "past the filter and the border: {direct_on:?}");
         assert_eq!(world.flow(flow).summary().duplicated, 0);
-        world.check();
+        finish(&mut world);
     });
 }

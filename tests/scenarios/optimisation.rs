@@ -1,6 +1,7 @@
 //! Route optimisation by the mobility agent towards a correspondent of ours: PROTOCOL S2.3 and S2.4, and figure 5's
 //! lines 5 and 6.
 
+use crate::agreement::finish;
 use crate::blocks::{FOREIGN_SITE, Mode, Site, is_settled, move_within};
 use crate::world::{
     CN, Draft, GROUP, HOME, HOME_AGENT, PEER, Seen, Stream, Weather, World, is_in, over_seeds, weather,
@@ -171,7 +172,7 @@ fn s2_3_the_agent_tells_the_correspondent() {
         check_direct_up(&seen, care_of);
         summaries(&world, streams, began);
         assert!(is_optimised(&world, PEER));
-        world.check();
+        finish(&mut world);
     });
 }
 
@@ -192,7 +193,7 @@ fn s2_4_moves_inside_the_site_change_nothing_for_the_correspondent() {
             move_within(&mut world, SITE, from, to, mode, &mut chance);
             check_direct_down(&world.seen_since(began), care_of);
         }
-        world.check();
+        finish(&mut world);
     });
 }
 
@@ -218,7 +219,7 @@ fn an_unmodified_correspondent_is_asked_and_left_alone() {
         if weather(seed) == Weather::Fair {
             assert_eq!(summary.lost, 0, "{summary:?}");
         }
-        world.check();
+        finish(&mut world);
     });
 }
 
@@ -243,6 +244,6 @@ fn a_preconfigured_key_needs_one_message() {
         world.run_ms(1_500);
         check_direct_down(&world.seen_since(began), care_of);
         assert!(world.flow(stream).summary().received > 0);
-        world.check();
+        finish(&mut world);
     });
 }

@@ -296,11 +296,10 @@ pub(crate) fn check_route_optimisation(world: &World<'_>, since: Instant, care_o
 
 /// Between the sites nothing of multicast is spoken (S15).
 pub(crate) fn check_backbone(world: &World<'_>) {
-    for s in world.seen() {
-        let inside = world.lab.link_named(&s.link).is_none_or(|link| world.lab.links[link.0].site.is_some());
-        if !inside {
-            let speaks = s.joins(GROUP) || s.prunes(GROUP) || s.records(GROUP).next().is_some();
-            assert!(!speaks && !s.destination().is_multicast() || s.what.class() == stack::inspect::Class::Nd, "{s}");
-        }
-    }
+    let inside = |s: &Seen| world.lab.link_named(&s.link).is_none_or(|link| world.lab.links[link.0].site.is_some());
+    let speaks = |s: &Seen| {
+        s.joins(GROUP) || s.prunes(GROUP) || s.records(GROUP).next().is_some() || s.destination().is_multicast()
+    };
+    let found = world.find(|s| !inside(s) && speaks(s) && s.what.class() != stack::inspect::Class::Nd);
+    assert!(found.is_none(), "{}", found.expect("one"));
 }

@@ -43,11 +43,11 @@ pub(crate) const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x0200, 0x5eff
 pub(crate) const PIM_PERIOD: Duration = Duration::from_secs(1);
 
 const INTRUDER: MacAddress = MacAddress([0x02, 0, 0x5e, 0x66, 0, 1]);
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 500;
 const SIGNAL_NEAR_DBM: i16 = -50;
 const SIGNAL_FAR_DBM: i16 = -85;
 
-/// Runs `scenario` once a seed: 200 of them, `DROVER_SEEDS` of them, or the one that `DROVER_SEED` names.
+/// Runs `scenario` once a seed: 500 of them, `DROVER_SEEDS` of them, or the one that `DROVER_SEED` names.
 pub(crate) fn over_seeds(mut scenario: impl FnMut(u64)) {
     let number = |name| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number of seeds"));
     let seeds = match number("DROVER_SEED") {
@@ -461,6 +461,11 @@ impl<'a> World<'a> {
         self.with_seen_since(from, <[Seen]>::to_vec)
     }
 
+    /// The first frame that is like this.
+    pub(crate) fn find(&self, like: impl FnMut(&&Seen) -> bool) -> Option<Seen> {
+        self.with_seen_since(Instant::ORIGIN, |seen| seen.iter().find(like).cloned())
+    }
+
     /// Whether a frame that was sent at `from` or later is like this.
     pub(crate) fn has_seen_since(&self, from: Instant, like: impl FnMut(&Seen) -> bool) -> bool {
         self.with_seen_since(from, |seen| seen.iter().any(like))
@@ -473,10 +478,10 @@ impl<'a> World<'a> {
         let frames = network.capture().frames();
         let new = frames[read.len()..].iter().map(|captured| Seen {
             at: captured.at,
-            link: network.link_name(captured.link).into(),
-            from: network.node_name(captured.from).into(),
+            link: Name(network.link_name(captured.link).into()),
+            from: Name(network.node_name(captured.from).into()),
             lost: captured.copies == 0,
-            what: captured.describe(),
+            what: Rc::clone(captured.describe()),
             frame: captured.frame.clone(),
         });
         read.extend(new);
@@ -591,16 +596,40 @@ fn parse_errors(worker: &Worker<DroverNode>, now: Instant) -> Vec<(String, u64)>
     found
 }
 
+/// The name of a link or a node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Name(Rc<str>);
+
+impl PartialEq<&str> for Name {
+    fn eq(&self, other: &&str) -> bool {
+        *self.0 == **other
+    }
+}
+
+impl std::ops::Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self)
+    }
+}
+
 /// A frame that was put on a link.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) at: Instant,
-    pub(crate) link: String,
+    pub(crate) link: Name,
     /// Who sent it.
-    pub(crate) from: String,
+    pub(crate) from: Name,
     /// Whether nobody gets it.
     pub(crate) lost: bool,
-    pub(crate) what: Description,
+    pub(crate) what: Rc<Description>,
     pub(crate) frame: Rc<[u8]>,
 }
 

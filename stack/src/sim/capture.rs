@@ -2,10 +2,12 @@
 
 use super::link::LinkId;
 use super::node::NodeId;
+use crate::inspect::{Description, describe};
 use crate::machine::PortId;
 use crate::port::Medium;
 use crate::port::pcap::PcapWriter;
 use crate::time::{Duration, Instant};
+use core::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::rc::Rc;
@@ -14,7 +16,7 @@ use std::rc::Rc;
 pub const DEFAULT_LIMIT: usize = 4_000_000;
 
 /// A frame as its sender put it on a link.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Captured {
     /// When.
     pub at: Instant,
@@ -30,6 +32,15 @@ pub struct Captured {
     pub copies: usize,
     /// Its octets.
     pub frame: Rc<[u8]>,
+    /// What it is, once somebody has asked.
+    pub(super) described: OnceCell<Rc<Description>>,
+}
+
+impl Captured {
+    /// What the frame is. It is read once, however often this is asked.
+    pub fn describe(&self) -> &Rc<Description> {
+        self.described.get_or_init(|| Rc::new(describe(&self.frame, self.medium)))
+    }
 }
 
 /// All frames of all captured links, in order.

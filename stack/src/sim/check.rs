@@ -8,7 +8,7 @@ use super::capture::{Capture, Captured};
 use super::link::LinkId;
 use super::node::NodeId;
 use crate::addr::Scope;
-use crate::inspect::{Class, Description, Kind, describe};
+use crate::inspect::{Class, Kind};
 use crate::time::Instant;
 use core::fmt;
 use core::net::Ipv6Addr;
@@ -34,11 +34,6 @@ impl fmt::Display for Finding {
 }
 
 impl Captured {
-    /// What the frame is.
-    pub fn describe(&self) -> Description {
-        describe(&self.frame, self.medium)
-    }
-
     fn finding(&self, what: String) -> Finding {
         Finding { at: self.at, link: self.link, from: self.from, what }
     }
@@ -126,6 +121,7 @@ mod tests {
                 port: PortId(0),
                 copies: 1,
                 frame: frame.as_slice().into(),
+                described: Default::default(),
             });
         }
         capture

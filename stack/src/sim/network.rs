@@ -473,6 +473,7 @@ impl Network {
                 port: from.1,
                 copies: copies.len(),
                 frame: frame.clone(),
+                described: Default::default(),
             });
         }
         for copy in copies {

@@ -98,6 +98,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether the update was seen before, or may have been.
+    pub(crate) const fn is_of_replay(self) -> bool {
+        matches!(self, Refusal::Sequence | Refusal::TimestampRequired | Refusal::Timestamp)
+    }
+
     /// The status of the answer.
     pub const fn status(self) -> Status {
         match self {

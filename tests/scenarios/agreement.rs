@@ -81,6 +81,14 @@ fn mobility_agents(world: &World<'_>) -> Option<String> {
         if in_tables.is_some_and(|(_, size)| size != agent.bindings().count()) {
             return Some(format!("{name} has not told its data plane"));
         }
+        if let (true, None, Some(regional)) = (is_here, site.subscription, site.care_of) {
+            // Without a group the agent is an anchor point: it has the regional address and does not know the other.
+            let anchored = agent.binding(regional).is_some_and(|bound| bound.state == BindingState::Anchor);
+            if !anchored || binding.is_some() {
+                return Some(format!("{name} has {binding:?}, and should have {regional}"));
+            }
+            continue;
+        }
         match binding {
             None if is_here => return Some(format!("{name} does not know the terminal in its site")),
             None => {}

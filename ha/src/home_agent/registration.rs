@@ -70,7 +70,7 @@ impl HomeAgent {
             return;
         };
         if let Err(error) = self.replay.admit(now, home_address, update.sequence, request.message_id) {
-            return self.reject_replay(&mut request, error);
+            return self.reject_replay(now, &mut request, error);
         }
         if !is_home_registration {
             self.counters.reject_type_change += 1;
@@ -165,7 +165,7 @@ impl HomeAgent {
         Some(request)
     }
 
-    fn reject_replay(&mut self, request: &mut Request, error: ReplayError) {
+    fn reject_replay(&mut self, now: Instant, request: &mut Request, error: ReplayError) {
         let mut sequence = request.sequence;
         match error {
             ReplayError::Sequence { last } => {
@@ -178,6 +178,10 @@ impl HomeAgent {
                 request.message_id = Some(answer);
             }
             ReplayError::TableFull => self.counters.reject_resources += 1,
+        }
+        if !self.replay.may_answer(now, request.home_address) {
+            self.counters.drop_rate_limit += 1;
+            return;
         }
         self.reject(request, error.status(), sequence);
     }

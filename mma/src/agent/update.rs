@@ -131,6 +131,10 @@ impl MobilityManagementAgent {
             Err(refusal) => {
                 answer.status = refusal.status();
                 self.note_refused(home_address, refusal);
+                if refusal.is_of_replay() && !self.replay.may_answer(now, home_address) {
+                    self.counters.answer_rate_limited += 1;
+                    return;
+                }
             }
         }
         // RFC 6275 §9.5.4: what is accepted is acknowledged where that was asked for; what is refused, always.

@@ -88,6 +88,9 @@ impl ReplayPolicy {
     pub const DEFAULT_WINDOW: Duration = Duration::from_secs(7);
 }
 
+/// One message that is not fresh is answered in this time, for each home address.
+const ANSWER_INTERVAL: Duration = Duration::from_millis(250);
+
 /// The highest values that were accepted for a home address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReplayFloor {
@@ -132,12 +135,19 @@ impl ReplayError {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Remembered {
+    floor: ReplayFloor,
+    /// When the last message that was not fresh was answered.
+    answered_at: Option<Instant>,
+}
+
 /// Remembers what was accepted.
 #[derive(Clone, Debug)]
 pub struct ReplayGuard {
     policy: ReplayPolicy,
     limit: usize,
-    floors: BTreeMap<Ipv6Addr, ReplayFloor>,
+    floors: BTreeMap<Ipv6Addr, Remembered>,
     /// Home addresses whose floor has changed, where somebody wants to know.
     changed: Option<BTreeSet<Ipv6Addr>>,
 }
@@ -159,7 +169,8 @@ impl ReplayGuard {
         sequence: u16,
         message_id: Option<u64>,
     ) -> Result<(), ReplayError> {
-        let floor = self.floors.get(&home_address).copied();
+        let remembered = self.floors.get(&home_address).copied();
+        let floor = remembered.map(|remembered| remembered.floor);
         match self.policy {
             ReplayPolicy::Sequence => {
                 if let Some(ReplayFloor { sequence: last, .. }) = floor
@@ -178,7 +189,7 @@ impl ReplayGuard {
                 }
                 if floor.is_none() && self.floors.len() >= self.limit {
                     // What is older than the window is refused for its age.
-                    self.floors.retain(|&home_address, floor| {
+                    self.floors.retain(|&home_address, Remembered { floor, .. }| {
                         let keep = floor.message_id.is_some_and(|last| NtpTime(last).distance(here) <= window);
                         if let Some(changed) = self.changed.as_mut().filter(|_| !keep) {
                             changed.insert(home_address);
@@ -192,11 +203,23 @@ impl ReplayGuard {
             return Err(ReplayError::TableFull);
         }
         let message_id = message_id.or(floor.and_then(|floor| floor.message_id));
-        self.floors.insert(home_address, ReplayFloor { sequence, message_id });
+        let answered_at = remembered.and_then(|remembered| remembered.answered_at);
+        self.floors.insert(home_address, Remembered { floor: ReplayFloor { sequence, message_id }, answered_at });
         if let Some(changed) = &mut self.changed {
             changed.insert(home_address);
         }
         Ok(())
+    }
+
+    /// Whether a message of this home address that was not fresh may be answered now. Whoever has heard one can send it
+    /// again and again; a terminal sends no more than three a second (MAX_UPDATE_RATE).
+    pub fn may_answer(&mut self, now: Instant, home_address: Ipv6Addr) -> bool {
+        let Some(remembered) = self.floors.get_mut(&home_address) else { return true };
+        let may = remembered.answered_at.is_none_or(|at| now.since(at) >= ANSWER_INTERVAL);
+        if may {
+            remembered.answered_at = Some(now);
+        }
+        may
     }
 
     /// Sets this node's time of day, where timestamps are compared with it.
@@ -208,7 +231,7 @@ impl ReplayGuard {
 
     /// What is remembered, to be written down and restored.
     pub fn floors(&self) -> impl Iterator<Item = (Ipv6Addr, ReplayFloor)> + '_ {
-        self.floors.iter().map(|(&home_address, &floor)| (home_address, floor))
+        self.floors.iter().map(|(&home_address, remembered)| (home_address, remembered.floor))
     }
 
     /// Notes from now on what changes, for [`ReplayGuard::take_changes`].
@@ -219,7 +242,8 @@ impl ReplayGuard {
     /// What has changed since the last call, each home address once; `None`: nothing is remembered of it any more.
     pub fn take_changes(&mut self) -> Vec<(Ipv6Addr, Option<ReplayFloor>)> {
         let changed = self.changed.as_mut().map(core::mem::take).unwrap_or_default();
-        changed.into_iter().map(|home_address| (home_address, self.floors.get(&home_address).copied())).collect()
+        let floor = |home_address: &Ipv6Addr| self.floors.get(home_address).map(|remembered| remembered.floor);
+        changed.into_iter().map(|home_address| (home_address, floor(&home_address))).collect()
     }
 
     /// Remembers again what an earlier run wrote down. Entries beyond the limit are left out; returns how many.
@@ -227,7 +251,7 @@ impl ReplayGuard {
         let mut left_out = 0;
         for (home_address, floor) in floors {
             if self.floors.len() < self.limit || self.floors.contains_key(&home_address) {
-                self.floors.insert(home_address, floor);
+                self.floors.insert(home_address, Remembered { floor, answered_at: None });
             } else {
                 left_out += 1;
             }
@@ -247,6 +271,23 @@ mod tests {
 
     const HOME: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x10);
     const OTHER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x11);
+
+    #[test]
+    fn who_repeats_what_was_heard_is_not_answered_each_time() {
+        let mut guard = ReplayGuard::new(ReplayPolicy::Sequence, 2);
+        let at = |millis| Instant::ORIGIN + Duration::from_millis(millis);
+        assert!(guard.may_answer(at(0), HOME), "nothing is known of it");
+        for home_address in [HOME, OTHER] {
+            guard.admit(at(0), home_address, 7, None).unwrap();
+        }
+        let answered = (0..1000).filter(|&millis| guard.may_answer(at(millis), HOME)).count();
+        assert_eq!(answered, 4);
+        assert!(guard.may_answer(at(999), OTHER));
+        // What is accepted in between changes nothing about it.
+        guard.admit(at(999), HOME, 8, None).unwrap();
+        assert!(!guard.may_answer(at(999), HOME));
+        assert!(guard.may_answer(at(1000), HOME));
+    }
 
     #[test]
     fn sequence_window_of_rfc_6275() {

@@ -35,6 +35,8 @@ stack::counters! {
         lapsed = "optimisation-lapsed",
         /// Bindings that correspondents deleted when asked to.
         deleted = "optimisation-deleted",
+        /// Bindings that were said to be lost while packets said otherwise.
+        doubted = "optimisation-doubted",
         /// Bindings that correspondents had lost.
         lost = "optimisation-lost",
         /// Sequence numbers taken over from correspondents (status 135).

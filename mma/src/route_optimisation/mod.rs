@@ -34,7 +34,7 @@ use crate::return_routability::PreconfiguredKey;
 use crate::secret::SecretRng;
 use core::net::Ipv6Addr;
 use pacing::{Kind, Pacing};
-use registration::{Goal, Pair, Phase, Registration};
+use registration::{Bound, Goal, Pair, Phase, Registration};
 use retransmission::{Due, MAX_BINDACK_TIMEOUT};
 use stack::addr;
 use stack::machine::CorrespondentWay;
@@ -255,7 +255,11 @@ impl Optimiser {
         let pair = (home_address, correspondent);
         if let Some(mut registration) = self.take(pair) {
             match way {
-                CorrespondentWay::Optimised => registration.note_seen(now),
+                CorrespondentWay::Optimised => {
+                    if let Some(care_of) = registration.note_seen(now) {
+                        self.tell(pair, Optimisation::On { care_of });
+                    }
+                }
                 CorrespondentWay::HomeAgent | CorrespondentWay::Forwarded => {
                     let resting = matches!(registration.phase, Phase::Resting);
                     if resting && registration.is_lost(now) {
@@ -386,7 +390,15 @@ impl Optimiser {
                     self.unbind(pair, registration);
                     Instant::FAR_FUTURE
                 }
-                Some(bound) => bound.expires_at,
+                Some(Bound { doubt: Some(until), .. }) if now >= *until => {
+                    self.counters.lost += 1;
+                    self.unbind(pair, registration);
+                    if matches!(registration.phase, Phase::Resting) {
+                        registration.begin(Goal::Bind);
+                    }
+                    Instant::FAR_FUTURE
+                }
+                Some(bound) => bound.doubt.unwrap_or(bound.expires_at).min(bound.expires_at),
                 None => Instant::FAR_FUTURE,
             };
             let deadline = match &mut registration.phase {
@@ -427,9 +439,12 @@ impl Optimiser {
     /// The correspondent is not to be thought to have a binding any more.
     fn unbind(&mut self, (home_address, correspondent): Pair, registration: &mut Registration) {
         if registration.unbind() {
-            let state = Optimisation::Off;
-            self.actions.push_back(Action::Optimised { home_address, correspondent, state });
+            self.tell((home_address, correspondent), Optimisation::Off);
         }
+    }
+
+    fn tell(&mut self, (home_address, correspondent): Pair, state: Optimisation) {
+        self.actions.push_back(Action::Optimised { home_address, correspondent, state });
     }
 
     /// Takes a registration out of the table, to be put back by [`Optimiser::advance`] or not.

@@ -278,8 +278,8 @@ impl Optimiser {
     }
 
     /// RFC 6275 §11.3.6: a binding that is not there is made again; a correspondent that does not know the message that
-    /// waits for its answer is left alone. Nobody has authenticated either, so the first does nothing while packets
-    /// show that the binding is there.
+    /// waits for its answer is left alone. Nobody has authenticated either, so while packets show that the binding is
+    /// there the first only has the terminal's packets go by the home agent, until a packet shows it again or none does.
     fn binding_error(
         &mut self,
         now: Instant,
@@ -297,14 +297,17 @@ impl Optimiser {
                     return Claim::NotOurs;
                 }
                 self.counters.rx_binding_error += 1;
-                if !registration.is_progressing(now)
-                    && let Some(mut registration) = self.take(pair)
-                {
+                let is_progressing = registration.is_progressing(now);
+                let Some(mut registration) = self.take(pair) else { return Claim::Ours };
+                if !is_progressing {
                     self.counters.lost += 1;
                     self.unbind(pair, &mut registration);
                     registration.begin(Goal::Bind);
-                    self.advance(now, pair, registration);
+                } else if registration.doubt(now) {
+                    self.counters.doubted += 1;
+                    self.tell(pair, Optimisation::Off);
                 }
+                self.advance(now, pair, registration);
                 Claim::Ours
             }
             BindingErrorStatus::UNRECOGNIZED_TYPE => {

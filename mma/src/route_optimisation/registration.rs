@@ -94,6 +94,9 @@ pub(super) struct Bound {
     pub(super) since: Instant,
     pub(super) refresh_at: Instant,
     pub(super) expires_at: Instant,
+    /// Somebody says that it is not there. Until a packet shows otherwise nothing is sent by it, and when none has come by
+    /// this time, it is made again.
+    pub(super) doubt: Option<Instant>,
 }
 
 impl Registration {
@@ -122,10 +125,19 @@ impl Registration {
         }
     }
 
-    /// A packet came on the optimised way.
-    pub(super) fn note_seen(&mut self, now: Instant) {
+    /// A packet came on the optimised way. Returns the care-of address of a binding that was in doubt until now.
+    pub(super) fn note_seen(&mut self, now: Instant) -> Option<Ipv6Addr> {
         self.seen_at = now;
         self.losses = 0;
+        let bound = self.bound.as_mut()?;
+        bound.doubt.take().map(|_| bound.care_of)
+    }
+
+    /// Somebody says that the binding is not there, though it seems to be. Returns whether nobody had said so before.
+    pub(super) fn doubt(&mut self, now: Instant) -> bool {
+        let Some(bound) = self.bound.as_mut().filter(|bound| bound.doubt.is_none()) else { return false };
+        bound.doubt = Some(now + PROGRESS);
+        true
     }
 
     /// Whether packets still come on the optimised way.
@@ -162,18 +174,18 @@ impl Registration {
     }
 
     /// The correspondent has accepted `lifetime` of an update that was sent first at `sent_at`. Returns whether the
-    /// binding is a new one.
+    /// binding is one that was not in use.
     pub(super) fn accept(&mut self, now: Instant, care_of: Ipv6Addr, sent_at: Instant, lifetime: Duration) -> bool {
         let expires_at = sent_at + lifetime;
         let refresh_at = sent_at + (lifetime - (lifetime / 4).min(REFRESH_MARGIN));
-        let before = self.bound.replace(Bound { care_of, since: now, refresh_at, expires_at });
+        let before = self.bound.replace(Bound { care_of, since: now, refresh_at, expires_at, doubt: None });
         self.phase = Phase::Resting;
         self.corrections = 0;
-        before.is_none_or(|before| before.care_of != care_of)
+        before.is_none_or(|before| before.care_of != care_of || before.doubt.is_some())
     }
 
-    /// The binding is no longer used, where there was one.
-    pub(super) const fn unbind(&mut self) -> bool {
-        self.bound.take().is_some()
+    /// There is no binding any more. Returns whether one was in use.
+    pub(super) fn unbind(&mut self) -> bool {
+        self.bound.take().is_some_and(|bound| bound.doubt.is_none())
     }
 }

@@ -163,7 +163,12 @@ fn a_terminal_that_starts_again_goes_on_above() {
                 }
             }
             let sequences = || peers.iter().zip(&used).filter_map(|(&peer, used)| Some((peer, (*used)?)));
-            let terminal = Restored { sequences: sequences().collect(), message_id: None, has_home_binding: true };
+            let terminal = Restored {
+                sequences: sequences().collect(),
+                message_id: None,
+                has_home_binding: true,
+                home_agent: None,
+            };
             if rng.below(10) > 0 {
                 keeper.keep(&Changes { terminal: Some(terminal), ..Changes::default() });
                 continue;
@@ -194,11 +199,13 @@ fn terminals_keep_their_timestamps_and_whether_home_has_a_binding() {
     let peer = "2001:db8:1::1".parse().unwrap();
     for (message_id, has_home_binding) in [(1_u64 << 40, true), (2 << 40, false)] {
         let (mut keeper, _) = Keeper::open(&directory.0, &config).unwrap();
-        let terminal = Restored { sequences: vec![(peer, 5)], message_id: Some(message_id), has_home_binding };
+        let home_agent = has_home_binding.then_some(peer);
+        let terminal =
+            Restored { sequences: vec![(peer, 5)], message_id: Some(message_id), has_home_binding, home_agent };
         keeper.keep(&Changes { terminal: Some(terminal), ..Changes::default() });
         drop(keeper);
         let (_, state) = Keeper::open(&directory.0, &config).unwrap();
-        assert_eq!(state.terminal.has_home_binding, has_home_binding);
+        assert_eq!((state.terminal.has_home_binding, state.terminal.home_agent), (has_home_binding, home_agent));
         assert!(state.terminal.message_id.unwrap() > message_id);
         assert_eq!(state.terminal.sequences, [(peer, 5 + RESERVED)]);
     }

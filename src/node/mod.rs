@@ -581,6 +581,7 @@ impl DroverNode {
                     claimed = true;
                 }
                 Ok(kind) if ha_machine::wants(kind) => give!(home_agent),
+                Ok(kind) if mobile::wants(kind) => give!(terminal),
                 _ => {}
             },
             _ => {}

@@ -98,6 +98,7 @@ impl Keeper {
                         sequences: image.sequences.iter().map(|(&peer, &sequence)| (peer, sequence)).collect(),
                         message_id: image.timestamp.map(later),
                         has_home_binding: image.has_home_binding,
+                        home_agent: image.home_agent,
                     };
                 }
             }
@@ -172,6 +173,9 @@ fn terminal_records(file: &StateFile, terminal: &Restored) -> Vec<Record> {
     }
     if terminal.has_home_binding != known.has_home_binding {
         records.push(Record::HomeBinding(terminal.has_home_binding));
+    }
+    if terminal.home_agent != known.home_agent {
+        records.push(terminal.home_agent.map_or(Record::NoHomeAgent, Record::HomeAgent));
     }
     records
 }

@@ -20,6 +20,10 @@ pub(super) enum Record {
     Timestamp(u64),
     /// Whether the home agent may have a binding.
     HomeBinding(bool),
+    /// The home agent that the terminal has found.
+    HomeAgent(Ipv6Addr),
+    /// It knows none that it has found.
+    NoHomeAgent,
 }
 
 impl Record {
@@ -38,6 +42,8 @@ impl Record {
             Record::Timestamp(timestamp) => format!("timestamp {timestamp}"),
             Record::HomeBinding(true) => "home-binding yes".into(),
             Record::HomeBinding(false) => "home-binding no".into(),
+            Record::HomeAgent(agent) => format!("home-agent {agent}"),
+            Record::NoHomeAgent => "no-home-agent".into(),
         }
     }
 
@@ -58,6 +64,8 @@ impl Record {
             ["timestamp", timestamp] => Record::Timestamp(timestamp.parse().ok()?),
             ["home-binding", "yes"] => Record::HomeBinding(true),
             ["home-binding", "no"] => Record::HomeBinding(false),
+            ["home-agent", agent] => Record::HomeAgent(agent.parse().ok()?),
+            ["no-home-agent"] => Record::NoHomeAgent,
             _ => return None,
         })
     }
@@ -90,6 +98,7 @@ pub(super) struct Image {
     pub(super) sequences: BTreeMap<Ipv6Addr, u16>,
     pub(super) timestamp: Option<u64>,
     pub(super) has_home_binding: bool,
+    pub(super) home_agent: Option<Ipv6Addr>,
 }
 
 impl Image {
@@ -101,6 +110,8 @@ impl Image {
             Record::NoSequence(peer) => drop(self.sequences.remove(&peer)),
             Record::Timestamp(timestamp) => self.timestamp = Some(timestamp),
             Record::HomeBinding(has) => self.has_home_binding = has,
+            Record::HomeAgent(agent) => self.home_agent = Some(agent),
+            Record::NoHomeAgent => self.home_agent = None,
         }
     }
 
@@ -109,7 +120,8 @@ impl Image {
         let floors = self.floors.iter().map(|(&home_address, &floor)| Record::Floor(home_address, floor));
         let sequences = self.sequences.iter().map(|(&peer, &sequence)| Record::Sequence(peer, sequence));
         let binding = self.has_home_binding.then_some(Record::HomeBinding(true));
-        floors.chain(sequences).chain(self.timestamp.map(Record::Timestamp)).chain(binding)
+        let home = binding.into_iter().chain(self.home_agent.map(Record::HomeAgent));
+        floors.chain(sequences).chain(self.timestamp.map(Record::Timestamp)).chain(home)
     }
 }
 
@@ -129,6 +141,8 @@ mod tests {
             Record::Timestamp(1 << 40),
             Record::HomeBinding(true),
             Record::HomeBinding(false),
+            Record::HomeAgent(home_address),
+            Record::NoHomeAgent,
         ] {
             let mut text = String::new();
             write_record(&mut text, &record);

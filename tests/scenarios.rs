@@ -17,6 +17,8 @@ mod border;
 mod choice;
 #[path = "scenarios/controls.rs"]
 mod controls;
+#[path = "scenarios/discovery.rs"]
+mod discovery;
 #[path = "scenarios/moves.rs"]
 mod moves;
 #[path = "scenarios/optimisation.rs"]

@@ -26,7 +26,7 @@ pub use counters::Counters;
 pub use discovery::wants;
 
 use crate::binding::{Binding, BindingCache, BindingStatus};
-use crate::reception::{self, Received, Refusal};
+use crate::reception::{Received, Reception};
 use core::net::Ipv6Addr;
 use detection::Waiting;
 use mma::auth::{ReplayFloor, ReplayGuard, WallClock};
@@ -34,7 +34,6 @@ use prefixes::{Delivery, Learned};
 use registration::Request;
 use stack::addr::{self, Prefix};
 use stack::machine::{Machine, Output, Outputs, PortId, RxMeta, Via};
-use stack::rate::TokenBucket;
 use stack::rng::Rng;
 use stack::tables::{HomeBinding, TableUpdate};
 use stack::time::{Duration, Instant, Timers};
@@ -48,10 +47,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const DETECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Home addresses whose last sequence number or timestamp is remembered, for each binding that there may be.
 const REMEMBERED_PER_BINDING: usize = 2;
-/// Answers that anybody can provoke: so many at once,
-const ANSWER_BURST: u32 = 20;
-/// and then one in this time.
-const ANSWER_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the node asks of the home agent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -187,7 +182,7 @@ pub struct HomeAgent {
     timers: Timers<Timer>,
     outputs: Outputs<Event>,
     counters: Counters,
-    answers: TokenBucket,
+    reception: Reception,
 }
 
 impl HomeAgent {
@@ -207,7 +202,7 @@ impl HomeAgent {
             timers: Timers::new(),
             outputs: Outputs::new(),
             counters: Counters::default(),
-            answers: TokenBucket::every(ANSWER_INTERVAL, ANSWER_BURST),
+            reception: Reception::new(),
             config,
         }
     }
@@ -257,36 +252,8 @@ impl HomeAgent {
         &self.counters
     }
 
-    fn answer_malformed(&mut self, now: Instant, packet: &[u8], refusal: Refusal) {
-        match refusal {
-            Refusal::NotMobility => self.counters.drop_not_mobility += 1,
-            Refusal::Checksum => self.counters.drop_checksum += 1,
-            Refusal::Malformed { pointer } => {
-                self.counters.drop_malformed += 1;
-                if let Some(answer) = pointer.and_then(|pointer| reception::parameter_problem(packet, pointer))
-                    && self.may_answer(now)
-                {
-                    self.counters.tx_parameter_problem += 1;
-                    self.outputs.transmit(answer, Via::Route);
-                }
-            }
-        }
-    }
-
-    fn answer_unknown(&mut self, now: Instant, received: &Received<'_>) {
-        self.counters.drop_unknown_type += 1;
-        if let Some(answer) = reception::unrecognized_type(received)
-            && self.may_answer(now)
-        {
-            self.counters.tx_binding_error += 1;
-            self.outputs.transmit(answer, Via::Route);
-        }
-    }
-
     fn may_answer(&mut self, now: Instant) -> bool {
-        let free = self.answers.take(now);
-        self.counters.drop_rate_limit += u64::from(!free);
-        free
+        self.reception.may_answer(now, &mut self.counters.drop_rate_limit)
     }
 
     /// Ends an active binding: packets for the home address stay on the home link from here on.
@@ -370,16 +337,13 @@ impl Machine for HomeAgent {
         {
             return self.handle_icmpv6(now, meta, packet, &chain);
         }
-        let received = match reception::receive(packet) {
-            Ok(received) => received,
-            Err(refusal) => return self.answer_malformed(now, packet, refusal),
-        };
+        let tally = self.counters.tally();
+        let Some(received) = self.reception.take(now, packet, tally, &mut self.outputs) else { return };
         match &received.message {
             MobilityMessage::BindingUpdate(update) => {
                 self.counters.rx_binding_update += 1;
                 self.handle_binding_update(now, meta, &received, update);
             }
-            MobilityMessage::Unknown { .. } => self.answer_unknown(now, &received),
             _ => self.counters.drop_unexpected += 1,
         }
     }

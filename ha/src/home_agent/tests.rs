@@ -3,6 +3,7 @@ mod discovery;
 mod hostile;
 
 use super::*;
+use crate::reception::{self, ANSWER_BURST};
 use mma::auth::{Algorithm, AssociationTable, Key, NtpTime, Peer, ReplayPolicy, SecurityAssociation, Spi, WallClock};
 use stack::addr::MacAddress;
 use stack::machine::Transmit;

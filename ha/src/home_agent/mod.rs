@@ -84,7 +84,7 @@ pub enum Event {
         /// The home address.
         address: Ipv6Addr,
     },
-    /// Neighbour discovery: a detection that was wanted no longer is.
+    /// Neighbour discovery: a detection that was wanted no longer is. It may have ended, or none was wanted.
     DadCancel {
         /// The home link.
         port: PortId,
@@ -169,9 +169,6 @@ pub struct HomeAgent {
     link_locals: BTreeMap<(PortId, Ipv6Addr), Ipv6Addr>,
     /// Home addresses that another node was found to have after they were bound; no more than there may be bindings.
     contested: BTreeSet<Ipv6Addr>,
-    /// Addresses that are looked for on their links although they are bound already; as many as there may be bindings,
-    /// twice.
-    probed: BTreeSet<(PortId, Ipv6Addr)>,
     /// The other home agents of each link.
     agents: BTreeMap<PortId, HomeAgentsList>,
     /// Prefixes of home links that other home agents advertise.
@@ -194,7 +191,6 @@ impl HomeAgent {
             waiting: BTreeMap::new(),
             link_locals: BTreeMap::new(),
             contested: BTreeSet::new(),
-            probed: BTreeSet::new(),
             agents: BTreeMap::new(),
             learned: BTreeMap::new(),
             deliveries: BTreeMap::new(),
@@ -258,17 +254,17 @@ impl HomeAgent {
 
     /// Ends an active binding: packets for the home address stay on the home link from here on.
     fn stop_intercepting(&mut self, binding: &Binding) {
-        let address = binding.home_address;
-        self.outputs.table(TableUpdate::HomeBindingRemove(address));
-        self.stop_probing(binding.home_port, address);
-        self.outputs.event(Event::ProxyStop { port: binding.home_port, address });
-        if let Some(address) = binding.link_local {
-            self.stop_probing(binding.home_port, address);
-            self.outputs.event(Event::ProxyStop { port: binding.home_port, address });
+        let (port, home_address) = (binding.home_port, binding.home_address);
+        self.outputs.table(TableUpdate::HomeBindingRemove(home_address));
+        for address in [home_address].into_iter().chain(binding.link_local) {
+            // Nobody needs to know any more who else has it: its terminal may be home, and what it says there of its own
+            // address shall not be taken for another node's claim.
+            self.outputs.event(Event::DadCancel { port, address });
+            self.outputs.event(Event::ProxyStop { port, address });
         }
-        self.give_up_link_local(binding.home_port, address);
-        self.timers.cancel(Timer::Refresh(address));
-        self.forget_delivery(address);
+        self.give_up_link_local(port, home_address);
+        self.timers.cancel(Timer::Refresh(home_address));
+        self.forget_delivery(home_address);
     }
 
     fn end(&mut self, home_address: Ipv6Addr, cause: EndCause) {

@@ -10,8 +10,7 @@ use super::super::resolved::{
     PreconfiguredKeyConfig, RadioConfig, SecurityAssociationConfig, ServedTerminal, TerminalMode, TerminalOptimisation,
     UplinkMode,
 };
-use super::association::{AssociationFields, association};
-use super::correspondent::{SharedFields, shared};
+use super::association::{AssociationFields, PreconfiguredFields, association, preconfigured_key};
 use super::routing::{AdvertisementDefaults, advertisement};
 use super::section::{Section, eui64, flag, in_range, routable, span_of, unicast_prefix, word};
 use super::{default_group_layout, port_by_name};
@@ -176,15 +175,14 @@ fn preconfigured_keys(
                 Err(Fault::new("the two have a key above", "give each terminal one key for each correspondent"))
             }
         });
-        let fields = SharedFields {
+        let fields = PreconfiguredFields {
             key: &raw.key,
             key_file: &raw.key_file,
             home_nonce: &raw.home_nonce,
             care_of_nonce: &raw.care_of_nonce,
         };
-        let (key, home_nonce, care_of_nonce) = shared(section, &fields, &mut keys, directory)?;
-        let home_address = home_address?;
-        Some((correspondent?, PreconfiguredKeyConfig { home_address, key, home_nonce, care_of_nonce }))
+        let key = preconfigured_key(section, home_address, &fields, &mut keys, directory)?;
+        Some((correspondent?, key))
     })
 }
 

@@ -519,6 +519,24 @@ fn terminals() {
                 "mobile_terminal.home_agent: 2001:db8:200:1::1 is not another address in the home prefix 2001:db8:100:1::/64; give the agent's address on the home link",
             ),
             (
+                "home_agent = \"2001:db8:100:1::1\"",
+                "home_agent = \"any\"",
+                0,
+                "mobile_terminal.home_agent: \"any\" is not an IPv6 address; give the home agent's address, or \"discover\"",
+            ),
+            (
+                "home_agent = \"2001:db8:100:1::1\"",
+                "# home_agent = \"2001:db8:100:1::1\"",
+                -3,
+                "mobile_terminal.home_agent: this key is missing; give the home agent's address as home_agent = \"2001:db8:100::1\", or \"discover\"",
+            ),
+            (
+                "home_agent = \"2001:db8:100:1::1\"",
+                "home_prefix = \"2001:db8:100:1::54/126\"\nhome_agent = \"discover\"",
+                1,
+                "mobile_terminal.home_agent: 2001:db8:100:1::54/126 has no room for the anycast address of its home agents; give the home agent's address",
+            ),
+            (
                 "tun = \"programs\"",
                 "tun = \"radio-a\"",
                 0,

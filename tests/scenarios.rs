@@ -17,6 +17,8 @@ mod border;
 mod choice;
 #[path = "scenarios/controls.rs"]
 mod controls;
+#[path = "scenarios/discovery.rs"]
+mod discovery;
 #[path = "scenarios/flood.rs"]
 mod flood;
 #[path = "scenarios/moves.rs"]

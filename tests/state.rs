@@ -9,7 +9,7 @@ use drover::state::{Changes, Keeper, NodeState, RESERVED, SEQUENCE_MARGIN};
 use ha::mobile::Restored;
 use mma::auth::{Algorithm, Key, ReplayFloor, SecurityAssociation, Spi};
 use mma::secret::SecretRng;
-use stack::machine::{Output, PortId, RxMeta};
+use stack::machine::{CorrespondentWay, Notice, Output, PortId, RxMeta};
 use stack::node::Node;
 use stack::port::{LinkState, Medium, PortInfo};
 use stack::rng::Rng;
@@ -44,8 +44,13 @@ impl Drop for Directory {
 }
 
 fn config(name: &str) -> NodeConfig {
+    config_with(name, "")
+}
+
+/// A shipped configuration with this at its end.
+fn config_with(name: &str, more: &str) -> NodeConfig {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(name)).unwrap();
-    parse(name, &text, Path::new("")).unwrap_or_else(|error| panic!("{error}"))
+    parse(name, &(text + more), Path::new("")).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn start(config: &NodeConfig, state: NodeState) -> DroverNode {
@@ -87,21 +92,28 @@ fn update(agent: Ipv6Addr, spi: u32, key: &str, flags: BindingUpdateFlags, seque
     PacketBuilder::new(care_of, agent).home_address(HOME).checksummed(protocol::MOBILITY, message, CHECKSUM_AT)
 }
 
+/// The messages with a Mobility Header that a node sends, and their packets.
+fn messages(node: &mut DroverNode) -> Vec<(MobilityMessage, Vec<u8>)> {
+    let packets = std::iter::from_fn(|| node.poll_output()).filter_map(|output| match output {
+        Output::Transmit(transmit) => Some(transmit.packet),
+        _ => None,
+    });
+    let message = |packet: Vec<u8>| {
+        let chain = Chain::parse(&packet).ok().filter(|chain| chain.upper == protocol::MOBILITY)?;
+        Some((mobility::parse(&packet[chain.upper_offset..]).ok()?, packet))
+    };
+    packets.filter_map(message).collect()
+}
+
 /// Status and sequence number of the acknowledgement.
 fn give(node: &mut DroverNode, packet: &[u8]) -> (Status, u16) {
     let meta = RxMeta { port: PortId(0), link_source: None, link_multicast: false, tunnel: None };
     node.handle_packet(Instant::from_secs(10), &meta, packet);
-    let mut answer = None;
-    while let Some(output) = node.poll_output() {
-        if let Output::Transmit(transmit) = output
-            && let Ok(chain) = Chain::parse(&transmit.packet)
-            && let Ok(MobilityMessage::BindingAcknowledgement(acknowledgement)) =
-                mobility::parse(&transmit.packet[chain.upper_offset..])
-        {
-            answer = Some((acknowledgement.status, acknowledgement.sequence));
-        }
-    }
-    answer.expect("an acknowledgement")
+    let acknowledgement = messages(node).into_iter().rev().find_map(|(message, _)| match message {
+        MobilityMessage::BindingAcknowledgement(acknowledgement) => Some(acknowledgement),
+        _ => None,
+    });
+    acknowledgement.map(|acknowledgement| (acknowledgement.status, acknowledgement.sequence)).expect("one")
 }
 
 #[test]
@@ -163,7 +175,12 @@ fn a_terminal_that_starts_again_goes_on_above() {
                 }
             }
             let sequences = || peers.iter().zip(&used).filter_map(|(&peer, used)| Some((peer, (*used)?)));
-            let terminal = Restored { sequences: sequences().collect(), message_id: None, has_home_binding: true };
+            let terminal = Restored {
+                sequences: sequences().collect(),
+                message_id: None,
+                has_home_binding: true,
+                home_agent: None,
+            };
             if rng.below(10) > 0 {
                 keeper.keep(&Changes { terminal: Some(terminal), ..Changes::default() });
                 continue;
@@ -187,6 +204,101 @@ fn a_terminal_that_starts_again_goes_on_above() {
     }
 }
 
+/// The correspondent of the shipped configuration, and the key that it shares with the terminal, as an agent has it.
+const PEER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x10);
+const SHARED: &str = "
+[[mma.preconfigured_key]]
+home_address = \"2001:db8:100:1::55\"
+correspondent = \"2001:db8:0:1::10\"
+key = \"00112233445566778899aabbccddeeff00112233\"
+home_nonce = \"6a1f0c52d98e4b77\"
+care_of_nonce = \"30f1c26e5d84a90b\"
+";
+
+/// RFC 4449 §4: an agent that starts again goes on with numbers that it has not used, so that the correspondent takes its
+/// first update.
+#[test]
+fn an_agent_that_starts_again_has_numbers_left_for_its_preconfigured_keys() {
+    let directory = Directory::new("keys");
+    let agent: Ipv6Addr = "2001:db8:200::1".parse().unwrap();
+    let config = config_with("mma.toml", SHARED);
+    let mut correspondent = start(&self::config("correspondent-node.toml"), NodeState::default());
+    let mut used: Vec<u16> = Vec::new();
+    for run in 0..4_u16 {
+        let (mut keeper, state) = Keeper::open(&directory.0, &config).unwrap();
+        let mut node = start(&config, state);
+        let registration = update(
+            agent,
+            1002,
+            "93c4e7a10b5d2f68147c9eb03a56d8f2",
+            BindingUpdateFlags::MAP_REGISTRATION,
+            100 * run + 100,
+        );
+        assert_eq!(give(&mut node, &registration).0, Status::ACCEPTED);
+        let seen = Notice::Correspondent { home_address: HOME, correspondent: PEER, way: CorrespondentWay::HomeAgent };
+        node.handle_notice(Instant::from_secs(10), seen);
+        let sent = messages(&mut node);
+        let [(MobilityMessage::BindingUpdate(told), packet)] = &sent[..] else { panic!("{sent:?}") };
+        assert_eq!(give(&mut correspondent, packet), (Status::ACCEPTED, told.sequence), "run {run}");
+        assert!(used.iter().all(|&used| told.sequence > used), "{} after {used:?}", told.sequence);
+        used.push(told.sequence);
+        // Every second time the power goes away before that is written down.
+        if run % 2 == 1 {
+            let changes = node.take_changes();
+            assert_eq!(changes.mma_keys, [((HOME, PEER), told.sequence)]);
+            keeper.keep(&changes);
+            assert!(node.take_changes().mma_keys.is_empty(), "nothing twice");
+        }
+    }
+    assert_eq!(used[0], 1);
+}
+
+/// No number of a key is used twice, whenever the agent breaks off, and the file stays small. What a correspondent said
+/// (status 135) may take it far on.
+#[test]
+fn numbers_of_preconfigured_keys_are_used_once() {
+    let config = config_with("mma.toml", SHARED);
+    for seed in 0..6 {
+        let directory = Directory::new(&format!("keys-{seed}"));
+        let mut rng = Rng::new(seed);
+        let mut used = std::collections::BTreeSet::new();
+        let (mut keeper, mut last) = (None, 0_u16);
+        for _ in 0..200 {
+            if keeper.is_none() || rng.below(10) == 0 {
+                // It breaks off, and what it did in this second is not written down.
+                drop(keeper.take());
+                let (opened, state) = Keeper::open(&directory.0, &config).unwrap();
+                keeper = Some(opened);
+                last = state.mma_keys.first().map_or(0, |&(pair, last)| {
+                    assert_eq!(pair, (HOME, PEER));
+                    last
+                });
+            }
+            // Up to three updates (RFC 6275 §11.8), the first of a run in the same second as its start.
+            for _ in 0..rng.below(4) {
+                last += 1;
+                assert!(used.insert(last), "seed {seed}: {last} is used twice");
+            }
+            if let Some(keeper) = keeper.as_mut().filter(|_| rng.below(4) > 0) {
+                keeper.keep(&Changes { mma_keys: vec![((HOME, PEER), last)], ..Changes::default() });
+                if rng.below(20) == 0 {
+                    last += 1_000;
+                    used.insert(last);
+                    keeper.keep(&Changes { mma_keys: vec![((HOME, PEER), last)], ..Changes::default() });
+                }
+            }
+        }
+        assert!(last < 40_000, "{last}");
+        drop(keeper);
+        // A key that is no longer configured leaves nothing behind.
+        let without = self::config("mma.toml");
+        drop(Keeper::open(&directory.0, &without).unwrap());
+        let text = std::fs::read_to_string(directory.0.join("mma.state")).unwrap();
+        assert!(text.lines().last().unwrap().contains("no-key-sequence"), "{text}");
+        assert_eq!(Keeper::open(&directory.0, &config).unwrap().1.mma_keys, []);
+    }
+}
+
 #[test]
 fn terminals_keep_their_timestamps_and_whether_home_has_a_binding() {
     let directory = Directory::new("terminal-facts");
@@ -194,11 +306,13 @@ fn terminals_keep_their_timestamps_and_whether_home_has_a_binding() {
     let peer = "2001:db8:1::1".parse().unwrap();
     for (message_id, has_home_binding) in [(1_u64 << 40, true), (2 << 40, false)] {
         let (mut keeper, _) = Keeper::open(&directory.0, &config).unwrap();
-        let terminal = Restored { sequences: vec![(peer, 5)], message_id: Some(message_id), has_home_binding };
+        let home_agent = has_home_binding.then_some(peer);
+        let terminal =
+            Restored { sequences: vec![(peer, 5)], message_id: Some(message_id), has_home_binding, home_agent };
         keeper.keep(&Changes { terminal: Some(terminal), ..Changes::default() });
         drop(keeper);
         let (_, state) = Keeper::open(&directory.0, &config).unwrap();
-        assert_eq!(state.terminal.has_home_binding, has_home_binding);
+        assert_eq!((state.terminal.has_home_binding, state.terminal.home_agent), (has_home_binding, home_agent));
         assert!(state.terminal.message_id.unwrap() > message_id);
         assert_eq!(state.terminal.sequences, [(peer, 5 + RESERVED)]);
     }

@@ -1,8 +1,12 @@
 //! A packet with a Mobility Header as it comes in: who it is from in the eyes of its ends, and what it says
-//! (RFC 6275 §9.2). Home agent, terminal and correspondent share it.
+//! (RFC 6275 §9.2). Home agent, terminal and correspondent share it; home agent and correspondent also how they answer
+//! what they cannot read ([`Reception`]).
 
 use core::net::Ipv6Addr;
 use stack::addr;
+use stack::machine::{Outputs, Via};
+use stack::rate::TokenBucket;
+use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
 use stack::wire::ext::Chain;
 use stack::wire::ipv6::{self, protocol};
@@ -10,6 +14,11 @@ use stack::wire::mobility::{self, BindingErrorStatus, CHECKSUM_AT, MobilityMessa
 
 /// ICMPv6 Parameter Problem (RFC 4443 §3.4).
 const PARAMETER_PROBLEM: u8 = 4;
+
+/// Answers that anybody can provoke: so many at once,
+pub(crate) const ANSWER_BURST: u32 = 20;
+/// and then one in this time.
+const ANSWER_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A well-formed packet with a Mobility Header.
 #[derive(Clone, Debug)]
@@ -84,8 +93,83 @@ pub(crate) fn receive(packet: &[u8]) -> Result<Received<'_>, Refusal> {
     })
 }
 
+/// Where a node counts what it does not take, and its answers.
+pub(crate) struct Tally<'c> {
+    /// [`Refusal::NotMobility`].
+    pub(crate) not_mobility: &'c mut u64,
+    /// [`Refusal::Checksum`].
+    pub(crate) checksum: &'c mut u64,
+    /// [`Refusal::Malformed`].
+    pub(crate) malformed: &'c mut u64,
+    /// Messages of unknown type.
+    pub(crate) unknown_type: &'c mut u64,
+    /// ICMPv6 Parameter Problems sent.
+    pub(crate) parameter_problem: &'c mut u64,
+    /// Binding Errors sent about messages of unknown type.
+    pub(crate) binding_error: &'c mut u64,
+    /// Answers that the rate limit held back.
+    pub(crate) rate_limit: &'c mut u64,
+}
+
+/// The way in of a node that answers what it cannot read (RFC 6275 §9.2), and the limit of all its answers that anybody
+/// can provoke.
+#[derive(Debug)]
+pub(crate) struct Reception {
+    answers: TokenBucket,
+}
+
+impl Reception {
+    pub(crate) fn new() -> Self {
+        Reception { answers: TokenBucket::every(ANSWER_INTERVAL, ANSWER_BURST) }
+    }
+
+    /// Whether one more answer may go; where not it is counted in `rate_limit`.
+    pub(crate) fn may_answer(&mut self, now: Instant, rate_limit: &mut u64) -> bool {
+        let free = self.answers.take(now);
+        *rate_limit += u64::from(!free);
+        free
+    }
+
+    /// Takes a packet apart. `None`: it is not well-formed or its message is of unknown type, which is counted and, where
+    /// that is due, answered.
+    pub(crate) fn take<'p, E>(
+        &mut self,
+        now: Instant,
+        packet: &'p [u8],
+        tally: Tally<'_>,
+        outputs: &mut Outputs<E>,
+    ) -> Option<Received<'p>> {
+        let (answer, sent) = match receive(packet) {
+            Err(Refusal::NotMobility) => {
+                *tally.not_mobility += 1;
+                return None;
+            }
+            Err(Refusal::Checksum) => {
+                *tally.checksum += 1;
+                return None;
+            }
+            Err(Refusal::Malformed { pointer }) => {
+                *tally.malformed += 1;
+                (pointer.and_then(|pointer| parameter_problem(packet, pointer)), tally.parameter_problem)
+            }
+            Ok(received) if matches!(received.message, MobilityMessage::Unknown { .. }) => {
+                *tally.unknown_type += 1;
+                (unrecognized_type(&received), tally.binding_error)
+            }
+            Ok(received) => return Some(received),
+        };
+        if let Some(answer) = answer
+            && self.may_answer(now, tally.rate_limit)
+        {
+            *sent += 1;
+            outputs.transmit(answer, Via::Route);
+        }
+        None
+    }
+}
+
 /// The Parameter Problem, code 0, that answers `packet`. `None` where RFC 4443 §2.4 e forbids an answer.
-pub(crate) fn parameter_problem(packet: &[u8], pointer: usize) -> Option<Vec<u8>> {
+fn parameter_problem(packet: &[u8], pointer: usize) -> Option<Vec<u8>> {
     let header = ipv6::Header::parse(packet).ok()?;
     if header.destination.is_multicast() || !addr::is_unicast(header.source) {
         return None;

@@ -549,9 +549,9 @@ pub struct MobileTerminalConfig {
     pub home_address: Ipv6Addr,
     /// The prefix of the home link.
     pub home_prefix: Prefix,
-    /// The home agent.
-    pub home_agent: Ipv6Addr,
-    /// The key shared with the home agent.
+    /// The home agent; `None`: the terminal finds one.
+    pub home_agent: Option<Ipv6Addr>,
+    /// The key shared with the home agent, whichever it is.
     pub home_agent_association: SecurityAssociationConfig,
     /// The key shared with the mobility agents.
     pub mma_association: SecurityAssociationConfig,

@@ -117,12 +117,18 @@ pub(super) fn command(event: host::Event) -> Option<Command> {
                 distance: map.distance,
                 lifetime: secs(map.valid_lifetime_secs),
             });
+            // RFC 6275 §7.4: a lifetime of its own goes before that of the router.
+            let information = advertisement.home_agent_information;
+            let serves_secs = information.map_or(advertisement.lifetime_secs, |information| information.lifetime_secs);
+            let is_home_agent = advertisement.home_agent && serves_secs > 0;
+            let own = advertisement.prefixes.iter().filter(|prefix| prefix.router_address && is_home_agent);
             Some(Command::RouterAdvertised(RouterAdvertisement {
                 port,
                 router,
                 lifetime: secs(u32::from(advertisement.lifetime_secs)),
                 prefixes: prefixes.collect(),
                 agents: agents.collect(),
+                home_agents: own.map(|prefix| prefix.address).collect(),
             }))
         }
         host::Event::RouterLost { port, router } => Some(Command::RouterLost { port, router }),

@@ -110,6 +110,15 @@ pub enum NodeError {
     Mma(#[from] ::mma::ConfigError),
 }
 
+/// The last numbers used with preconfigured keys since somebody asked, one a key.
+#[derive(Default)]
+struct SequencesUsed {
+    /// By home address and correspondent.
+    mma: BTreeMap<(Ipv6Addr, Ipv6Addr), u16>,
+    /// By home address.
+    correspondent: BTreeMap<Ipv6Addr, u16>,
+}
+
 /// The machines of one node.
 pub struct DroverNode {
     name: String,
@@ -126,8 +135,8 @@ pub struct DroverNode {
     terminal_persists: bool,
     correspondent: Option<CorrespondentNode>,
     services: Option<ServiceHost>,
-    /// What the correspondent has to write down, one number a preconfigured key; `None` where nobody does.
-    sequences_used: Option<BTreeMap<Ipv6Addr, u16>>,
+    /// What has to be written down of preconfigured keys; `None` where nobody does.
+    sequences_used: Option<SequencesUsed>,
     /// Messages for a protocol that no machine of this node speaks.
     unclaimed: u64,
     outputs: Outputs<NodeEvent>,
@@ -165,6 +174,9 @@ impl DroverNode {
         if let Some(mma) = &mut node.mma {
             mma.restore_replay_floors(state.mma);
             mma.note_replay_changes();
+            for ((home_address, correspondent), sequence) in state.mma_keys {
+                mma.restore_preconfigured_sequence(home_address, correspondent, sequence);
+            }
         }
         if let Some(agent) = &mut node.home_agent {
             agent.restore_replay_floors(state.home_agent);
@@ -172,8 +184,8 @@ impl DroverNode {
         }
         if let Some(correspondent) = &mut node.correspondent {
             correspondent.restore_sequences(state.correspondent.iter().map(|&(home, floor)| (home, floor.sequence)));
-            node.sequences_used = Some(BTreeMap::new());
         }
+        node.sequences_used = Some(SequencesUsed::default());
         Ok(node)
     }
 
@@ -286,16 +298,15 @@ impl DroverNode {
     /// What has changed that outlasts a restart, since the last call.
     pub fn take_changes(&mut self) -> Changes {
         let persists = core::mem::take(&mut self.terminal_persists);
+        let used = self.sequences_used.as_mut().map(core::mem::take).unwrap_or_default();
         Changes {
             mma: self.mma.as_mut().map(MobilityManagementAgent::take_replay_changes).unwrap_or_default(),
+            mma_keys: used.mma.into_iter().collect(),
             home_agent: self.home_agent.as_mut().map(HomeAgent::take_replay_changes).unwrap_or_default(),
             terminal: self.terminal.as_ref().filter(|_| persists).map(MobileTerminal::to_restore),
-            correspondent: self
-                .sequences_used
-                .as_mut()
-                .map(core::mem::take)
+            correspondent: used
+                .correspondent
                 .into_iter()
-                .flatten()
                 .map(|(home_address, sequence)| (home_address, Some(ReplayFloor { sequence, message_id: None })))
                 .collect(),
         }
@@ -506,6 +517,11 @@ impl DroverNode {
     }
 
     fn on_mma_event(&mut self, _now: Instant, event: ::mma::Event) {
+        if let (Some(used), &::mma::Event::PreconfiguredSequence { home_address, correspondent, sequence }) =
+            (&mut self.sequences_used, &event)
+        {
+            used.mma.insert((home_address, correspondent), sequence);
+        }
         self.outputs.event(NodeEvent::Mma(event));
     }
 
@@ -525,7 +541,7 @@ impl DroverNode {
         if let (Some(used), &cn_machine::Event::SequenceUsed { home_address, sequence }) =
             (&mut self.sequences_used, &event)
         {
-            used.insert(home_address, sequence);
+            used.correspondent.insert(home_address, sequence);
         }
         self.outputs.event(NodeEvent::Correspondent(event));
     }
@@ -581,6 +597,7 @@ impl DroverNode {
                     claimed = true;
                 }
                 Ok(kind) if ha_machine::wants(kind) => give!(home_agent),
+                Ok(kind) if mobile::wants(kind) => give!(terminal),
                 _ => {}
             },
             _ => {}

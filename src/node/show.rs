@@ -260,6 +260,7 @@ impl View<'_> {
                 "home_address": terminal.home_address(),
                 "place": place,
                 "mma": agent,
+                "home_agent": terminal.home_agent(),
                 "care_of": site.care_of,
                 "group": site.subscription.map(|subscription| subscription.group),
                 "port": self.port(port),

@@ -53,7 +53,7 @@ impl StateFile {
             self.image.apply(record);
             self.lines += 1;
         }
-        let live = self.image.floors.len() + self.image.sequences.len() + 2;
+        let live = self.image.floors.len() + self.image.sequences.len() + self.image.key_sequences.len() + 3;
         if self.open.is_none() || self.lines > 2 * live + SLACK_LINES {
             return self.rewrite();
         }

@@ -1,12 +1,13 @@
 //! The files of a node.
 
 use super::file::StateFile;
-use super::record::Record;
-use super::{Changes, Floors, NodeState, RESERVED, Role, SEQUENCE_MARGIN, TIMESTAMP_MARGIN_SECS};
+use super::record::{Pair, Record};
+use super::{Changes, Floors, KeySequences, NodeState, RESERVED, Role, SEQUENCE_MARGIN, TIMESTAMP_MARGIN_SECS};
 use crate::config::resolved::NodeConfig;
 use ::ha::mobile::Restored;
 use ::mma::auth::ReplayFloor;
 use core::net::Ipv6Addr;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -90,7 +91,10 @@ impl Keeper {
             let mut file = StateFile::open(directory, role, &config.name)?;
             let image = file.image();
             match role {
-                Role::Mma => state.mma = floors(&image.floors),
+                Role::Mma => {
+                    state.mma = floors(&image.floors);
+                    state.mma_keys = image.key_sequences.iter().map(|(&pair, &last)| (pair, last)).collect();
+                }
                 Role::HomeAgent => state.home_agent = floors(&image.floors),
                 Role::Correspondent => state.correspondent = floors(&image.floors),
                 Role::MobileTerminal => {
@@ -98,12 +102,19 @@ impl Keeper {
                         sequences: image.sequences.iter().map(|(&peer, &sequence)| (peer, sequence)).collect(),
                         message_id: image.timestamp.map(later),
                         has_home_binding: image.has_home_binding,
+                        home_agent: image.home_agent,
                     };
                 }
             }
-            // What the terminal uses before anything is written again must be written down too.
-            let ahead = state.terminal.sequences.iter().filter(|_| role == Role::MobileTerminal);
-            let ahead = ahead.map(|&(peer, last)| Record::Sequence(peer, last.wrapping_add(RESERVED)));
+            // What is used before anything is written again must be written down too.
+            let ahead: Vec<Record> = match role {
+                Role::MobileTerminal => {
+                    let ahead = |&(peer, last): &(_, u16)| Record::Sequence(peer, last.wrapping_add(RESERVED));
+                    state.terminal.sequences.iter().map(ahead).collect()
+                }
+                Role::Mma => keys_ahead(&image.key_sequences, config),
+                Role::HomeAgent | Role::Correspondent => Vec::new(),
+            };
             file.append(ahead).map_err(failed(directory))?;
             files.push((role, file));
         }
@@ -133,7 +144,10 @@ impl Keeper {
         let mut result = Ok(());
         for (role, file) in &mut self.files {
             let written = match role {
-                Role::Mma => file.append(floor_records(&changes.mma)),
+                Role::Mma => {
+                    let keys: Vec<_> = key_records(file, &changes.mma_keys).collect();
+                    file.append(floor_records(&changes.mma).chain(keys))
+                }
                 Role::HomeAgent => file.append(floor_records(&changes.home_agent)),
                 Role::Correspondent => file.append(floor_records(&changes.correspondent)),
                 Role::MobileTerminal => {
@@ -155,15 +169,42 @@ fn floor_records(changes: &[(Ipv6Addr, Option<ReplayFloor>)]) -> impl Iterator<I
     })
 }
 
-/// Numbers are written down [`RESERVED`] ahead, again when half of them are used; all else as it is.
+/// What is to be written where the numbers up to `reserved` stand there and those up to `used` are used: [`RESERVED`]
+/// more, when half of them are used.
+fn reserve(reserved: Option<u16>, used: u16) -> Option<u16> {
+    let left = reserved.map(|reserved| reserved.wrapping_sub(used));
+    let is_enough = left.is_some_and(|left| (RESERVED / 2..=RESERVED).contains(&left));
+    (!is_enough).then(|| used.wrapping_add(RESERVED))
+}
+
+/// The numbers that an agent may use of its keys before more are written, of new keys too. Of keys that are no longer
+/// configured nothing is kept.
+fn keys_ahead(known: &BTreeMap<Pair, u16>, config: &NodeConfig) -> Vec<Record> {
+    let keys = config.mma.iter().flat_map(|mma| &mma.preconfigured_keys);
+    let pairs: BTreeSet<Pair> = keys.map(|(correspondent, key)| (key.home_address, *correspondent)).collect();
+    let ahead = |pair: &Pair| {
+        let last = known.get(pair).copied().unwrap_or_default();
+        Record::KeySequence(*pair, last.wrapping_add(RESERVED))
+    };
+    let gone = known.keys().filter(|pair| !pairs.contains(*pair)).map(|&pair| Record::NoKeySequence(pair));
+    pairs.iter().map(ahead).chain(gone).collect()
+}
+
+fn key_records<'f>(file: &'f StateFile, used: &'f KeySequences) -> impl Iterator<Item = Record> + 'f {
+    let known = &file.image().key_sequences;
+    let record = |&(pair, used): &(Pair, u16)| {
+        reserve(known.get(&pair).copied(), used).map(|reserved| Record::KeySequence(pair, reserved))
+    };
+    used.iter().filter_map(record)
+}
+
+/// Numbers are written down [`RESERVED`] ahead, all else as it is.
 fn terminal_records(file: &StateFile, terminal: &Restored) -> Vec<Record> {
     let known = file.image();
     let mut records = Vec::new();
     for &(peer, used) in &terminal.sequences {
-        let left = known.sequences.get(&peer).map(|reserved| reserved.wrapping_sub(used));
-        if !left.is_some_and(|left| (RESERVED / 2..=RESERVED).contains(&left)) {
-            records.push(Record::Sequence(peer, used.wrapping_add(RESERVED)));
-        }
+        let reserved = reserve(known.sequences.get(&peer).copied(), used);
+        records.extend(reserved.map(|reserved| Record::Sequence(peer, reserved)));
     }
     let in_use = |peer| terminal.sequences.iter().any(|&(used, _)| used == peer);
     records.extend(known.sequences.keys().filter(|&&peer| !in_use(peer)).map(|&peer| Record::NoSequence(peer)));
@@ -172,6 +213,9 @@ fn terminal_records(file: &StateFile, terminal: &Restored) -> Vec<Record> {
     }
     if terminal.has_home_binding != known.has_home_binding {
         records.push(Record::HomeBinding(terminal.has_home_binding));
+    }
+    if terminal.home_agent != known.home_agent {
+        records.push(terminal.home_agent.map_or(Record::NoHomeAgent, Record::HomeAgent));
     }
     records
 }

@@ -5,6 +5,9 @@ use core::net::Ipv6Addr;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+/// A home address and a correspondent.
+pub(super) type Pair = (Ipv6Addr, Ipv6Addr);
+
 /// One fact.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Record {
@@ -16,10 +19,18 @@ pub(super) enum Record {
     Sequence(Ipv6Addr, u16),
     /// The terminal has no use for this peer any more.
     NoSequence(Ipv6Addr),
+    /// An agent may have used the numbers up to this one with a preconfigured key.
+    KeySequence(Pair, u16),
+    /// No key is shared by these two any more.
+    NoKeySequence(Pair),
     /// The last timestamp that a terminal used.
     Timestamp(u64),
     /// Whether the home agent may have a binding.
     HomeBinding(bool),
+    /// The home agent that the terminal has found.
+    HomeAgent(Ipv6Addr),
+    /// It knows none that it has found.
+    NoHomeAgent,
 }
 
 impl Record {
@@ -35,9 +46,17 @@ impl Record {
             Record::NoFloor(home_address) => format!("no-floor {home_address}"),
             Record::Sequence(peer, sequence) => format!("sequence {peer} {sequence}"),
             Record::NoSequence(peer) => format!("no-sequence {peer}"),
+            Record::KeySequence((home_address, correspondent), sequence) => {
+                format!("key-sequence {home_address} {correspondent} {sequence}")
+            }
+            Record::NoKeySequence((home_address, correspondent)) => {
+                format!("no-key-sequence {home_address} {correspondent}")
+            }
             Record::Timestamp(timestamp) => format!("timestamp {timestamp}"),
             Record::HomeBinding(true) => "home-binding yes".into(),
             Record::HomeBinding(false) => "home-binding no".into(),
+            Record::HomeAgent(agent) => format!("home-agent {agent}"),
+            Record::NoHomeAgent => "no-home-agent".into(),
         }
     }
 
@@ -55,9 +74,18 @@ impl Record {
             ["no-floor", home_address] => Record::NoFloor(home_address.parse().ok()?),
             ["sequence", peer, sequence] => Record::Sequence(peer.parse().ok()?, sequence.parse().ok()?),
             ["no-sequence", peer] => Record::NoSequence(peer.parse().ok()?),
+            ["key-sequence", home_address, correspondent, sequence] => {
+                let pair = (home_address.parse().ok()?, correspondent.parse().ok()?);
+                Record::KeySequence(pair, sequence.parse().ok()?)
+            }
+            ["no-key-sequence", home_address, correspondent] => {
+                Record::NoKeySequence((home_address.parse().ok()?, correspondent.parse().ok()?))
+            }
             ["timestamp", timestamp] => Record::Timestamp(timestamp.parse().ok()?),
             ["home-binding", "yes"] => Record::HomeBinding(true),
             ["home-binding", "no"] => Record::HomeBinding(false),
+            ["home-agent", agent] => Record::HomeAgent(agent.parse().ok()?),
+            ["no-home-agent"] => Record::NoHomeAgent,
             _ => return None,
         })
     }
@@ -88,8 +116,10 @@ fn checksum(words: &str) -> u32 {
 pub(super) struct Image {
     pub(super) floors: BTreeMap<Ipv6Addr, ReplayFloor>,
     pub(super) sequences: BTreeMap<Ipv6Addr, u16>,
+    pub(super) key_sequences: BTreeMap<Pair, u16>,
     pub(super) timestamp: Option<u64>,
     pub(super) has_home_binding: bool,
+    pub(super) home_agent: Option<Ipv6Addr>,
 }
 
 impl Image {
@@ -99,8 +129,12 @@ impl Image {
             Record::NoFloor(home_address) => drop(self.floors.remove(&home_address)),
             Record::Sequence(peer, sequence) => drop(self.sequences.insert(peer, sequence)),
             Record::NoSequence(peer) => drop(self.sequences.remove(&peer)),
+            Record::KeySequence(pair, sequence) => drop(self.key_sequences.insert(pair, sequence)),
+            Record::NoKeySequence(pair) => drop(self.key_sequences.remove(&pair)),
             Record::Timestamp(timestamp) => self.timestamp = Some(timestamp),
             Record::HomeBinding(has) => self.has_home_binding = has,
+            Record::HomeAgent(agent) => self.home_agent = Some(agent),
+            Record::NoHomeAgent => self.home_agent = None,
         }
     }
 
@@ -108,8 +142,10 @@ impl Image {
     pub(super) fn records(&self) -> impl Iterator<Item = Record> + '_ {
         let floors = self.floors.iter().map(|(&home_address, &floor)| Record::Floor(home_address, floor));
         let sequences = self.sequences.iter().map(|(&peer, &sequence)| Record::Sequence(peer, sequence));
+        let keys = self.key_sequences.iter().map(|(&pair, &sequence)| Record::KeySequence(pair, sequence));
         let binding = self.has_home_binding.then_some(Record::HomeBinding(true));
-        floors.chain(sequences).chain(self.timestamp.map(Record::Timestamp)).chain(binding)
+        let home = binding.into_iter().chain(self.home_agent.map(Record::HomeAgent));
+        floors.chain(sequences).chain(keys).chain(self.timestamp.map(Record::Timestamp)).chain(home)
     }
 }
 
@@ -126,9 +162,13 @@ mod tests {
             Record::NoFloor(home_address),
             Record::Sequence(home_address, 7),
             Record::NoSequence(home_address),
+            Record::KeySequence((home_address, "2001:db8::9".parse().unwrap()), 65_535),
+            Record::NoKeySequence((home_address, "2001:db8::9".parse().unwrap())),
             Record::Timestamp(1 << 40),
             Record::HomeBinding(true),
             Record::HomeBinding(false),
+            Record::HomeAgent(home_address),
+            Record::NoHomeAgent,
         ] {
             let mut text = String::new();
             write_record(&mut text, &record);
@@ -141,7 +181,15 @@ mod tests {
                 assert_eq!(std::str::from_utf8(&wrong).ok().and_then(read_line), None, "{line} at {at}");
             }
         }
-        for unknown in ["", "floor", "floor 2001:db8::1 65536", "floor x 1", "home-binding maybe", "sequence ::1 -1"] {
+        for unknown in [
+            "",
+            "floor",
+            "floor 2001:db8::1 65536",
+            "floor x 1",
+            "home-binding maybe",
+            "sequence ::1 -1",
+            "key-sequence ::1 7",
+        ] {
             assert_eq!(Record::parse(unknown), None, "{unknown}");
         }
     }

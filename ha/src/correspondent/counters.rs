@@ -1,3 +1,5 @@
+use crate::reception::Tally;
+
 stack::counters! {
     /// What a correspondent node has received, answered and refused.
     Counters {
@@ -83,5 +85,20 @@ stack::counters! {
         unreachable = "binding-unreachable",
         /// Sequence numbers of preconfigured keys that went through zero: the keys should be changed (RFC 4449 §4).
         sequence_wrapped = "preconfigured-sequence-wrapped",
+    }
+}
+
+impl Counters {
+    /// What is counted of packets that are not taken.
+    pub(super) const fn tally(&mut self) -> Tally<'_> {
+        Tally {
+            not_mobility: &mut self.drop_not_ours,
+            checksum: &mut self.drop_checksum,
+            malformed: &mut self.drop_malformed,
+            unknown_type: &mut self.drop_unknown_type,
+            parameter_problem: &mut self.tx_parameter_problem,
+            binding_error: &mut self.tx_binding_error_unknown_type,
+            rate_limit: &mut self.drop_rate_limit,
+        }
     }
 }

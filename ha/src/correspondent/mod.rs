@@ -29,14 +29,13 @@ pub use counters::Counters;
 pub use nonce::{MAX_NONCE_LIFETIME, MAX_TOKEN_LIFETIME};
 pub use rate::Rate;
 
-use crate::reception::{self, Received, Refusal};
+use crate::reception::Reception;
 use core::net::Ipv6Addr;
 use mma::secret::SecretRng;
 use nonce::Nonces;
 use rate::SourceLimit;
 use stack::addr;
 use stack::machine::{Machine, Output, Outputs, RxMeta, Via};
-use stack::rate::TokenBucket;
 use stack::tables::{Correspondent, CorrespondentBinding, TableUpdate};
 use stack::time::{Duration, Instant, Timers};
 use stack::wire::build::PacketBuilder;
@@ -46,10 +45,6 @@ use stack::wire::mobility::{BindingErrorStatus, CHECKSUM_AT, MobilityMessage, Mo
 use std::collections::BTreeMap;
 use unreachable::Unreachable;
 
-/// Answers that anybody can provoke: so many at once,
-const ANSWER_BURST: u32 = 20;
-/// and then one in this time.
-const ANSWER_INTERVAL: Duration = Duration::from_millis(50);
 /// With less time than this left no refresh is asked for.
 const MIN_REFRESH_TIME: Duration = Duration::from_secs(4);
 
@@ -149,7 +144,7 @@ pub struct CorrespondentNode {
     counters: Counters,
     tests: SourceLimit,
     updates: SourceLimit,
-    answers: TokenBucket,
+    reception: Reception,
 }
 
 impl CorrespondentNode {
@@ -169,7 +164,7 @@ impl CorrespondentNode {
             timers: Timers::new(),
             outputs,
             counters: Counters::default(),
-            answers: TokenBucket::every(ANSWER_INTERVAL, ANSWER_BURST),
+            reception: Reception::new(),
             config,
         }
     }
@@ -202,15 +197,8 @@ impl CorrespondentNode {
     }
 
     fn receive_mobility(&mut self, now: Instant, packet: &[u8]) {
-        let received = match reception::receive(packet) {
-            Ok(received) => received,
-            Err(Refusal::NotMobility) => return self.counters.drop_not_ours += 1,
-            Err(Refusal::Checksum) => return self.counters.drop_checksum += 1,
-            Err(Refusal::Malformed { pointer }) => return self.answer_malformed(now, packet, pointer),
-        };
-        if let MobilityMessage::Unknown { .. } = received.message {
-            return self.answer_unknown_type(now, &received);
-        }
+        let tally = self.counters.tally();
+        let Some(received) = self.reception.take(now, packet, tally, &mut self.outputs) else { return };
         let is_update = matches!(received.message, MobilityMessage::BindingUpdate(_));
         if received.has_routing || received.home_address_option.is_some() && !is_update {
             self.counters.drop_extension += 1;
@@ -235,26 +223,6 @@ impl CorrespondentNode {
         }
     }
 
-    fn answer_malformed(&mut self, now: Instant, packet: &[u8], pointer: Option<usize>) {
-        self.counters.drop_malformed += 1;
-        if let Some(answer) = pointer.and_then(|pointer| reception::parameter_problem(packet, pointer))
-            && self.may_answer(now)
-        {
-            self.counters.tx_parameter_problem += 1;
-            self.outputs.transmit(answer, Via::Route);
-        }
-    }
-
-    fn answer_unknown_type(&mut self, now: Instant, received: &Received<'_>) {
-        self.counters.drop_unknown_type += 1;
-        if let Some(answer) = reception::unrecognized_type(received)
-            && self.may_answer(now)
-        {
-            self.counters.tx_binding_error_unknown_type += 1;
-            self.outputs.transmit(answer, Via::Route);
-        }
-    }
-
     /// A packet with a Home Address option that the data plane has refused (RFC 6275 §9.3.1, §9.3.3).
     fn answer_unbound(&mut self, now: Instant, source: Ipv6Addr, home_address: Ipv6Addr) {
         // It has waited for its turn behind the Binding Update that allows the next of its kind.
@@ -273,9 +241,7 @@ impl CorrespondentNode {
     }
 
     fn may_answer(&mut self, now: Instant) -> bool {
-        let free = self.answers.take(now);
-        self.counters.drop_rate_limit += u64::from(!free);
-        free
+        self.reception.may_answer(now, &mut self.counters.drop_rate_limit)
     }
 
     /// Makes a binding, or changes it; the data plane has it before anything else is said.

@@ -1,3 +1,5 @@
+use crate::reception::Tally;
+
 stack::counters! {
     /// What the home agent has received, answered and refused.
     Counters {
@@ -86,5 +88,20 @@ stack::counters! {
         registered = "binding-registered",
         /// Bindings removed by their terminals.
         deregistered = "binding-deregistered",
+    }
+}
+
+impl Counters {
+    /// What is counted of packets that are not taken.
+    pub(super) const fn tally(&mut self) -> Tally<'_> {
+        Tally {
+            not_mobility: &mut self.drop_not_mobility,
+            checksum: &mut self.drop_checksum,
+            malformed: &mut self.drop_malformed,
+            unknown_type: &mut self.drop_unknown_type,
+            parameter_problem: &mut self.tx_parameter_problem,
+            binding_error: &mut self.tx_binding_error,
+            rate_limit: &mut self.drop_rate_limit,
+        }
     }
 }

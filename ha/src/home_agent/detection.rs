@@ -44,9 +44,6 @@ impl HomeAgent {
         for &address in &left {
             self.outputs.event(Event::DadWanted { port, address });
         }
-        if !waits {
-            self.probed.extend(left.iter().map(|&address| (port, address)));
-        }
         if waits {
             self.timers.set(Timer::Detection(home_address), now + DETECTION_TIMEOUT);
             self.waiting.insert(home_address, Waiting { request: request.clone(), left });
@@ -68,7 +65,6 @@ impl HomeAgent {
 
     pub(super) fn dad_result(&mut self, now: Instant, port: PortId, address: Ipv6Addr, unique: bool) {
         let home_address = self.home_address_of(port, address);
-        self.probed.remove(&(port, address));
         let Some(waiting) = self.waiting.get_mut(&home_address) else {
             if !unique {
                 self.revoke(home_address);
@@ -85,14 +81,6 @@ impl HomeAgent {
             self.timers.cancel(Timer::Detection(home_address));
             self.contested.remove(&home_address);
             self.register(now, &request);
-        }
-    }
-
-    /// Nobody needs to know any more who else has the address: its terminal is home, and what it says there of its own
-    /// address shall not be taken for another node's claim.
-    pub(super) fn stop_probing(&mut self, port: PortId, address: Ipv6Addr) {
-        if self.probed.remove(&(port, address)) {
-            self.outputs.event(Event::DadCancel { port, address });
         }
     }
 

@@ -27,7 +27,7 @@ pub use counters::Counters;
 pub use discovery::wants;
 
 use crate::binding::{Binding, BindingCache, BindingStatus};
-use crate::reception::{self, Received, Refusal};
+use crate::reception::{Received, Reception};
 use core::net::Ipv6Addr;
 use detection::Waiting;
 use mma::auth::{ReplayFloor, ReplayGuard, WallClock};
@@ -35,7 +35,6 @@ use prefixes::{Delivery, Learned};
 use registration::Request;
 use stack::addr::{self, Prefix};
 use stack::machine::{Machine, Output, Outputs, PortId, RxMeta, Via};
-use stack::rate::TokenBucket;
 use stack::rng::Rng;
 use stack::tables::{HomeBinding, TableUpdate};
 use stack::time::{Duration, Instant, Timers};
@@ -49,10 +48,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const DETECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Home addresses whose last sequence number or timestamp is remembered, for each binding that there may be.
 const REMEMBERED_PER_BINDING: usize = 2;
-/// Answers that anybody can provoke: so many at once,
-const ANSWER_BURST: u32 = 20;
-/// and then one in this time.
-const ANSWER_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the node asks of the home agent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,7 +85,7 @@ pub enum Event {
         /// The home address.
         address: Ipv6Addr,
     },
-    /// Neighbour discovery: a detection that was wanted no longer is.
+    /// Neighbour discovery: a detection that was wanted no longer is. It may have ended, or none was wanted.
     DadCancel {
         /// The home link.
         port: PortId,
@@ -177,9 +172,6 @@ pub struct HomeAgent {
     link_locals: BTreeMap<(PortId, Ipv6Addr), Ipv6Addr>,
     /// Home addresses that another node was found to have after they were bound; no more than there may be bindings.
     contested: BTreeSet<Ipv6Addr>,
-    /// Addresses that are looked for on their links although they are bound already; as many as there may be bindings,
-    /// twice.
-    probed: BTreeSet<(PortId, Ipv6Addr)>,
     /// The other home agents of each link.
     agents: BTreeMap<PortId, HomeAgentsList>,
     /// Prefixes of home links that other home agents advertise.
@@ -190,7 +182,7 @@ pub struct HomeAgent {
     timers: Timers<Timer>,
     outputs: Outputs<Event>,
     counters: Counters,
-    answers: TokenBucket,
+    reception: Reception,
 }
 
 impl HomeAgent {
@@ -202,7 +194,6 @@ impl HomeAgent {
             waiting: BTreeMap::new(),
             link_locals: BTreeMap::new(),
             contested: BTreeSet::new(),
-            probed: BTreeSet::new(),
             agents: BTreeMap::new(),
             learned: BTreeMap::new(),
             deliveries: BTreeMap::new(),
@@ -210,7 +201,7 @@ impl HomeAgent {
             timers: Timers::new(),
             outputs: Outputs::new(),
             counters: Counters::default(),
-            answers: TokenBucket::every(ANSWER_INTERVAL, ANSWER_BURST),
+            reception: Reception::new(),
             config,
         }
     }
@@ -260,51 +251,23 @@ impl HomeAgent {
         &self.counters
     }
 
-    fn answer_malformed(&mut self, now: Instant, packet: &[u8], refusal: Refusal) {
-        match refusal {
-            Refusal::NotMobility => self.counters.drop_not_mobility += 1,
-            Refusal::Checksum => self.counters.drop_checksum += 1,
-            Refusal::Malformed { pointer } => {
-                self.counters.drop_malformed += 1;
-                if let Some(answer) = pointer.and_then(|pointer| reception::parameter_problem(packet, pointer))
-                    && self.may_answer(now)
-                {
-                    self.counters.tx_parameter_problem += 1;
-                    self.outputs.transmit(answer, Via::Route);
-                }
-            }
-        }
-    }
-
-    fn answer_unknown(&mut self, now: Instant, received: &Received<'_>) {
-        self.counters.drop_unknown_type += 1;
-        if let Some(answer) = reception::unrecognized_type(received)
-            && self.may_answer(now)
-        {
-            self.counters.tx_binding_error += 1;
-            self.outputs.transmit(answer, Via::Route);
-        }
-    }
-
     fn may_answer(&mut self, now: Instant) -> bool {
-        let free = self.answers.take(now);
-        self.counters.drop_rate_limit += u64::from(!free);
-        free
+        self.reception.may_answer(now, &mut self.counters.drop_rate_limit)
     }
 
     /// Ends an active binding: packets for the home address stay on the home link from here on.
     fn stop_intercepting(&mut self, binding: &Binding) {
-        let address = binding.home_address;
-        self.outputs.table(TableUpdate::HomeBindingRemove(address));
-        self.stop_probing(binding.home_port, address);
-        self.outputs.event(Event::ProxyStop { port: binding.home_port, address });
-        if let Some(address) = binding.link_local {
-            self.stop_probing(binding.home_port, address);
-            self.outputs.event(Event::ProxyStop { port: binding.home_port, address });
+        let (port, home_address) = (binding.home_port, binding.home_address);
+        self.outputs.table(TableUpdate::HomeBindingRemove(home_address));
+        for address in [home_address].into_iter().chain(binding.link_local) {
+            // Nobody needs to know any more who else has it: its terminal may be home, and what it says there of its own
+            // address shall not be taken for another node's claim.
+            self.outputs.event(Event::DadCancel { port, address });
+            self.outputs.event(Event::ProxyStop { port, address });
         }
-        self.give_up_link_local(binding.home_port, address);
-        self.timers.cancel(Timer::Refresh(address));
-        self.forget_delivery(address);
+        self.give_up_link_local(port, home_address);
+        self.timers.cancel(Timer::Refresh(home_address));
+        self.forget_delivery(home_address);
     }
 
     fn end(&mut self, home_address: Ipv6Addr, cause: EndCause) {
@@ -375,16 +338,13 @@ impl Machine for HomeAgent {
         {
             return self.handle_icmpv6(now, meta, packet, &chain);
         }
-        let received = match reception::receive(packet) {
-            Ok(received) => received,
-            Err(refusal) => return self.answer_malformed(now, packet, refusal),
-        };
+        let tally = self.counters.tally();
+        let Some(received) = self.reception.take(now, packet, tally, &mut self.outputs) else { return };
         match &received.message {
             MobilityMessage::BindingUpdate(update) => {
                 self.counters.rx_binding_update += 1;
                 self.handle_binding_update(now, meta, &received, update);
             }
-            MobilityMessage::Unknown { .. } => self.answer_unknown(now, &received),
             _ => self.counters.drop_unexpected += 1,
         }
     }

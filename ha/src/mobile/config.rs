@@ -15,9 +15,9 @@ pub struct Config {
     pub home_address: Ipv6Addr,
     /// The prefix of the home link.
     pub home_prefix: Prefix,
-    /// The home agent.
-    pub home_agent: Ipv6Addr,
-    /// The key shared with the home agent.
+    /// The home agent; `None`: the terminal finds one (RFC 6275 §11.4.1).
+    pub home_agent: Option<Ipv6Addr>,
+    /// The key shared with the home agent, whichever it is.
     pub home_association: SecurityAssociation,
     /// The key shared with the mobility agents.
     pub agent_association: SecurityAssociation,
@@ -151,4 +151,6 @@ pub struct Restored {
     pub message_id: Option<u64>,
     /// Whether the home agent may still have a binding.
     pub has_home_binding: bool,
+    /// The home agent that was found, where none is configured.
+    pub home_agent: Option<Ipv6Addr>,
 }

@@ -192,16 +192,23 @@ impl MobileTerminal {
             Action::Optimised { .. } | Action::KeepSequence { .. } => return,
         };
         let local = self.links.temporary_address(router);
-        let to_home_agent = |from: Ipv6Addr, packet: &[u8]| enter(from, self.config.home_agent, packet);
+        let home_agent = self.home_agent();
         let packet = match (&self.place, local) {
             (Place::Home, _) if source == home_address => packet,
             (Place::Plain(care_of), _) if source == *care_of => packet,
-            (Place::Plain(care_of), _) if source == home_address => to_home_agent(*care_of, &packet),
+            (Place::Plain(care_of), _) if source == home_address => {
+                let Some(home_agent) = home_agent else { return };
+                enter(*care_of, home_agent, &packet)
+            }
             (Place::Agent(site), Some(local)) if source == site.care_of => {
                 enter(local, site.registration.peer, &packet)
             }
             (Place::Agent(site), Some(local)) if source == home_address => {
-                let inner = if site.group().is_some() { packet } else { to_home_agent(site.care_of, &packet) };
+                let inner = match (site.group(), home_agent) {
+                    (Some(_), _) => packet,
+                    (None, Some(home_agent)) => enter(site.care_of, home_agent, &packet),
+                    (None, None) => return,
+                };
                 enter(local, site.registration.peer, &inner)
             }
             _ => return,

@@ -23,6 +23,12 @@ stack::counters! {
         rx_binding_error = "rx-binding-error",
         /// ICMPv6 Parameter Problems.
         rx_parameter_problem = "rx-parameter-problem",
+        /// Home Agent Address Discovery Requests.
+        tx_discovery_request = "tx-home-agent-discovery-request",
+        /// Home Agent Address Discovery Replies that were taken.
+        rx_discovery_reply = "rx-home-agent-discovery-reply",
+        /// Home agents that were found and refused or did not answer, and in whose place another one is asked.
+        home_agent_lost = "home-agent-lost",
         /// Binding Errors sent.
         tx_binding_error = "tx-binding-error",
         /// Correspondents that refused the Home Address option.
@@ -45,6 +51,16 @@ stack::counters! {
         drop_unmatched = "drop-terminal-acknowledgement-unmatched",
         /// Accepted, but without a care-of address or group that can be used.
         drop_grant = "drop-terminal-acknowledgement-grant",
+        /// Home Agent Address Discovery Replies that are malformed, or name more agents than fit.
+        drop_discovery_malformed = "drop-home-agent-discovery-malformed",
+        /// Home Agent Address Discovery Replies for which no request is out from the address that they went to.
+        drop_discovery_unasked = "drop-home-agent-discovery-unasked",
+        /// Home Agent Address Discovery Replies with another identifier than the request.
+        drop_discovery_identifier = "drop-home-agent-discovery-identifier",
+        /// Home Agent Address Discovery Replies that name nobody who can be the terminal's home agent.
+        drop_discovery_nobody = "drop-home-agent-discovery-nobody",
+        /// Addresses in replies that are not of the home prefix, cannot be a home agent's, or found no room.
+        drop_discovery_address = "drop-home-agent-discovery-address",
         /// Errors that quote no packet of ours.
         drop_error = "drop-terminal-error-not-ours",
         /// Answers that the rate limit held back.

@@ -21,6 +21,8 @@ pub struct RouterAdvertisement {
     pub prefixes: Vec<AdvertisedPrefix>,
     /// The mobility agents (MAP option, RFC 5380 §5).
     pub agents: Vec<AdvertisedAgent>,
+    /// Addresses of the router itself, where it is a home agent (H and R bits, RFC 6275 §7.1, §7.2).
+    pub home_agents: Vec<Ipv6Addr>,
 }
 
 /// A prefix in a router advertisement.

@@ -334,12 +334,11 @@ impl MobileTerminal {
     }
 
     /// The tunnels from an anchor point to the terminal's address on its link, and in it from the home agent.
-    fn anchor_tunnels(&self, anchor: Ipv6Addr, care_of: Ipv6Addr, local: Ipv6Addr) -> [TunnelReception; 2] {
+    fn anchor_tunnels(&self, anchor: Ipv6Addr, care_of: Ipv6Addr, local: Ipv6Addr) -> Vec<TunnelReception> {
         let home_address = self.config.home_address;
-        [
-            TunnelReception { remote: anchor, local, home_address: care_of },
-            TunnelReception { remote: self.config.home_agent, local: care_of, home_address },
-        ]
+        let outer = TunnelReception { remote: anchor, local, home_address: care_of };
+        let inner = self.home_agent().map(|remote| TunnelReception { remote, local: care_of, home_address });
+        [outer].into_iter().chain(inner).collect()
     }
 
     /// Those of the anchor point where the terminal is, by the address that it was told last.
@@ -347,7 +346,7 @@ impl MobileTerminal {
         match &self.place {
             Place::Agent(site) => match (site.service, site.registration.wish) {
                 (Service::Anchor { .. }, Some(Wish::Local(local))) => {
-                    self.anchor_tunnels(site.registration.peer, site.care_of, local).to_vec()
+                    self.anchor_tunnels(site.registration.peer, site.care_of, local)
                 }
                 _ => Vec::new(),
             },

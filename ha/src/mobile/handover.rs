@@ -59,6 +59,7 @@ impl MobileTerminal {
             self.update_uplink();
         }
         self.own_care_of_addresses();
+        self.seek_home_agent(now);
         self.run_optimiser(now);
     }
 
@@ -302,10 +303,14 @@ impl MobileTerminal {
     fn go_plain(&mut self, now: Instant, target: RouterKey) {
         self.drop_candidate(now);
         let Some(care_of) = self.links.temporary_address(target) else { return };
-        if !matches!(self.place, Place::Plain(present) if present == care_of) {
-            let tunnel = self.plain_tunnel(care_of);
+        if let Some(tunnel) = self.plain_tunnel(care_of) {
             self.attachment.receive_tunnel(tunnel, &mut self.outputs);
+<<<<<<< HEAD
             self.hold_uplink();
+=======
+        }
+        if !matches!(self.place, Place::Plain(present) if present == care_of) {
+>>>>>>> h2
             self.leave_place(now, Place::Plain(care_of));
         }
         self.release_home();
@@ -313,8 +318,9 @@ impl MobileTerminal {
         self.ask_home(Wish::CareOf(care_of));
     }
 
-    fn plain_tunnel(&self, local: Ipv6Addr) -> TunnelReception {
-        TunnelReception { remote: self.config.home_agent, local, home_address: self.config.home_address }
+    fn plain_tunnel(&self, local: Ipv6Addr) -> Option<TunnelReception> {
+        let home_address = self.config.home_address;
+        self.home_agent().map(|remote| TunnelReception { remote, local, home_address })
     }
 
     /// RFC 6275 §11.5.5. With no binding to remove there is nothing to say to anybody.
@@ -434,20 +440,23 @@ impl MobileTerminal {
         match (self.current.filter(|&current| self.links.is_alive(current)), &self.place) {
             (None, _) | (_, Place::Nowhere) => Way::Down,
             (Some(router), Place::Home) => Way::Native(router),
-            (Some(router), place) => {
-                let home_agent = self.config.home_agent;
-                match (self.links.temporary_address(router), place) {
-                    (None, _) => Way::Down,
-                    (Some(source), Place::Agent(site)) if site.group().is_none() => {
-                        Way::Nested { router, source, peer: site.registration.peer, care_of: site.care_of, home_agent }
-                    }
-                    (Some(source), Place::Agent(site)) => {
-                        Way::Away { router, source, peer: site.registration.peer, care_of: site.care_of }
-                    }
-                    (Some(source), _) => Way::Away { router, source, peer: home_agent, care_of: source },
+            (Some(router), place) => match (self.links.temporary_address(router), place, self.home_agent()) {
+                (Some(source), Place::Agent(site), _) if site.group().is_some() => {
+                    Way::Away { router, source, peer: site.registration.peer, care_of: site.care_of }
                 }
+<<<<<<< HEAD
             }
         }
+=======
+                (Some(source), Place::Agent(site), Some(home_agent)) => {
+                    Way::Nested { router, source, peer: site.registration.peer, care_of: site.care_of, home_agent }
+                }
+                (Some(source), _, Some(peer)) => Way::Away { router, source, peer, care_of: source },
+                (None, ..) | (_, _, None) => Way::Down,
+            },
+        };
+        self.uplinks.update(way, &mut self.outputs);
+>>>>>>> h2
     }
 
     /// Ends the move when everything goes through the new link, and gives up the old one shortly after.
@@ -505,7 +514,7 @@ impl MobileTerminal {
                 }
             }
             Place::Plain(care_of) => {
-                let tunnels = self.forwarding_tunnels().into_iter().chain([self.plain_tunnel(*care_of)]).collect();
+                let tunnels = self.forwarding_tunnels().into_iter().chain(self.plain_tunnel(*care_of)).collect();
                 Keep { tunnels, ..Keep::default() }
             }
             Place::Home => Keep { tunnels: self.forwarding_tunnels(), ..Keep::default() },

@@ -12,14 +12,16 @@
 //! together: after every input it compares where the terminal is with where it should be and does what is missing.
 //! `signalling` sends and receives Mobility Headers; `former` sees to the sites left.
 //!
-//! `correspondents` tells correspondents where the terminal is, or asks them to forget it.
+//! `discovery` finds home agents where none is configured; `correspondents` tells correspondents where the terminal is,
+//! or asks them to forget it.
 //!
-//! Left out: keys shared with correspondents (RFC 4449), dynamic home agent discovery.
+//! Left out: keys shared with correspondents (RFC 4449), mobile prefix discovery (RFC 6275 §11.4.2).
 
 mod attachment;
 mod config;
 mod correspondents;
 mod counters;
+mod discovery;
 mod event;
 mod former;
 mod handover;
@@ -33,6 +35,7 @@ mod uplink;
 pub use attachment::Subscription;
 pub use config::{Config, Mode, Radio, Restored, RouteOptimisation, Timing, UplinkMode};
 pub use counters::Counters;
+pub use discovery::wants;
 pub use event::{AdvertisedAgent, AdvertisedPrefix, Command, Event, HandoverKind, RouterAdvertisement, Stage};
 pub use former::{FormerSite, Standing};
 pub use links::{HeardRouter, Link};
@@ -41,6 +44,7 @@ pub use registration::Granted;
 use attachment::Attachment;
 use core::net::Ipv6Addr;
 use correspondents::Correspondents;
+use discovery::HomeAgents;
 use former::Former;
 use handover::Handover;
 use links::Links;
@@ -54,6 +58,7 @@ use stack::machine::{Machine, Output, Outputs, PortId, RxMeta};
 use stack::rate::TokenBucket;
 use stack::tables::{GroupReception, Route, TableUpdate, Uplink};
 use stack::time::{Duration, Instant, Timers};
+use stack::wire::ext::Chain;
 use std::collections::{BTreeMap, BTreeSet};
 use uplink::{Uplinks, Way};
 
@@ -95,6 +100,8 @@ enum Timer {
     Leave,
     /// An agent whose site was left has nothing for the terminal any more.
     Former(FormerKey),
+    /// Home agents are to be asked for.
+    Discovery,
     /// Something known is out of date: a router, an average, a refusal.
     Look,
 }
@@ -151,9 +158,9 @@ pub struct SiteInfo {
 /// A mobile terminal.
 ///
 /// In: [`Machine::handle_command`] for what neighbour discovery, the radio and the data plane say;
-/// [`Machine::handle_packet`] for packets to the terminal with a Mobility Header and for ICMPv6 Parameter Problems;
-/// [`Machine::handle_timeout`]. Out: [`Machine::poll_output`] after each of them, and after the constructor. To look at:
-/// [`MobileTerminal::site`] and its neighbours.
+/// [`Machine::handle_packet`] for packets to the terminal with a Mobility Header, for ICMPv6 errors and for what it
+/// [`wants`]; [`Machine::handle_timeout`]. Out: [`Machine::poll_output`] after each of them, and after the constructor.
+/// To look at: [`MobileTerminal::site`] and its neighbours.
 #[derive(Debug)]
 pub struct MobileTerminal {
     config: Config,
@@ -167,6 +174,7 @@ pub struct MobileTerminal {
     /// The agent of the site to be entered, and with what address it was asked.
     candidate: Option<(Registration, Option<(RouterKey, Ipv6Addr)>)>,
     home: Registration,
+    home_agents: HomeAgents,
     /// Sites left, by agent.
     formers: BTreeMap<FormerKey, Former>,
     /// What the data plane was told of care-of addresses.
@@ -201,7 +209,8 @@ pub struct MobileTerminal {
 
 impl MobileTerminal {
     /// A terminal that knows nothing of where it is. Cookies are made of `secrets`.
-    pub fn new(config: Config, secrets: SecretRng) -> Self {
+    pub fn new(config: Config, mut secrets: SecretRng) -> Self {
+        let home_agents = HomeAgents::new(&config, &mut secrets);
         let mut outputs = Outputs::new();
         let home_route = match config.tun {
             Some(port) => Route::OnLink(port),
@@ -217,7 +226,9 @@ impl MobileTerminal {
             current: None,
             place: Place::Nowhere,
             candidate: None,
-            home: Registration::idle(config.home_agent, config.home_address),
+            // Nothing is sent as long as there is no home agent.
+            home: Registration::idle(home_agents.current().unwrap_or(Ipv6Addr::UNSPECIFIED), config.home_address),
+            home_agents,
             formers: BTreeMap::new(),
             care_of_addresses: BTreeSet::new(),
             regional_addresses: BTreeSet::new(),
@@ -332,6 +343,7 @@ impl MobileTerminal {
             sequences: self.sequences.iter().map(|(&peer, &sequence)| (peer, sequence)).collect(),
             message_id: self.last_message_id,
             has_home_binding: self.has_home_binding,
+            home_agent: self.home_agents.found(),
         }
     }
 
@@ -374,7 +386,7 @@ impl MobileTerminal {
             Timer::Overlap => self.overlap_over(),
             Timer::Leave => self.leave_old(now),
             Timer::Former(key) => self.forget_former(key),
-            Timer::Look => {}
+            Timer::Discovery | Timer::Look => {}
         }
     }
 
@@ -398,7 +410,13 @@ impl MobileTerminal {
 
     fn accept_command(&mut self, now: Instant, command: Command) -> bool {
         match command {
-            Command::RouterAdvertised(advertisement) => self.links.advertised(now, &advertisement),
+            Command::RouterAdvertised(advertisement) => {
+                let is_taken = self.links.advertised(now, &advertisement);
+                if is_taken {
+                    self.hear_home_agents(&advertisement);
+                }
+                is_taken
+            }
             Command::RouterLost { port, router } => {
                 self.links.router_lost(port, router);
                 true
@@ -444,7 +462,10 @@ impl Machine for MobileTerminal {
     type Event = Event;
 
     fn handle_packet(&mut self, now: Instant, meta: &RxMeta, packet: &[u8]) {
-        self.receive(now, packet, meta.tunnel);
+        match Chain::parse(packet) {
+            Ok(chain) if discovery::is_reply(packet, &chain) => self.discovery_reply(now, meta, packet, &chain),
+            _ => self.receive(now, packet, meta.tunnel),
+        }
         self.pursue(now);
     }
 

@@ -178,6 +178,12 @@ impl Registration {
         self.timeout
     }
 
+    /// Whether the timeout would come to MAX_BINDACK_TIMEOUT with one more update, after which the next home agent is
+    /// asked (RFC 6275 §11.7.1).
+    pub(super) fn has_backed_off(&self, timing: &Timing) -> bool {
+        self.timeout * 2 >= timing.max_retransmission
+    }
+
     /// Nothing is asked for, nothing is granted.
     pub(super) fn forget(&mut self) {
         self.rest();

@@ -69,6 +69,9 @@ impl MobileTerminal {
 
     fn path(&self, who: Who) -> Option<Path> {
         let home_address = self.config.home_address;
+        if who == Who::Home {
+            self.home_agent()?;
+        }
         let away = |router: RouterKey| self.links.temporary_address(router).map(|source| Path { router, source });
         match (who, &self.place) {
             (Who::Candidate, _) => away(self.target?),
@@ -169,9 +172,11 @@ impl MobileTerminal {
 
     /// No acknowledgement has come in time.
     pub(super) fn retransmit(&mut self, now: Instant, who: Who) {
-        let limit = self.config.timers.agent_attempts;
+        let timing = self.config.timers;
+        let limit = timing.agent_attempts;
         let Some(registration) = self.registration(who) else { return };
         let (peer, attempts) = (registration.peer, registration.attempts());
+        let has_backed_off = registration.has_backed_off(&timing);
         match who {
             Who::Candidate if attempts >= limit => {
                 self.counters.agent_lost += 1;
@@ -180,7 +185,10 @@ impl MobileTerminal {
                 self.refuse_agent(now, peer);
             }
             Who::Former(key) if attempts >= limit => self.former_lost(key),
-            _ => registration.repeat(),
+            Who::Home if has_backed_off && self.home_agent_lost() => {}
+            _ => {
+                self.registration(who).into_iter().for_each(Registration::repeat);
+            }
         }
     }
 
@@ -394,6 +402,7 @@ impl MobileTerminal {
     }
 
     fn home_accepted(&mut self, now: Instant, sent: Sent, message: &BindingAcknowledgement) {
+        self.home_agents.serves();
         match self.home.wish {
             Some(Wish::CareOf(care_of)) => {
                 self.home.accept(sent, message, care_of);
@@ -436,14 +445,7 @@ impl MobileTerminal {
             Who::Home if self.home.wish == Some(Wish::Removal) && status == Status::NOT_HOME_AGENT => {
                 return self.home_removed(now);
             }
-            Who::Home => {
-                self.home_refused = true;
-                // RFC 6275 §11.7.1: a home address that another node has is not tried again, until the terminal moves.
-                if status != Status::DUPLICATE_ADDRESS {
-                    let again = now + self.config.timers.max_retransmission;
-                    self.timers.set(Timer::Retransmit(Who::Home), again);
-                }
-            }
+            Who::Home => self.home_agent_refused(now, status),
             // An anchor point knows only addresses of its own prefix (RFC 6275 §10.3.1).
             Who::Candidate if status == Status::NOT_HOME_SUBNET && !self.is_anchor(peer) => {
                 self.candidate = None;

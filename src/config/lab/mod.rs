@@ -270,11 +270,11 @@ impl Lab {
         nodes.filter(|(_, node)| node.config.mobile_terminal.is_some()).map(|(index, _)| NodeIndex(index))
     }
 
-    /// Whether the home link of this terminal is `link`: the link of its home agent's home port.
+    /// Whether the home link of this terminal is `link`: the one where a home agent of its home prefix stands.
     pub fn is_home(&self, terminal: NodeIndex, link: LinkIndex) -> bool {
         let Some(terminal) = &self.nodes[terminal.0].config.mobile_terminal else { return false };
         self.nodes.iter().any(|node| {
-            let agent = node.config.home_agent.as_ref().filter(|agent| agent.address == terminal.home_agent);
+            let agent = node.config.home_agent.as_ref().filter(|agent| agent.prefix.contains(terminal.home_address));
             agent.is_some_and(|agent| node.links[usize::from(agent.port.0)] == Some(link))
         })
     }

@@ -1,13 +1,12 @@
 //! `[correspondent_node]`.
 
 use super::super::document::Fault;
-use super::super::raw::{Field, RawCorrespondentNode, RawPreconfiguredKey, RawService};
+use super::super::raw::{RawCorrespondentNode, RawPreconfiguredKey, RawService};
 use super::super::resolved::{Attachment, CorrespondentNodeConfig, PortConfig, PreconfiguredKeyConfig, Programs};
-use super::association::{hexadecimal, key_from_file};
+use super::association::{PreconfiguredFields, preconfigured_key};
 use super::port_by_name;
 use super::section::{Section, routable, span_of, unicast_prefix, word};
 use core::net::Ipv6Addr;
-use core::ops::RangeInclusive;
 use stack::host::services::{MAX_CONNECTIONS, MAX_SERVICES, Service, ServiceKind};
 use stack::tables::HomeAddressPolicy;
 use std::collections::BTreeSet;
@@ -19,9 +18,6 @@ const MAX_LIFETIME_SECS: i64 = 420;
 const MIN_LIFETIME_SECS: i64 = 4;
 const DEFAULT_BINDINGS: usize = 4096;
 const MAX_BINDINGS: i64 = 65_536;
-/// Octets of Kcn (RFC 4449 §3), and of a nonce.
-const KEY_LEN: RangeInclusive<usize> = 20..=64;
-const NONCE_LEN: RangeInclusive<usize> = 1..=64;
 const DEFAULT_CONNECTIONS: usize = 16;
 
 /// Reads `[correspondent_node]`. `own` are the addresses of the node, `agents` those that agents of this node have.
@@ -146,57 +142,12 @@ fn preconfigured_keys(
                 Err(Fault::new(format!("{address} is listed above"), "give each terminal one key"))
             }
         });
-        let fields = SharedFields {
+        let fields = PreconfiguredFields {
             key: &raw.key,
             key_file: &raw.key_file,
             home_nonce: &raw.home_nonce,
             care_of_nonce: &raw.care_of_nonce,
         };
-        let (key, home_nonce, care_of_nonce) = shared(section, &fields, &mut keys, directory)?;
-        Some(PreconfiguredKeyConfig { home_address: home_address?, key, home_nonce, care_of_nonce })
+        preconfigured_key(section, home_address, &fields, &mut keys, directory)
     })
-}
-
-/// What a terminal and a correspondent share, wherever it stands.
-pub(super) struct SharedFields<'f> {
-    pub(super) key: &'f Field<String>,
-    pub(super) key_file: &'f Field<String>,
-    pub(super) home_nonce: &'f Field<String>,
-    pub(super) care_of_nonce: &'f Field<String>,
-}
-
-/// Key and nonces; the key is none of those that were seen.
-pub(super) fn shared(
-    section: &Section<'_, '_>,
-    fields: &SharedFields<'_>,
-    keys: &mut BTreeSet<Vec<u8>>,
-    directory: &Path,
-) -> Option<(Vec<u8>, Vec<u8>, Vec<u8>)> {
-    let key = match (fields.key, fields.key_file) {
-        (Some(_), Some(file)) => {
-            let what = "the key is given twice, inline and as a file";
-            section.fault("key_file", file.span(), Fault::new(what, "give key or key_file"))
-        }
-        (None, None) => section.missing("key", "give the shared key in hexadecimal, or its file as key_file"),
-        (Some(_), None) => section.required("key", fields.key, "", |text| hexadecimal("key", text, KEY_LEN)),
-        (None, Some(file)) => match key_from_file(&directory.join(file.get_ref()), KEY_LEN) {
-            Ok(key) => Some(key),
-            Err(fault) => section.fault("key_file", file.span(), fault),
-        },
-    };
-    let nonce = |name: &str, field| {
-        let remedy = format!("give what both ends use, in hexadecimal, as {name} = \"…\"");
-        section.required(name, field, &remedy, |text: &String| hexadecimal("nonce", text, NONCE_LEN))
-    };
-    let home_nonce = nonce("home_nonce", fields.home_nonce);
-    let care_of_nonce = nonce("care_of_nonce", fields.care_of_nonce);
-    let key = key?;
-    // RFC 4449 §4: with one key for two, either could send for the other.
-    if !keys.insert(key.clone()) {
-        let field = if fields.key.is_some() { "key" } else { "key_file" };
-        let span = span_of(section, if fields.key.is_some() { fields.key } else { fields.key_file });
-        let fault = Fault::new("another terminal has this key", "give each terminal a key of its own");
-        return section.fault(field, span, fault);
-    }
-    Some((key, home_nonce?, care_of_nonce?))
 }

@@ -10,8 +10,7 @@ use super::super::resolved::{
     PreconfiguredKeyConfig, RadioConfig, SecurityAssociationConfig, ServedTerminal, TerminalMode, TerminalOptimisation,
     UplinkMode,
 };
-use super::association::{AssociationFields, association};
-use super::correspondent::{SharedFields, shared};
+use super::association::{AssociationFields, PreconfiguredFields, association, preconfigured_key};
 use super::routing::{AdvertisementDefaults, advertisement};
 use super::section::{Section, eui64, flag, in_range, routable, span_of, unicast_prefix, word};
 use super::{default_group_layout, port_by_name};
@@ -177,15 +176,14 @@ fn preconfigured_keys(
                 Err(Fault::new("the two have a key above", "give each terminal one key for each correspondent"))
             }
         });
-        let fields = SharedFields {
+        let fields = PreconfiguredFields {
             key: &raw.key,
             key_file: &raw.key_file,
             home_nonce: &raw.home_nonce,
             care_of_nonce: &raw.care_of_nonce,
         };
-        let (key, home_nonce, care_of_nonce) = shared(section, &fields, &mut keys, directory)?;
-        let home_address = home_address?;
-        Some((correspondent?, PreconfiguredKeyConfig { home_address, key, home_nonce, care_of_nonce }))
+        let key = preconfigured_key(section, home_address, &fields, &mut keys, directory)?;
+        Some((correspondent?, key))
     })
 }
 
@@ -418,6 +416,8 @@ pub(super) fn home_agent(
     })
 }
 
+/// The longest prefix with an anycast address of its home agents (RFC 2526 §2).
+const MAX_ANYCAST_PREFIX: u8 = 121;
 /// Radio ports of a terminal at the most.
 const MAX_RADIOS: usize = 8;
 /// Repeats of a report at the most.
@@ -444,15 +444,26 @@ pub(super) fn mobile_terminal(
             Err(Fault::new(what, format!("give {link}, or another home_address")))
         }
     });
-    let remedy = "give the home agent's address as home_agent = \"2001:db8:100::1\"";
+    let remedy = "give the home agent's address as home_agent = \"2001:db8:100::1\", or \"discover\"";
     let home_agent = section.required("home_agent", &raw.home_agent, remedy, |text| {
-        let address = routable(text)?;
         let prefix = home_prefix.unwrap_or(link);
+        if text == "discover" {
+            if prefix.length() <= MAX_ANYCAST_PREFIX {
+                return Ok(None);
+            }
+            let what = format!("{prefix} has no room for the anycast address of its home agents");
+            return Err(Fault::new(what, "give the home agent's address"));
+        }
+        if text.parse::<Ipv6Addr>().is_err() {
+            let what = format!("\"{text}\" is not an IPv6 address");
+            return Err(Fault::new(what, "give the home agent's address, or \"discover\""));
+        }
+        let address = routable(text)?;
         if address == home_address || !prefix.contains(address) {
             let what = format!("{address} is not another address in the home prefix {prefix}");
             Err(Fault::new(what, "give the agent's address on the home link"))
         } else {
-            Ok(address)
+            Ok(Some(address))
         }
     });
     let remedy = "give the EUI-64 of the terminal's radio as eui64 = \"02-00-5e-ff-fe-10-00-01\"";

@@ -8,6 +8,7 @@ mod return_routability;
 mod unreachable;
 
 use super::*;
+use crate::reception::{self, ANSWER_BURST};
 use mma::return_routability::{BindingManagementKey, KeygenToken};
 use stack::machine::{PortId, Transmit};
 use stack::wire::mobility::option::NonceIndices;

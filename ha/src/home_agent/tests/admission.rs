@@ -57,7 +57,8 @@ fn the_l_bit_has_both_addresses_looked_for_and_defended() {
     // Whoever claims the link-local address ends the binding.
     agent.handle_command(at(4), Command::AddressConflict { port: PORT, address: LINK_LOCAL });
     let outputs = drain(&mut agent);
-    assert_eq!(asked(&outputs), [HOME, LINK_LOCAL].map(|address| Event::ProxyStop { port: PORT, address }));
+    let stopped = |address| [Event::DadCancel { port: PORT, address }, Event::ProxyStop { port: PORT, address }];
+    assert_eq!(asked(&outputs), [stopped(HOME), stopped(LINK_LOCAL)].concat());
     assert!(agent.bindings().is_empty());
 }
 

@@ -1,6 +1,7 @@
 //! The terminal against mobility agents and a home agent.
 
 mod correspondents;
+mod discovery;
 mod errors;
 mod forwarding;
 mod hierarchical;

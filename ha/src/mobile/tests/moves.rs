@@ -303,7 +303,12 @@ fn sequence_numbers_after_a_restart() {
     let mut world = settled(1, HomeDad::Off, &[A]);
     let numbers: BTreeMap<Ipv6Addr, u16> = world.updates.iter().map(|sent| (sent.to, sent.update.sequence)).collect();
     let mut restored = terminal_config();
-    restored.restored = Restored { sequences: numbers.into_iter().collect(), message_id: None, has_home_binding: true };
+    restored.restored = Restored {
+        sequences: numbers.into_iter().collect(),
+        message_id: None,
+        has_home_binding: true,
+        home_agent: None,
+    };
     for config in [restored, terminal_config()] {
         let since = world.now;
         let remembers = config.restored.has_home_binding;
@@ -388,6 +393,24 @@ fn random_walks_converge() {
     assert!(kinds.iter().all(|&kind| kind > 300), "{kinds:?}");
 }
 
+/// The same where the terminal has to find its home agent, and with anchor points in that case.
+#[test]
+fn random_walks_without_a_home_agent_converge() {
+    let config = Config { home_agent: None, ..terminal_config() };
+    let found = |world: &World, spot: Spot| {
+        assert!(spot.is_home || world.terminal.counters().rx_discovery_reply > 0);
+        assert!(world.terminal.home_agent().is_none_or(|agent| agent == HOME_AGENT));
+    };
+    random_walks(150, config.clone(), |world, spot| {
+        world.assert_settled_at(spot);
+        found(world, spot);
+    });
+    random_walks(100, Config { mode: Mode::Hierarchical, ..config }, |world, spot| {
+        world.assert_anchored_at(spot);
+        found(world, spot);
+    });
+}
+
 /// The same with anchor points.
 #[test]
 fn random_walks_with_anchor_points_converge() {
@@ -396,7 +419,7 @@ fn random_walks_with_anchor_points_converge() {
     assert!(kinds.iter().all(|&kind| kind > 100), "{kinds:?}");
 }
 
-fn random_walks(seeds: u64, config: Config, agree: fn(&World, Spot)) -> [usize; 3] {
+fn random_walks(seeds: u64, config: Config, agree: impl Fn(&World, Spot)) -> [usize; 3] {
     let mut kinds = [0usize; 3];
     for seed in 0..seeds {
         let mut rng = Rng::new(seed);

@@ -1,12 +1,13 @@
 //! A terminal alone: what it is given, and the exact list of what it answers, in words. Its peers are played by the test.
 
 use super::super::*;
-use super::world::{A, AGENTS, B, C, HOME_ADDRESS, HOME_AGENT, P, SPOTS, Spot, association, terminal_config};
+use super::world::{A, AGENTS, B, C, H, HOME_ADDRESS, HOME_AGENT, P, SPOTS, Spot, association, terminal_config};
 use crate::reception;
 use stack::addr::{GroupLayout, Scope};
 use stack::machine::TunnelMeta;
 use stack::tables::TunnelReception;
 use stack::wire::build::PacketBuilder;
+use stack::wire::home_link::{Message, home_agents_anycast};
 use stack::wire::ipv6;
 use stack::wire::mobility::option::{AddressPrefix, Subscription as SubscriptionOption};
 use stack::wire::mobility::{
@@ -16,6 +17,10 @@ use stack::wire::mobility::{
 /// Care-of addresses that the two agents grant.
 pub(super) const CARE_OF: [Ipv6Addr; 2] =
     [Ipv6Addr::new(0x2001, 0xdb8, 0x51, 0xc0a, 0, 0, 0, 9), Ipv6Addr::new(0x2001, 0xdb8, 0x52, 0xc0a, 0, 0, 0, 9)];
+
+/// Another home agent, and one more.
+pub(super) const OTHERS: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2), Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 3)];
 
 pub(super) const CN: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 1);
 
@@ -35,6 +40,8 @@ pub(super) struct Script {
     pub(super) asked: Vec<Asked>,
     /// The last cookies of a Home Test Init and a Care-of Test Init.
     pub(super) cookies: [[u8; 8]; 2],
+    /// Identifier and source of the last question for home agents.
+    pub(super) question: Option<(u16, Ipv6Addr)>,
 }
 
 fn name(address: Ipv6Addr) -> String {
@@ -42,6 +49,9 @@ fn name(address: Ipv6Addr) -> String {
     let known = [
         (HOME_ADDRESS, "HoA"),
         (HOME_AGENT, "HA"),
+        (OTHERS[0], "HA2"),
+        (OTHERS[1], "HA3"),
+        (home_agents_anycast(H.prefix()), "HAs"),
         (AGENTS[0], "MMA1"),
         (AGENTS[1], "MMA2"),
         (CARE_OF[0], "CoA1"),
@@ -75,6 +85,7 @@ impl Script {
             terminal: MobileTerminal::new(config, SecretRng::simulated(1)),
             asked: Vec::new(),
             cookies: [[0; 8]; 2],
+            question: None,
         };
         script.answers();
         script
@@ -196,7 +207,7 @@ impl Script {
             lifetime,
             options,
         };
-        let key = association(if asked.to == HOME_AGENT { 1 } else { 2 });
+        let key = association(if H.prefix().contains(asked.to) { 1 } else { 2 });
         let care_of = asked.update.options.alternate_care_of_address.unwrap_or(asked.source);
         let bytes = key.sign_acknowledgement(acknowledgement, care_of, asked.bound);
         let mut builder = PacketBuilder::new(asked.to, asked.source);
@@ -239,6 +250,14 @@ impl Script {
         if header.next_header == ipv6::protocol::IPV6 {
             let inner = self.message(&packet[ipv6::HEADER_LEN..]);
             return format!("{} => {} [{inner}]", name(header.source), name(header.destination));
+        }
+        if header.next_header == ipv6::protocol::ICMPV6 {
+            let Ok(Message::AddressRequest { identifier }) = Message::parse(&packet[ipv6::HEADER_LEN..]) else {
+                panic!("{packet:02x?}")
+            };
+            let again = if self.question == Some((identifier, header.source)) { " again" } else { "" };
+            self.question = Some((identifier, header.source));
+            return format!("{} > {}: who is home agent?{again}", name(header.source), name(header.destination));
         }
         let received = reception::receive(packet).unwrap();
         let (source, to, bound) = (received.source, received.destination, received.home_address());

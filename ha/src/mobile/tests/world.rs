@@ -11,6 +11,8 @@ use stack::addr::{Eui64, GroupLayout, Scope};
 use stack::machine::{Transmit, Via};
 use stack::rng::Rng;
 use stack::tables::{BindingState, HomeBinding, MmaBinding, MrouteKey, TunnelReception};
+use stack::wire::home_link::home_agents_anycast;
+use stack::wire::ipv6;
 use stack::wire::mobility::{BindingUpdate, BindingUpdateFlags, MobilityMessage};
 
 pub(super) const HOME_ADDRESS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x99);
@@ -70,6 +72,7 @@ impl Spot {
             lifetime: Duration::from_secs(60_000),
             prefixes: vec![AdvertisedPrefix { prefix: self.prefix(), lifetime }],
             agents: agents.into_iter().collect(),
+            home_agents: Vec::new(),
         }
     }
 }
@@ -89,7 +92,7 @@ pub(super) fn terminal_config() -> Config {
     Config {
         home_address: HOME_ADDRESS,
         home_prefix: H.prefix(),
-        home_agent: HOME_AGENT,
+        home_agent: Some(HOME_AGENT),
         home_association: association(1),
         agent_association: association(2),
         identifier: None,
@@ -407,19 +410,22 @@ impl World {
         let Via::NextHop(port, router) = transmit.via else { panic!("{:?} leaves by no router", transmit.via) };
         let spot = SPOTS.into_iter().find(|spot| spot.key.port == port).unwrap();
         assert_eq!(spot.key.router, router);
-        let received = reception::receive(&transmit.packet).unwrap();
+        let packet = transmit.packet;
+        let header = ipv6::Header::parse(&packet).unwrap();
         // Ingress filter: the source is of the link (PROTOCOL S10).
-        assert!(spot.prefix().contains(received.source), "{} on {spot:?}", received.source);
-        if let MobilityMessage::BindingUpdate(update) = received.message.clone() {
-            self.check_update(&update, received.source, received.destination);
-            let (at, to, source) = (self.now, received.destination, received.source);
+        assert!(spot.prefix().contains(header.source), "{} on {spot:?}", header.source);
+        let is_question = header.destination == home_agents_anycast(H.prefix());
+        if is_question {
+            assert!(!spot.is_home && header.next_header == ipv6::protocol::ICMPV6);
+        } else if let MobilityMessage::BindingUpdate(update) = reception::receive(&packet).unwrap().message {
+            self.check_update(&update, header.source, header.destination);
+            let (at, to, source) = (self.now, header.destination, header.source);
             self.updates.push(SentUpdate { at, to, source, update });
         }
         if !self.is_up(port) {
             return;
         }
-        let packet = transmit.packet;
-        if received_is_for_home(&packet) {
+        if is_question || header.destination == HOME_AGENT {
             self.carry(|| Arrival::ToHomeAgent(packet.clone()));
         } else if let Some(site) = AGENTS.iter().position(|&agent| agent == destination(&packet)) {
             self.carry(|| Arrival::ToAgent(site, packet.clone()));
@@ -647,9 +653,5 @@ impl World {
 }
 
 fn destination(packet: &[u8]) -> Ipv6Addr {
-    stack::wire::ipv6::Header::parse(packet).unwrap().destination
-}
-
-fn received_is_for_home(packet: &[u8]) -> bool {
-    destination(packet) == HOME_AGENT
+    ipv6::Header::parse(packet).unwrap().destination
 }

@@ -87,7 +87,7 @@ pub enum Command {
         /// Comes back in the event.
         token: u64,
     },
-    /// No longer wants to know; no event follows.
+    /// No longer wants to know; no event follows. Where nothing was wanted, or the answer was given, nothing happens.
     CancelDad {
         /// The link.
         port: PortId,

@@ -488,6 +488,13 @@ fn detection_on_behalf_of_a_mobile_node() {
     assert_eq!(outcomes, [own, Said::Event(unknown)]);
     bed.pass(Duration::from_secs(5));
     assert_eq!(bed.said(), []);
+    // What is not wanted, or only by somebody else, is not cancelled.
+    bed.command(Command::CancelDad { port: PORT, address: AWAY, token: 4 });
+    bed.command(Command::Dad { port: PORT, address: AWAY, token: 5 });
+    bed.command(Command::CancelDad { port: PORT, address: AWAY, token: 4 });
+    assert_eq!(bed.said(), [join(AWAY), probes(AWAY)]);
+    bed.pass(RETRANS_TIMER);
+    assert_eq!(bed.said(), [leave(AWAY), done(5, DadOutcome::Unique)]);
 }
 
 #[test]

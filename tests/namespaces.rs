@@ -1,15 +1,19 @@
-//! The program as a user has it, in network namespaces: the labs of both figures read by tshark, kernel hosts around our
+//! The program as a user has it, in network namespaces: the labs of all figures read by tshark, kernel hosts around our
 //! routers, mistakes, interfaces that go and come, and what is left when somebody stops a lab.
 //!
 //! Where namespaces are not to be had, the tests are left out and one line says so; with `DROVER_REQUIRE_NETNS=1` that
 //! is a failure.
 
+#[path = "namespaces/baselines.rs"]
+mod baselines;
 #[path = "namespaces/captures.rs"]
 mod captures;
 #[path = "namespaces/figures.rs"]
 mod figures;
 #[path = "namespaces/interruption.rs"]
 mod interruption;
+#[path = "namespaces/labs.rs"]
+mod labs;
 #[path = "namespaces/links.rs"]
 mod links;
 #[path = "namespaces/listener.rs"]
@@ -20,6 +24,8 @@ mod mistakes;
 mod room;
 #[path = "namespaces/site.rs"]
 mod site;
+#[path = "namespaces/transfer.rs"]
+mod transfer;
 #[path = "namespaces/unprivileged.rs"]
 mod unprivileged;
 #[path = "namespaces/views.rs"]

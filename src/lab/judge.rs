@@ -60,7 +60,7 @@ fn witness<'a>(lab: &Lab, seen: &'a Observations, terminal: NodeIndex) -> Option
 fn span(lab: &Lab, seen: &Observations, index: usize) -> (Instant, Instant) {
     let terminal = lab.moves[index].terminal;
     let next = (index + 1..lab.moves.len()).find(|&later| lab.moves[later].terminal == terminal);
-    (seen.moves[index], next.map_or(seen.ended + MAX_UNDER_WAY, |next| seen.moves[next]))
+    (seen.moves[index].at, next.map_or(seen.ended + MAX_UNDER_WAY, |next| seen.moves[next].at))
 }
 
 /// When the packets were sent that are counted with a movement: those that were under way when it was made, and all
@@ -84,7 +84,7 @@ fn under_way(flow: &Flow) -> Duration {
 
 fn handover(lab: &Lab, seen: &Observations, paths: &Paths<'_>, index: usize) -> Handover {
     let movement = &lab.moves[index];
-    let at = seen.moves[index];
+    let at = seen.moves[index].at;
     let (from, until) = span(lab, seen, index);
     let (mut summary, mut interruption) = (Default::default(), Duration::ZERO);
     if let Some((flow, rate)) = witness(lab, seen, movement.terminal) {
@@ -186,7 +186,7 @@ fn flow_line(lab: &Lab, seen: &Observations, flow: &crate::config::lab::LabFlow,
         FlowSeen::Packets(packets) => {
             let all = packets.summary();
             // It has survived where packets that were sent after the last movement have arrived.
-            let last = lab.moves.len().checked_sub(1).map_or(seen.started, |last| seen.moves[last]);
+            let last = lab.moves.len().checked_sub(1).map_or(seen.started, |last| seen.moves[last].at);
             let gap = match lab.moves.last().map(|movement| movement.mode) {
                 Some(MoveMode::BreakBeforeMake { gap }) => gap,
                 _ => Duration::ZERO,
@@ -257,10 +257,12 @@ fn checks(lab: &Lab, seen: &Observations, paths: &Paths<'_>, report: &Report) ->
         ("break before make between sites loses what flew during the break", &between_sites, wanted.inter_site_slack),
     ] {
         let Some(slack) = slack else { continue };
-        let mut worst = Duration::ZERO;
+        let (mut worst, mut longest) = (Duration::ZERO, Duration::ZERO);
         let mut scattered = 0;
         for &(index, handover) in handovers {
-            let MoveMode::BreakBeforeMake { gap } = lab.moves[index].mode else { continue };
+            let MoveMode::BreakBeforeMake { .. } = lab.moves[index].mode else { continue };
+            let gap = seen.moves[index].without_link;
+            longest = longest.max(gap);
             worst = worst.max(Duration::from_micros(handover.interruption_us).saturating_sub(gap));
             scattered += lost_elsewhere(lab, seen, index, gap + slack);
         }
@@ -268,9 +270,11 @@ fn checks(lab: &Lab, seen: &Observations, paths: &Paths<'_>, report: &Report) ->
             name,
             worst <= slack && scattered == 0,
             format!(
-                "longest interruption beyond the break {:.1} ms, allowed {:.1} ms; {scattered} packets lost outside it",
+                "longest interruption beyond the break {:.1} ms, allowed {:.1} ms; longest break {:.1} ms; \
+                 {scattered} packets lost outside it",
                 worst.as_secs_f64() * 1e3,
-                slack.as_secs_f64() * 1e3
+                slack.as_secs_f64() * 1e3,
+                longest.as_secs_f64() * 1e3
             ),
         );
     }
@@ -316,7 +320,7 @@ fn checks(lab: &Lab, seen: &Observations, paths: &Paths<'_>, report: &Report) ->
             let (from, until) = span(lab, seen, index);
             let outside = |message: &&Message| lab.links[message.link.0].site.as_deref() != site;
             loud += seen.wire.between(from, until).filter(outside).filter(|m| is_signalling(m)).count();
-            let before = if index == 0 { seen.started } else { seen.moves[index - 1] };
+            let before = if index == 0 { seen.started } else { seen.moves[index - 1].at };
             new.extend(paths.new_outside(site, before, from, until));
         }
         let described = |(link, form): &(LinkIndex, Form)| {
@@ -384,7 +388,7 @@ fn entries(table: &serde_json::Value) -> usize {
 fn lost_elsewhere(lab: &Lab, seen: &Observations, index: usize, length: Duration) -> u64 {
     let Some((flow, _)) = witness(lab, seen, lab.moves[index].terminal) else { return 0 };
     let (from, until) = sent_span(lab, seen, index, flow);
-    let after = seen.moves[index] + length;
+    let after = seen.moves[index].at + length;
     let all = flow.summary_between(from, until).lost;
     all - flow.summary_between(from, after.min(until)).lost
 }

@@ -1,12 +1,12 @@
 //! What either backend saw, in one form: the rest of the lab does not know which it was.
 
-use crate::config::lab::{Lab, LinkIndex, NodeIndex};
+use crate::config::lab::{Lab, LinkIndex, MoveMode, NodeIndex};
 use core::net::Ipv6Addr;
 use serde_json::Value;
 use stack::host::Flow;
 use stack::inspect::{self, Class, Description};
 use stack::port::Medium;
-use stack::time::Instant;
+use stack::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
 /// A run as it was seen from outside the nodes.
@@ -16,7 +16,7 @@ pub(crate) struct Observations {
     /// When traffic had ended.
     pub(crate) ended: Instant,
     /// When each movement of the lab was made, in the lab's order.
-    pub(crate) moves: Vec<Instant>,
+    pub(crate) moves: Vec<MoveSeen>,
     /// What became of each flow of the lab, in the lab's order.
     pub(crate) flows: Vec<FlowSeen>,
     /// What was captured on the links.
@@ -27,6 +27,33 @@ pub(crate) struct Observations {
     pub(crate) stages: Vec<StageSeen>,
     /// Further findings of the backend: what has to hold whatever the lab file says.
     pub(crate) findings: Vec<crate::lab::report::Check>,
+}
+
+/// A movement as it was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MoveSeen {
+    /// When.
+    pub(crate) at: Instant,
+    /// How long the terminal had no link, at the most: a machine with other things to do takes its time to give it the
+    /// new one. Zero where that was there first.
+    pub(crate) without_link: Duration,
+}
+
+impl MoveSeen {
+    /// A movement that begins. The new link is there already, or is so as soon as that is said.
+    pub(crate) const fn new(at: Instant) -> Self {
+        MoveSeen { at, without_link: Duration::ZERO }
+    }
+}
+
+/// Says that the terminal has its new link, as part of the latest of its movements.
+pub(crate) fn link_made(lab: &Lab, moves: &mut [MoveSeen], terminal: NodeIndex, at: Instant) {
+    let latest = moves.iter_mut().zip(&lab.moves).rev().find(|(_, movement)| movement.terminal == terminal);
+    if let Some((seen, movement)) = latest
+        && let MoveMode::BreakBeforeMake { .. } = movement.mode
+    {
+        seen.without_link = at.since(seen.at);
+    }
 }
 
 /// What became of a flow.
@@ -170,4 +197,31 @@ impl Wire {
 pub(crate) fn role_of(lab: &Lab, node: NodeIndex) -> String {
     let roles = lab.nodes[node.0].config.roles();
     if roles.is_empty() { "router".to_owned() } else { roles.join("+") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::lab::load_lab;
+    use std::path::Path;
+
+    #[test]
+    fn a_break_lasts_until_the_new_link_is_there() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/lab/fig5.toml");
+        let lab = load_lab(&file).expect("a shipped lab");
+        let breaks_first = |movement: &crate::config::lab::LabMove| movement.mode != MoveMode::MakeBeforeBreak;
+        let index = lab.moves.iter().position(breaks_first).expect("a movement whose old link breaks first");
+        let terminal = lab.moves[index].terminal;
+        let mut moves: Vec<MoveSeen> = (0..=index).map(|at| MoveSeen::new(Instant::from_secs(at as u64))).collect();
+        let made = moves[index].at + Duration::from_millis(70);
+
+        // The one before it has both links for a while.
+        link_made(&lab, &mut moves[..index], terminal, made);
+        assert!(moves.iter().all(|seen| seen.without_link.is_zero()));
+        link_made(&lab, &mut moves, NodeIndex(usize::MAX), made);
+        assert!(moves.iter().all(|seen| seen.without_link.is_zero()));
+        link_made(&lab, &mut moves, terminal, made);
+        assert_eq!(moves[index].without_link, Duration::from_millis(70));
+        assert!(moves[..index].iter().all(|seen| seen.without_link.is_zero()));
+    }
 }

@@ -3,7 +3,8 @@
 
 use super::observe::{Form, PacketSeen, Wire};
 use crate::config::lab::{Endpoint, Lab, LinkIndex, NodeIndex};
-use crate::config::resolved::CareOfMode;
+use crate::config::resolved::{CareOfMode, MmaConfig};
+use ::mma::Anchor;
 use core::net::Ipv6Addr;
 use stack::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,14 +102,25 @@ impl<'a> Paths<'a> {
 }
 
 /// Who forwards a packet of this form, and where to: from a care-of address of one agent to that of another, or to a
-/// terminal's home address.
+/// terminal's home address; from an anchor point to where its site has no access link (RFC 5380 §8).
 fn forwarder(lab: &Lab, form: &Form) -> Option<(NodeIndex, Ipv6Addr)> {
     form.inner?;
     let (source, destination) = form.outer;
+    if let Some((anchor, mma)) = anchor_at(lab, source) {
+        let elsewhere = !destination.is_multicast() && !mma.access_prefixes.iter().any(|p| p.contains(destination));
+        return elsewhere.then_some((anchor, destination));
+    }
     let from = agent_of(lab, source)?;
     let to_another = agent_of(lab, destination).is_some_and(|to| to != from);
     let to_home = lab.terminals().any(|terminal| lab.address_of(Endpoint::Node(terminal)) == destination);
     (to_another || to_home).then_some((from, destination))
+}
+
+/// The anchor point whose address this is.
+fn anchor_at(lab: &Lab, address: Ipv6Addr) -> Option<(NodeIndex, &MmaConfig)> {
+    let agents = lab.nodes.iter().enumerate().filter_map(|(index, node)| Some((index, node.config.mma.as_ref()?)));
+    let mut anchors = agents.filter(|(_, mma)| mma.address == address && matches!(mma.anchor, Anchor::Prefix(_)));
+    anchors.next().map(|(index, mma)| (NodeIndex(index), mma))
 }
 
 /// The agent whose care-of address this is.
@@ -120,4 +132,38 @@ pub(super) fn agent_of(lab: &Lab, address: Ipv6Addr) -> Option<NodeIndex> {
     let agents = lab.nodes.iter().enumerate();
     let mut agents = agents.filter(|(_, node)| node.config.mma.as_ref().is_some_and(|mma| owns(mma.care_of)));
     agents.next().map(|(index, _)| NodeIndex(index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::lab::load_lab;
+    use std::path::Path;
+
+    #[test]
+    fn agents_forward_to_other_sites_and_home() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/lab/baselines.toml");
+        let lab = load_lab(&file).expect("a shipped lab");
+        let mma1 = lab.nodes.iter().position(|node| node.name == "mma1").map(NodeIndex);
+        let by_mma1 = |source: &str, destination: &str| {
+            let address = |text: &str| text.parse::<Ipv6Addr>().expect("an address");
+            let inner = (address("2001:db8:c::10"), address("2001:db8:100:1::55"));
+            let outer = (address(source), address(destination));
+            let form = Form { outer, inner: Some(inner), home_address_option: None, routing_header: None };
+            let by = forwarder(&lab, &form);
+            assert!(by.is_none_or(|(by, to)| Some(by) == mma1 && to == outer.1), "{by:?}");
+            assert_eq!(forwarder(&lab, &Form { inner: None, ..form }), None, "in no tunnel");
+            by.is_some()
+        };
+        // Between care-of addresses of two agents, and to the home address.
+        assert!(by_mma1("2001:db8:200:c0a::1", "2001:db8:300:c0a::1"));
+        assert!(by_mma1("2001:db8:200:c0a::1", "2001:db8:100:1::55"));
+        assert!(!by_mma1("2001:db8:200:c0a::1", "2001:db8:200:c0a::2"));
+        assert!(!by_mma1("2001:db8:100:1::1", "2001:db8:200:c0a::1"), "the home agent's tunnel");
+        // From an anchor point to an access link of another site, and not to one of its own, nor to a group.
+        assert!(by_mma1("2001:db8:200::1", "2001:db8:300:c::55"));
+        assert!(!by_mma1("2001:db8:200::1", "2001:db8:200:a::55"));
+        assert!(!by_mma1("2001:db8:200::1", "ff35::200:5eff:fe10:55"));
+        assert!(!by_mma1("2001:db8:200:a::55", "2001:db8:200::1"), "a terminal's own tunnel");
+    }
 }

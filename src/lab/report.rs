@@ -166,7 +166,7 @@ impl Report {
                 h.terminal.clone(),
                 h.kind.to_owned(),
                 format!("{} -> {}", if h.from.is_empty() { "-" } else { &h.from }, h.to),
-                if h.make_before_break { "make first" } else { "break first" }.to_owned(),
+                order(h.make_before_break).to_owned(),
                 format!("{:.3} ms", h.interruption_us as f64 / 1e3),
                 h.sent.to_string(),
                 h.lost.to_string(),
@@ -209,6 +209,11 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// Which of a movement's two links comes or goes first, in words.
+pub(super) const fn order(make_before_break: bool) -> &'static str {
+    if make_before_break { "make first" } else { "break first" }
 }
 
 /// Rows in columns.

@@ -1,6 +1,6 @@
 //! A lab on a virtual clock: the same nodes, their ports in memory, smoltcp hosts in place of kernels.
 
-use super::observe::{FlowSeen, Observations, StageSeen, Wire};
+use super::observe::{self, FlowSeen, MoveSeen, Observations, StageSeen, Wire};
 use super::report::Check;
 use super::script::{Signals, Step, script};
 use crate::config::lab::{Endpoint, FlowKind, Lab, LabLinkKind, LinkIndex, NodeIndex};
@@ -227,9 +227,12 @@ impl<'a> SimLab<'a> {
         for (at, step) in script(self.lab) {
             self.run_until(started + at)?;
             match step {
-                Step::MoveMade { .. } => moves.push(self.network.now()),
+                Step::MoveMade { .. } => moves.push(MoveSeen::new(self.network.now())),
                 Step::Snapshot => bindings.push(self.bindings()),
                 _ => self.take_step(&step)?,
+            }
+            if let Step::Attach { terminal, .. } = step {
+                observe::link_made(self.lab, &mut moves, terminal, self.network.now());
             }
         }
         let ended = started + self.lab.duration;
@@ -237,7 +240,7 @@ impl<'a> SimLab<'a> {
         bindings.push(self.bindings());
         self.run_until(ended + DRAIN)?;
         let findings = self.findings();
-        let last_move = moves.last().copied().unwrap_or(started);
+        let last_move = moves.last().map_or(started, |last| last.at);
         let flows = running.iter().map(|flow| self.flow_seen(flow, last_move)).collect::<Result<_>>()?;
         let mut wire = Wire::default();
         for captured in self.network.capture().frames() {

@@ -1,136 +1,15 @@
-//! The two figures in namespaces, every claim read from the captures by tshark: what is on which link, and what is not.
+//! The patent's figures in namespaces, every claim read from the captures by tshark: what is on which link, and what is not.
 
-use crate::captures::{self, Frame};
-use crate::room::{DROVER, Directory, alone};
+use crate::captures::{
+    BINDING_ACKNOWLEDGEMENT, BINDING_UPDATE, CARE_OF_TEST, CARE_OF_TEST_INIT, Frame, HOME_TEST, HOME_TEST_INIT,
+    MLD_REPORT,
+};
+use crate::labs::{AGENT, CORRESPONDENT, GROUP, HOME_ADDRESS, HOME_AGENT, MARGIN, Move, PEER, Run, SECOND};
+use crate::room::alone;
+use crate::transfer::assert_connected;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
-use std::path::PathBuf;
-use std::process::Command;
-use std::thread;
-
-const SECOND: u64 = 1_000_000_000;
-/// Kept away from the time of a movement: what was on its way then belongs to neither side.
-const MARGIN: u64 = SECOND / 5;
-/// The checks that a machine with other things to do can fail, and how often a lab may be tried for their sake.
-const TIMED_CHECKS: [&str; 3] = [
-    "break before make loses what flew during the break",
-    "break before make between sites loses what flew during the break",
-    "make before break between sites loses nothing",
-];
-const ATTEMPTS: u32 = 2;
-const BINDING_UPDATE: u8 = 5;
-const BINDING_ACKNOWLEDGEMENT: u8 = 6;
-const MLD_REPORT: u8 = 143;
-/// The terminal's group, which follows from its EUI-64 alone.
-const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x0200, 0x5eff, 0xfe10, 0x55);
-const HOME_ADDRESS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 1, 0, 0, 0, 0x55);
-const HOME_AGENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 1, 0, 0, 0, 1);
-const CORRESPONDENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0x10);
-
-/// A lab that has run.
-struct Run {
-    report: Value,
-    /// By link.
-    captures: BTreeMap<String, Vec<Frame>>,
-    /// When the first and the last probe were sent, by the log of the sending program.
-    first_sent: u64,
-    last_sent: u64,
-    /// How often each probe has come to the receiving program.
-    received: BTreeMap<u64, u32>,
-}
-
-/// A movement, as the report tells it.
-struct Move {
-    at: u64,
-    from: String,
-    to: String,
-    intra_site: bool,
-    make_before_break: bool,
-    until: u64,
-}
-
-impl Run {
-    fn new(figure: &str) -> Self {
-        let directory = Directory::new();
-        let kept = directory.file("kept");
-        let mut attempts = 1..=ATTEMPTS;
-        let report = loop {
-            let last = attempts.next() == Some(ATTEMPTS);
-            let mut command = Command::new(DROVER);
-            command.arg("lab").arg(format!("{}/configs/lab/{figure}.toml", env!("CARGO_MANIFEST_DIR")));
-            command.args(["--netns", "--json", "--keep-captures"]).arg(&kept);
-            let output = command.output().expect("drover runs");
-            let printed = String::from_utf8(output.stdout).expect("UTF-8");
-            let said = String::from_utf8_lossy(&output.stderr);
-            let report: Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {said}"));
-            let checks = report["checks"].as_array().expect("a list");
-            let failed: Vec<&str> =
-                checks.iter().filter(|c| c["ok"] == false).filter_map(|c| c["name"].as_str()).collect();
-            if !failed.iter().all(|name| TIMED_CHECKS.contains(name)) || failed.is_empty() || last {
-                assert_eq!(output.status.code(), Some(0), "{figure}: {said}\n{printed}");
-                break report;
-            }
-        };
-
-        let entries = std::fs::read_dir(&kept).expect("captures are kept");
-        let files = entries.map(|entry| entry.expect("captures are kept").path());
-        let files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|ext| ext == "pcap")).collect();
-        let captures = thread::scope(|scope| {
-            let readers: Vec<_> = files.iter().map(|file| (file, scope.spawn(|| captures::read(file)))).collect();
-            let named = readers.into_iter().map(|(file, reader)| {
-                let link = file.file_stem().and_then(|stem| stem.to_str()).expect("UTF-8").to_owned();
-                (link, reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            });
-            named.collect()
-        });
-        // What tshark verifies is broken by one octet.
-        let mut octets = std::fs::read(kept.join("home.pcap")).expect("the home link is captured");
-        *octets.last_mut().expect("the capture is not empty") ^= 1;
-        let broken = directory.file("broken.pcap");
-        std::fs::write(&broken, octets).expect("a file can be written");
-        assert!(captures::read(&broken).iter().any(|frame| frame.fault.is_some()), "faults are found");
-
-        let log = |name: &str| -> Vec<(u64, u64)> {
-            let text = std::fs::read_to_string(kept.join(name)).expect("logs are kept");
-            let number = |text: &str| text.parse::<u64>().expect("a number");
-            text.lines().filter_map(|line| line.split_once(' ')).map(|(n, at)| (number(n), number(at))).collect()
-        };
-        let sent = log("udp-down.sent");
-        let mut received = BTreeMap::new();
-        for (number, _) in log("udp-down.received") {
-            *received.entry(number).or_default() += 1;
-        }
-        let (first, last) = (sent.first().expect("probes were sent"), sent.last().expect("probes were sent"));
-        Run { report, captures, first_sent: first.1, last_sent: last.1, received }
-    }
-
-    fn moves(&self) -> Vec<Move> {
-        let handovers = self.report["handovers"].as_array().expect("a list");
-        let at = |index: usize| Some(self.first_sent + handovers.get(index)?["at_us"].as_u64().expect("a time") * 1000);
-        let text = |value: &Value| value.as_str().expect("a text").to_owned();
-        let made = handovers.iter().enumerate().map(|(index, handover)| Move {
-            at: at(index).expect("it is in the list"),
-            from: text(&handover["from"]),
-            to: text(&handover["to"]),
-            intra_site: handover["kind"] == "intra-site",
-            make_before_break: handover["make_before_break"] == true,
-            until: at(index + 1).unwrap_or(self.last_sent),
-        });
-        made.collect()
-    }
-
-    /// Frames of a time, with the link of each.
-    fn between(&self, from: u64, until: u64) -> impl Iterator<Item = (&str, &Frame)> {
-        let all =
-            self.captures.iter().flat_map(|(link, frames)| frames.iter().map(move |frame| (link.as_str(), frame)));
-        all.filter(move |(_, frame)| (from..until).contains(&frame.at))
-    }
-
-    fn on(&self, link: &str, from: u64, until: u64) -> Vec<&Frame> {
-        self.between(from, until).filter(|&(on, _)| on == link).map(|(_, frame)| frame).collect()
-    }
-}
 
 /// The report has what it is to have, and every check in it holds.
 fn assert_report(report: &Value, moves_min: usize) {
@@ -210,7 +89,7 @@ fn assert_silent_moves(run: &Run, site: &[&str], branches: &[(&str, &str)]) {
         // The overlap ends half a second after the movement.
         let there = |link: &str| {
             let frames = run.on(link, movement.at + SECOND * 7 / 10, until);
-            frames.iter().filter(|frame| frame.destinations.first() == Some(&GROUP)).count()
+            frames.iter().filter(|frame| frame.is_to(GROUP)).count()
         };
         assert!(there(&movement.to) > 50, "{} packets on {}", there(&movement.to), movement.to);
         if movement.make_before_break {
@@ -225,7 +104,7 @@ fn assert_delivered(run: &Run) {
     let mut seen = BTreeSet::new();
     for movement in run.moves().iter().filter(|movement| movement.intra_site && movement.make_before_break) {
         for frame in run.on("cn-bb", movement.at, movement.until - MARGIN) {
-            if frame.sources.first() == Some(&CORRESPONDENT) && frame.udp_port.is_some() {
+            if frame.is_from(CORRESPONDENT) && frame.udp_port.is_some() {
                 seen.extend(frame.probe);
             }
         }
@@ -234,23 +113,7 @@ fn assert_delivered(run: &Run) {
     let wrong: Vec<_> =
         seen.iter().map(|number| (number, run.received.get(number))).filter(|(_, n)| *n != Some(&1)).collect();
     assert!(wrong.is_empty(), "{} of {} probes were not delivered once: {wrong:?}", wrong.len(), seen.len());
-    assert_connected(run);
-}
-
-/// The TCP connection of the correspondent was one and the same to the end.
-fn assert_connected(run: &Run) {
-    let segments: Vec<&Frame> = run.captures["cn-bb"].iter().filter(|frame| frame.tcp_port.is_some()).collect();
-    let transfer = segments.iter().find(|frame| frame.opens_connection()).and_then(|frame| frame.tcp_port);
-    let opened = segments.iter().filter(|frame| frame.opens_connection()).count();
-    assert_eq!(opened, 2, "iperf3's control connection and its data");
-    let last_move = run.moves().last().expect("there are movements").at;
-    let data = |frame: &&&Frame| frame.tcp_port == transfer && frame.protocols.ends_with("tcp:data");
-    let last_data = segments.iter().filter(data).map(|frame| frame.at).max().expect("there are data");
-    assert!(last_data > last_move, "data go on after the last movement");
-    // In the end iperf3 closes while data are under way to it: what it sent within the margin after that says nothing.
-    let last_breath = last_data - MARGIN;
-    let resets = segments.iter().filter(|frame| frame.resets_connection() && frame.at < last_breath).count();
-    assert_eq!(resets, 0, "no connection is broken off");
+    assert_connected(run, "cn-bb");
 }
 
 /// The terminal is away from home when traffic begins; 12 movements within the foreign site (S2).
@@ -275,8 +138,23 @@ fn figure_4() {
     let moves = run.moves();
     assert_eq!((moves[0].from.as_str(), moves[0].to.as_str()), ("home", "radio-a"));
 
-    // S0: an ordinary host. Nobody speaks of mobility, nothing is in a tunnel, nothing goes to a group.
     let leaves_home = moves[0].at - MARGIN;
+    assert_at_home(&run, leaves_home);
+
+    // S1: one registration with the mobility agent, then one with the home agent, and the group.
+    let (from, until) = (leaves_home, moves[1].at - SECOND);
+    let agent = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 1);
+    assert_registered(&run.on("radio-a", from, until), agent);
+    assert_tunnelled(&run.on("core-ha", from, until), CARE_OF[0]);
+
+    // S2.
+    let site = ["mmah-core", "core-ha", "core-a", "core-c", "home", "radio-a", "radio-c"];
+    assert_silent_moves(&run, &site, &[("radio-a", "core-a"), ("radio-c", "core-c")]);
+    assert_delivered(&run);
+}
+
+/// S0: an ordinary host. Nobody speaks of mobility, nothing is in a tunnel, nothing goes to a group.
+fn assert_at_home(run: &Run, leaves_home: u64) {
     for (link, frame) in run.between(0, leaves_home) {
         assert!(frame.mobility.is_none() && !frame.join_prune && !frame.is_tunnelled(), "on {link}: {frame:?}");
         assert!(!frame.destinations.contains(&GROUP), "on {link}: {frame:?}");
@@ -285,11 +163,11 @@ fn figure_4() {
     let plain = |frame: &&&Frame| frame.protocols == "eth:ethertype:ipv6:udp:data";
     let to_home = at_home.iter().filter(plain).filter(|frame| frame.destinations == [HOME_ADDRESS]).count();
     assert!(to_home > 400, "{to_home} packets come as to any host");
+}
 
-    // S1: one registration with the mobility agent, then one with the home agent, and the group.
-    let (from, until) = (leaves_home, moves[1].at - SECOND);
-    let agent = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 1);
-    let on_radio = run.on("radio-a", from, until);
+/// On a link that the terminal has come to: it registers with the mobility agent, then with the home agent, each once and
+/// as nobody's former terminal; it joins its group, and what the agent sends it goes there.
+fn assert_registered(on_radio: &[&Frame], agent: Ipv6Addr) {
     let exchanged: Vec<(u8, Ipv6Addr)> = on_radio
         .iter()
         .filter_map(|frame| match frame.mobility? {
@@ -306,20 +184,25 @@ fn figure_4() {
             (BINDING_ACKNOWLEDGEMENT, HOME_AGENT),
         ]
     );
-    assert!(on_radio.iter().any(|frame| frame.icmp == Some(MLD_REPORT)));
-    let to_group =
-        |frame: &&&Frame| frame.sources.first() == Some(&agent) && frame.destinations.first() == Some(&GROUP);
-    assert!(on_radio.iter().filter(to_group).count() > 500);
-    // The home agent's tunnel goes to the care-of address at the mobility agent, and nowhere else.
-    let tunnels = run.on("core-ha", from, until);
-    let mut tunnels = tunnels.iter().filter(|frame| frame.is_tunnelled() && frame.sources[0] == HOME_AGENT).peekable();
-    assert!(tunnels.peek().is_some());
-    assert!(tunnels.all(|frame| frame.destinations[0].segments()[..4] == [0x2001, 0xdb8, 0x100, 0xc0a]));
+    assert!(on_radio.iter().all(|frame| frame.update_lifetime != Some(0)), "a binding is given up");
+    let joined = on_radio.iter().position(|frame| frame.icmp == Some(MLD_REPORT)).expect("the group is joined");
+    let from_agent: Vec<usize> = (0..on_radio.len()).filter(|&index| on_radio[index].is_from(agent)).collect();
+    let data = from_agent.iter().filter(|&&index| on_radio[index].is_tunnelled());
+    assert!(data.clone().all(|&index| on_radio[index].is_to(GROUP) && index > joined), "what the agent sends");
+    assert!(data.clone().count() > 500, "{} packets to the group", data.count());
+}
 
-    // S2.
-    let site = ["mmah-core", "core-ha", "core-a", "core-c", "home", "radio-a", "radio-c"];
-    assert_silent_moves(&run, &site, &[("radio-a", "core-a"), ("radio-c", "core-c")]);
-    assert_delivered(&run);
+/// On the home agent's link: it is told of the terminal first, then it tunnels to the care-of address at the mobility
+/// agent, and nowhere else.
+fn assert_tunnelled(at_home_agent: &[&Frame], care_of: [u16; 4]) {
+    let told = at_home_agent.iter().position(|frame| frame.mobility == Some(BINDING_UPDATE));
+    let told = told.expect("the home agent is told");
+    let tunnels = at_home_agent.iter().enumerate();
+    let mut tunnels = tunnels.filter(|(_, frame)| frame.is_tunnelled() && frame.is_from(HOME_AGENT)).peekable();
+    assert!(tunnels.peek().is_some());
+    for (index, frame) in tunnels {
+        assert!(index > told && frame.destinations[0].segments()[..4] == care_of, "a tunnel: {frame:?}");
+    }
 }
 
 /// The prefixes of the care-of addresses of the home site and of the two foreign ones.
@@ -336,7 +219,8 @@ fn assert_between_sites(lab: &str, moves: usize, optimised: &[usize]) -> Run {
     let run = Run::new(lab);
     assert_report(&run.report, moves);
     assert_sound(&run, if optimised.contains(&2) { &[] } else { &["bb-mma2"] });
-    assert_connected(&run);
+    assert_connected(&run, "cn-bb");
+    assert_connected(&run, "peer-bb");
     for outside in ["cn-bb", "peer-bb", "bb-mmah", "bb-mma1", "bb-mma2"] {
         for frame in &run.captures[outside] {
             assert!(!frame.protocols.contains("pim"), "PIM on {outside}: {frame:?}");
@@ -385,8 +269,102 @@ fn figure_9() {
     assert_between_sites("fig9", 3, &[0, 1]);
 }
 
-/// Seventh aspect, and all movements in one run: a TCP connection between kernel programs lasts from home by two foreign
-/// sites and another subnet of the home site to home again.
+/// Seventh aspect: from home to a foreign site, where no agent knows the terminal yet, nor any other does (S7).
+#[test]
+fn figure_10() {
+    let Some(_alone) = alone() else { return };
+    let run = assert_between_sites("fig10", 2, &[1]);
+    let moves = run.moves();
+    assert_eq!((moves[0].from.as_str(), moves[0].to.as_str()), ("home", "radio-a"));
+    let (leaves_home, moves_on) = (moves[0].at - MARGIN, moves[1].at - MARGIN);
+    assert_at_home(&run, leaves_home);
+
+    // Lines 1 to 4: the agent, the home agent, the home agent's tunnel, the group, whose branch is joined first.
+    assert_registered(&run.on("radio-a", leaves_home, moves_on), AGENT);
+    assert_tunnelled(&run.on("coreh-ha", leaves_home, moves_on), CARE_OF[1]);
+    let branch = run.on("core1-a", leaves_home, moves_on);
+    let joined = branch.iter().position(|frame| frame.join_prune).expect("the branch is joined");
+    let first = branch.iter().position(|frame| frame.is_to(GROUP)).expect("the group is on the branch");
+    assert!(joined < first, "the group before its Join");
+    // Lines 5 and 6.
+    assert_optimised(&run.on("peer-bb", leaves_home, u64::MAX));
+    assert_nobody_was_left(&run);
+    assert_lost_at_home(&run, leaves_home, run.last_sent - MARGIN);
+    assert!(run.on("home", moves_on, u64::MAX).iter().all(|frame| !frame.destinations.contains(&HOME_ADDRESS)));
+
+    // Within the site: nobody speaks of mobility, and the group is on the other branch.
+    for (link, frame) in run.between(moves_on, u64::MAX) {
+        assert_eq!(frame.mobility, None, "a Mobility Header on {link}: {frame:?}");
+    }
+    let there = run.on("radio-b", moves[1].at + MARGIN, moves[1].until);
+    assert!(there.iter().filter(|frame| frame.is_to(GROUP)).count() > 500);
+}
+
+/// On the link of the correspondent of ours: the agent of foreign site 1 shows it that it may, by both tests, and tells it
+/// the care-of address; from its acknowledgement on it sends there, and nothing to the home address.
+fn assert_optimised(at_peer: &[&Frame]) {
+    let first = |kind: u8| {
+        let place = at_peer.iter().position(|frame| frame.mobility == Some(kind));
+        place.unwrap_or_else(|| panic!("there is no message of type {kind}"))
+    };
+    for (test_init, test) in [(HOME_TEST_INIT, HOME_TEST), (CARE_OF_TEST_INIT, CARE_OF_TEST)] {
+        assert!(first(test_init) < first(test) && first(test) < first(BINDING_UPDATE), "{test_init} before {test}");
+    }
+    let accepted = first(BINDING_ACKNOWLEDGEMENT);
+    assert!(first(BINDING_UPDATE) < accepted);
+    for frame in at_peer {
+        let Some(kind) = frame.mobility else { continue };
+        let known = (HOME_TEST_INIT..=BINDING_ACKNOWLEDGEMENT).contains(&kind);
+        let ends = (frame.sources.first().copied(), frame.destinations.first().copied());
+        let (Some(terminal), Some(PEER)) = (if frame.is_from(PEER) { (ends.1, ends.0) } else { ends }) else {
+            panic!("not of the correspondent: {frame:?}");
+        };
+        let by_home_address = [HOME_TEST_INIT, HOME_TEST].contains(&kind) && terminal == HOME_ADDRESS;
+        let by_care_of_address = ![HOME_TEST_INIT, HOME_TEST].contains(&kind) && care_of(&terminal) == Some(CARE_OF[1]);
+        assert!(known && (by_home_address || by_care_of_address), "{frame:?}");
+    }
+    let sent: Vec<_> =
+        at_peer[accepted..].iter().filter(|frame| frame.is_from(PEER) && frame.udp_port.is_some()).collect();
+    assert!(sent.len() > 3000, "{} packets", sent.len());
+    let wrong = sent.iter().find(|frame| frame.destinations.first().and_then(care_of) != Some(CARE_OF[1]));
+    assert!(wrong.is_none(), "{wrong:?}");
+}
+
+/// There is no former agent: updates go to the agent of foreign site 1, the home agent and the correspondent, none gives a
+/// binding up, and nothing is forwarded: no link carries a tunnel in a tunnel, or one from an agent to another.
+fn assert_nobody_was_left(run: &Run) {
+    for (link, frame) in run.between(0, u64::MAX) {
+        if frame.mobility == Some(BINDING_UPDATE) {
+            let told = [AGENT, HOME_AGENT, PEER].iter().any(|agent| frame.is_to(*agent));
+            assert!(told && frame.update_lifetime > Some(0), "an update on {link}: {frame:?}");
+        }
+        let ends = [frame.sources.first(), frame.destinations.first()];
+        assert!(!ends.into_iter().all(|end| end.and_then(care_of).is_some()), "forwarded on {link}: {frame:?}");
+        let headers = frame.protocols.split(':').filter(|protocol| *protocol == "ipv6").count();
+        assert!(headers <= 2 || frame.is_error(), "a tunnel in a tunnel on {link}: {frame:?}");
+    }
+    let handovers = run.report["handovers"].as_array().expect("a list");
+    assert!(handovers.iter().all(|handover| handover["forwarded"] == 0));
+}
+
+/// Of what the unmodified correspondent sent in this time, a program on the terminal had each once, but for what the home
+/// agent had sent to the home link as long as nobody had told it otherwise.
+fn assert_lost_at_home(run: &Run, from: u64, until: u64) {
+    let probes = |frames: &[&Frame]| -> BTreeSet<u64> {
+        let sent = frames.iter().filter(|frame| frame.is_from(CORRESPONDENT) && frame.udp_port.is_some());
+        sent.filter_map(|frame| frame.probe).collect()
+    };
+    let sent = probes(&run.on("cn-bb", from, until));
+    assert!(sent.len() > 3000, "{} probes", sent.len());
+    let at_home = probes(&run.on("home", 0, u64::MAX));
+    let times = |probe: &u64| run.received.get(probe).copied().unwrap_or(0);
+    let wrong: Vec<_> =
+        sent.iter().filter(|probe| times(probe) > 1 || times(probe) == 0 && !at_home.contains(probe)).collect();
+    assert!(wrong.is_empty(), "{} of {} probes were not delivered once: {wrong:?}", wrong.len(), sent.len());
+}
+
+/// All movements in one run: a TCP connection between kernel programs lasts from home by two foreign sites and another
+/// subnet of the home site to home again.
 #[test]
 fn tour() {
     let Some(_alone) = alone() else { return };

@@ -6,7 +6,7 @@ pub(crate) mod probe;
 mod process;
 pub(crate) mod tap;
 
-use super::observe::{FlowSeen, Observations, StageSeen, Wire};
+use super::observe::{self, FlowSeen, MoveSeen, Observations, StageSeen, Wire};
 use super::report::Check;
 use super::script::{Signals, Step, script};
 use super::sim::mac;
@@ -158,17 +158,21 @@ impl Room<'_> {
             self.wait_until(started + at)?;
             self.still_running(&mut nodes)?;
             match step {
-                Step::MoveMade { .. } => moves.push(now()),
+                Step::MoveMade { .. } => moves.push(MoveSeen::new(now())),
                 Step::Snapshot => bindings.push(self.bindings()?),
                 Step::Detach { terminal, .. } => {
-                    if let Some(&made) = moves.last()
+                    if let Some(made) = moves.last()
                         && lab.moves[moves.len() - 1].mode == MoveMode::MakeBeforeBreak
                     {
-                        self.await_data_by_the_new_link(terminal, made, started + at + LATE_AT_MOST)?;
+                        self.await_data_by_the_new_link(terminal, made.at, started + at + LATE_AT_MOST)?;
                     }
                     self.take_step(&step)?;
                 }
-                _ => self.take_step(&step)?,
+                Step::Attach { terminal, .. } => {
+                    self.take_step(&step)?;
+                    observe::link_made(lab, &mut moves, terminal, now());
+                }
+                Step::Signal { .. } => self.take_step(&step)?,
             }
         }
         let ended = started + lab.duration;

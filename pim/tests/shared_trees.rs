@@ -227,3 +227,72 @@ fn a_prune_of_the_group_is_overridden_for_a_source_of_it_too() {
     assert!(!joined.is_empty() && joined.iter().all(|&source| source == EncodedSource::host(SOURCE)));
     assert_eq!((net.mroute(0, ANY), net.mroute(0, KEY)), (None, mroute(Accept::Local, &[P0])));
 }
+
+/// Listeners of all sources and of this one, on one link or on two: with the last of them both trees go at once, and
+/// nothing is left that would bring packets to nobody.
+#[test]
+fn the_last_leave_prunes_both_trees() {
+    let any = Ipv6Addr::UNSPECIFIED;
+    for other_link in [LINK_A, LINK_B] {
+        for order in [[any, SOURCE], [SOURCE, any]] {
+            let mut net = site();
+            let second = net.add_host(other_link, Ipv6Addr::new(0xfe80, 0, 0, 0, 9, 0, 0, 2));
+            let hosts = [(any, LINK_A, 0), (SOURCE, other_link, second)];
+            for (source, link, host) in hosts {
+                net.set_listening(link, host, GROUP, source, true);
+            }
+            net.run_for(Duration::from_secs(100));
+            for leaving in order {
+                let (source, link, host) = hosts.into_iter().find(|(source, ..)| *source == leaving).unwrap();
+                net.set_listening(link, host, GROUP, source, false);
+                net.run_for(DELAY * 4);
+                // On one link a source that was asked for by name stays so while another listener takes all (RFC 3810
+                // §7.4.2): packets come to somebody who wants them.
+                if other_link != LINK_A {
+                    let key = MrouteKey { source, group: GROUP };
+                    assert!(net.nodes.iter().all(|node| node.router.entry(key).is_none()), "{key:?} is left");
+                }
+            }
+            assert!(net.nodes.iter().all(|node| node.mroutes.is_empty() && node.router.entry_count() == 0));
+            // Whatever was joined was pruned.
+            for node in 1..4 {
+                let (joined, pruned) = said(&net, Instant::ORIGIN, node);
+                assert!(joined.iter().all(|source| pruned.contains(source)), "{node}: {joined:?} {pruned:?}");
+            }
+        }
+    }
+}
+
+/// The rendezvous point is an address of the link between the agent and the core router, out of a /64 that both are in:
+/// to the core router it is on-link, and whose it is it knows from the Address List of a Hello (RFC 7761 §4.3.4).
+#[test]
+fn a_rendezvous_point_may_be_an_address_of_a_link() {
+    let mut net = site();
+    let prefix: Prefix = "2001:db8::/64".parse().unwrap();
+    for node in 0..4 {
+        net.command(node, Command::RouteRemove(Prefix::host(RP)));
+    }
+    for (node, address) in [(0, RP), (1, Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 6))] {
+        let addresses = vec![address];
+        net.command(node, Command::AddressesChanged { port: P0, link_local: link_local(node, P0), addresses });
+        net.command(node, Command::RouteSet(prefix, Route::OnLink(P0)));
+        net.command(node, Command::RouteSet(Prefix::host(address), Route::Local));
+    }
+    for (node, port) in [(2, P1), (3, P2)] {
+        net.command(node, Command::RouteSet(prefix, Route::Via { port: P0, next_hop: link_local(1, port) }));
+    }
+    net.run_for(DELAY);
+    net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
+    net.run_for(DELAY * 3);
+    assert_eq!(net.mroute(0, ANY), mroute(Accept::Local, &[P0]));
+    assert_eq!(net.mroute(1, ANY), mroute(Accept::Port(P0), &[P1]));
+    assert_eq!(net.walk(0, KEY), [(0, 1), (1, 1), (LINK_A, 1)].into());
+    let rpf = RpfInfo::Via { port: P0, next_hop: RP, neighbor: Some(link_local(0, P0)) };
+    assert_eq!(net.nodes[1].router.entry(ANY).unwrap().rpf, rpf);
+    // An address that no neighbour claims is a host's: nobody is asked.
+    let addresses = Vec::new();
+    net.command(0, Command::AddressesChanged { port: P0, link_local: link_local(0, P0), addresses });
+    net.run_for(DELAY * 2);
+    assert_eq!(net.nodes[1].router.entry(ANY).unwrap().rpf, RpfInfo::OnLink(P0));
+    assert_eq!((net.mroute(0, ANY), net.mroute(1, ANY)), (None, mroute(Accept::Port(P0), &[P1])));
+}

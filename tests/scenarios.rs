@@ -17,6 +17,8 @@ mod border;
 mod choice;
 #[path = "scenarios/controls.rs"]
 mod controls;
+#[path = "scenarios/handover_after_handover.rs"]
+mod handover_after_handover;
 #[path = "scenarios/moves.rs"]
 mod moves;
 #[path = "scenarios/optimisation.rs"]

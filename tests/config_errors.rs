@@ -228,6 +228,13 @@ fn multicast_routing() {
                 0,
                 "router.port[0].hello_at_once: this is the number 1; give true or false",
             ),
+            // A port that has no link-local address has no part in PIM.
+            (
+                "name = \"a\"\nhello",
+                "name = \"home0\"\n[[port]]\nname = \"home0\"\nkind = \"tun\"\ninterface = \"home0\"\n#",
+                0,
+                "router.port[0].name: no PIM is spoken on the port \"home0\": it is a site border or a TUN device; remove this table",
+            ),
         ],
     );
     check(
@@ -250,6 +257,12 @@ fn multicast_routing() {
                 "min_interval_ms = 20",
                 0,
                 "access_router.port[0].ra.min_interval_ms: 20 is too small; give 30 to 300",
+            ),
+            (
+                "name = \"radio\"\n\n",
+                "name = \"home0\"\n[[port]]\nname = \"home0\"\nkind = \"tun\"\ninterface = \"home0\"\n",
+                0,
+                "access_router.port[0].name: the port \"home0\" is a TUN device, not a link of terminals; name an Ethernet port",
             ),
             (
                 "min_interval_ms = 200",

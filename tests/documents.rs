@@ -2,8 +2,14 @@
 
 use std::path::Path;
 
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "docs/patent.md", "docs/rfc-compliance.md", "docs/configuration.md", "docs/decisions/README.md"];
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "docs/patent.md",
+    "docs/rfc-compliance.md",
+    "docs/regressions.md",
+    "docs/configuration.md",
+    "docs/decisions/README.md",
+];
 
 fn text(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);

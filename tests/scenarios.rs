@@ -21,6 +21,8 @@ mod controls;
 mod discovery;
 #[path = "scenarios/flood.rs"]
 mod flood;
+#[path = "scenarios/handover_after_handover.rs"]
+mod handover_after_handover;
 #[path = "scenarios/moves.rs"]
 mod moves;
 #[path = "scenarios/optimisation.rs"]

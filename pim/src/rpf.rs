@@ -24,13 +24,13 @@ pub enum RpfInfo {
     Unreachable,
     /// It is this node.
     Local,
-    /// It is on this link.
+    /// It is on this link, and no router's there.
     OnLink(PortId),
-    /// It is behind a router.
+    /// It is behind a router, or an address of one.
     Via {
         /// RPF_interface(S).
         port: PortId,
-        /// The router, as the unicast route names it.
+        /// The router, as the unicast route names it; what is looked for where that is an address of its own.
         next_hop: Ipv6Addr,
         /// RPF'(S,G): the same router's primary address, once its Hello has come.
         neighbor: Option<Ipv6Addr>,
@@ -93,16 +93,23 @@ impl Rib {
     }
 }
 
-/// Where `root`, the source or the rendezvous point of `group`, is, as the routes and the neighbours now say.
+/// Where `root`, the source or the rendezvous point of `group`, is, as the routes and the neighbours now say. An address
+/// of a link is a host's (MRIB.next_hop is NULL, RFC 7761 §4.1.5), unless a neighbour has said that it is its own.
 pub(crate) fn rpf(rib: &Rib, interfaces: &BTreeMap<PortId, Interface>, root: Ipv6Addr, group: Ipv6Addr) -> RpfInfo {
     let blocked =
         |port: PortId| config::is_site_scoped(group) && interfaces.get(&port).is_some_and(Interface::is_site_border);
+    let neighbor = |port: PortId, address| {
+        let interface = interfaces.get(&port).filter(|interface| interface.speaks_pim());
+        interface.and_then(|interface| interface.neighbor_with(address))
+    };
     match rib.lookup(root) {
         Some(Route::Local) => RpfInfo::Local,
-        Some(Route::OnLink(port)) if !blocked(port) => RpfInfo::OnLink(port),
+        Some(Route::OnLink(port)) if !blocked(port) => match neighbor(port, root) {
+            Some(router) => RpfInfo::Via { port, next_hop: root, neighbor: Some(router) },
+            None => RpfInfo::OnLink(port),
+        },
         Some(Route::Via { port, next_hop }) if !blocked(port) => {
-            let neighbor = interfaces.get(&port).filter(|interface| interface.speaks_pim());
-            RpfInfo::Via { port, next_hop, neighbor: neighbor.and_then(|interface| interface.neighbor_with(next_hop)) }
+            RpfInfo::Via { port, next_hop, neighbor: neighbor(port, next_hop) }
         }
         _ => RpfInfo::Unreachable,
     }

@@ -3,16 +3,16 @@
 mod net;
 
 use core::net::Ipv6Addr;
+use net::site::{HOST, LINK_A, LINK_B, P0, P1, P2, Trees, access, lan_port, mroute, pim_packet, point_to_point};
 use net::{DELAY, Net, NodeId, Sent, link_local};
 use pim::mld::{Membership, QuerierState};
 use pim::wire::{EncodedGroup, EncodedSource, Hello, JoinPrune, Message};
 use pim::{
-    Border, Command, Config, Event, FirstHello, InterfaceConfig, JoinSuppression, LinkKind, MldConfig, Participation,
-    RpfInfo, UpstreamState,
+    Border, Command, Config, Event, FirstHello, InterfaceConfig, JoinSuppression, Participation, RpfInfo, UpstreamState,
 };
 use stack::addr::{ALL_MLDV2_ROUTERS, ALL_PIM_ROUTERS, ALL_ROUTERS, Prefix};
 use stack::machine::PortId;
-use stack::tables::{Accept, Mroute, MrouteKey, PortSet, Route};
+use stack::tables::{Accept, MrouteKey, PortSet, Route};
 use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
 use stack::wire::ipv6::protocol;
@@ -21,39 +21,18 @@ use stack::wire::mld::{self, Query, Record, RecordType};
 const SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x200, 0x5eff, 0xfe10, 1);
 const KEY: MrouteKey = MrouteKey { source: SOURCE, group: GROUP };
-const HOST: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 9, 0, 0, 1);
-const P0: PortId = PortId(0);
-const P1: PortId = PortId(1);
-const P2: PortId = PortId(2);
+const TREES: Trees = Trees { range: "ff35::/64", roots: &[SOURCE] };
 
-fn interface(node: NodeId, port: PortId) -> InterfaceConfig {
-    InterfaceConfig { first_hello: FirstHello::Fast, ..InterfaceConfig::new(port, link_local(node, port), 1500) }
-}
-
-fn point_to_point(node: NodeId, port: PortId) -> InterfaceConfig {
-    InterfaceConfig { link: LinkKind::PointToPoint, ..interface(node, port) }
-}
-
-fn access(node: NodeId, port: PortId) -> InterfaceConfig {
-    InterfaceConfig { mld: Some(MldConfig::default()), ..interface(node, port) }
-}
-
-/// The mobility range holds GROUP.
 fn config(interfaces: Vec<InterfaceConfig>) -> Config {
-    let seed = interfaces[0].link_local.to_bits() as u64;
-    Config { mobility_ranges: vec!["ff35::/64".parse().unwrap()], ..Config::new(interfaces, seed) }
+    TREES.config(interfaces)
 }
 
 fn local(net: &mut Net, node: NodeId) {
-    net.command(node, Command::RouteSet(Prefix::host(SOURCE), Route::Local));
+    TREES.route(net, node, Route::Local);
 }
 
 fn via(net: &mut Net, node: NodeId, port: PortId, next_hop: Ipv6Addr) {
-    net.command(node, Command::RouteSet(Prefix::host(SOURCE), Route::Via { port, next_hop }));
-}
-
-fn mroute(accept: Accept, forward: &[PortId]) -> Option<Mroute> {
-    Some(Mroute { accept, forward: forward.iter().copied().collect() })
+    TREES.via(net, node, port, next_hop);
 }
 
 /// Whether it asks `node`'s port for KEY: joins and prunes of it in the messages sent since `since`.
@@ -69,32 +48,9 @@ fn asked(net: &Net, since: Instant, by: NodeId, upstream: Ipv6Addr) -> (usize, u
         .fold((0, 0), |(joins, prunes), set| (joins + about(&set.joined), prunes + about(&set.pruned)))
 }
 
-/// The MMA (0), a core router (1), access routers A (2) and B (3) with a host link each.
 fn site() -> Net {
-    let mut net = Net::default();
-    net.add_node(config(vec![point_to_point(0, P0)]));
-    net.add_node(config(vec![point_to_point(1, P0), point_to_point(1, P1), point_to_point(1, P2)]));
-    for node in [2, 3] {
-        net.add_node(config(vec![point_to_point(node, P0), access(node, P1)]));
-    }
-    net.add_link(&[(0, P0), (1, P0)]);
-    net.add_link(&[(1, P1), (2, P0)]);
-    net.add_link(&[(1, P2), (3, P0)]);
-    for node in [2, 3] {
-        let link = net.add_link(&[(node, P1)]);
-        net.add_host(link, HOST);
-    }
-    local(&mut net, 0);
-    via(&mut net, 1, P0, link_local(0, P0));
-    via(&mut net, 2, P0, link_local(1, P1));
-    via(&mut net, 3, P0, link_local(1, P2));
-    net.link_up_all();
-    net.run_for(Duration::from_secs(20));
-    net
+    TREES.site()
 }
-
-const LINK_A: usize = 3;
-const LINK_B: usize = 4;
 
 #[test]
 fn a_terminal_moves_between_access_routers() {
@@ -169,29 +125,8 @@ fn other_groups_are_left_by_queries() {
     }
 }
 
-/// Upstream router 0 and downstream routers 1, 2 and 3 on one LAN; each of the three has a host link.
 fn lan(edit: impl Fn(&mut InterfaceConfig)) -> Net {
-    let mut net = Net::default();
-    let edited = |mut interface: InterfaceConfig| {
-        edit(&mut interface);
-        interface
-    };
-    net.add_node(config(vec![edited(interface(0, P0))]));
-    for node in 1..=3 {
-        net.add_node(config(vec![edited(interface(node, P0)), access(node, P1)]));
-    }
-    net.add_link(&[(0, P0), (1, P0), (2, P0), (3, P0)]);
-    for node in 1..=3 {
-        let link = net.add_link(&[(node, P1)]);
-        net.add_host(link, HOST);
-    }
-    local(&mut net, 0);
-    for node in 1..=3 {
-        via(&mut net, node, P0, link_local(0, P0));
-    }
-    net.link_up_all();
-    net.run_for(Duration::from_secs(20));
-    net
+    TREES.lan(3, edit)
 }
 
 #[test]
@@ -272,8 +207,8 @@ fn a_single_neighbor_is_pruned_at_once() {
 
     // The same on a LAN of two.
     let mut net = Net::default();
-    net.add_node(config(vec![interface(0, P0)]));
-    net.add_node(config(vec![interface(1, P0), access(1, P1)]));
+    net.add_node(config(vec![lan_port(0, P0)]));
+    net.add_node(config(vec![lan_port(1, P0), access(1, P1)]));
     net.add_link(&[(0, P0), (1, P0)]);
     let hosts = net.add_link(&[(1, P1)]);
     net.add_host(hosts, HOST);
@@ -287,48 +222,6 @@ fn a_single_neighbor_is_pruned_at_once() {
     net.set_listening(hosts, 0, GROUP, SOURCE, false);
     net.run_for(DELAY * 2);
     assert_eq!(net.mroute(0, KEY), None);
-}
-
-#[test]
-fn a_restarted_upstream_router_is_asked_again() {
-    let mut net = site();
-    net.set_listening(LINK_A, 0, GROUP, SOURCE, true);
-    net.run_for(Duration::from_secs(1));
-    // The core router starts anew without a word, and with another seed.
-    let interfaces = vec![point_to_point(1, P0), point_to_point(1, P1), point_to_point(1, P2)];
-    net.nodes[1].router = pim::Router::new(Config { seed: 4711, ..config(interfaces) });
-    while stack::machine::Machine::poll_output(&mut net.nodes[1].router).is_some() {}
-    net.nodes[1].mroutes.clear();
-    via(&mut net, 1, P0, link_local(0, P0));
-    for port in [P0, P1, P2] {
-        net.command(1, Command::LinkUp(port));
-    }
-    // Its Hello, our Hello and join, its join: the neighbours took its generation for new.
-    net.run_for(DELAY * 3);
-    assert_eq!(net.mroute(1, KEY), mroute(Accept::Port(P0), &[P1]));
-    let restarted = |event: &&Event| matches!(event, Event::NeighborRestarted { .. });
-    assert_eq!(net.nodes[2].events.iter().filter(restarted).count(), 1);
-}
-
-#[test]
-fn a_join_waits_for_the_hello_of_its_neighbor() {
-    let mut net = site();
-    net.set_listening(LINK_A, 0, GROUP, SOURCE, true);
-    net.run_for(Duration::from_secs(1));
-    net.links[0].down.insert(0);
-    net.command(0, Command::LinkDown(P0));
-    net.run_for(Duration::from_secs(106));
-    let rpf = net.nodes[1].router.entry(KEY).unwrap().rpf;
-    assert_eq!(rpf, RpfInfo::Via { port: P0, next_hop: link_local(0, P0), neighbor: None });
-    let start = net.now;
-    net.links[0].down.remove(&0);
-    net.command(0, Command::LinkUp(P0));
-    net.run_for(DELAY * 2);
-    assert!(net.mroute(0, KEY).is_some());
-    // The new neighbour hears a Hello before the join.
-    let messages: Vec<_> =
-        net.sent.iter().filter(|s| s.at > start && s.node == 1 && s.port == P0).filter_map(Sent::pim).collect();
-    assert!(matches!(messages[..], [Message::Hello(_), Message::JoinPrune(_)]), "{messages:?}");
 }
 
 #[test]
@@ -514,12 +407,6 @@ fn a_passive_interface_serves_its_hosts() {
     assert_eq!(net.nodes[0].router.counters().drop_passive, 1);
 }
 
-fn pim_packet(source: Ipv6Addr, kind: u8, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut message = vec![0x20 | kind, 0, 0, 0];
-    body(&mut message);
-    PacketBuilder::new(source, ALL_PIM_ROUTERS).hop_limit(1).checksummed(protocol::PIM, message, 2)
-}
-
 fn join(to: Ipv6Addr, group: Ipv6Addr, source: EncodedSource) -> JoinPrune {
     let set = pim::wire::GroupSet { group: EncodedGroup::host(group), joined: vec![source], pruned: Vec::new() };
     JoinPrune { upstream_neighbor: to, holdtime: 210, groups: vec![set] }
@@ -600,7 +487,7 @@ fn a_join_expires_and_the_longer_holdtime_counts() {
 #[test]
 fn limits_hold() {
     let mut net = Net::default();
-    let mut limited = config(vec![access(0, P0), interface(0, P1)]);
+    let mut limited = config(vec![access(0, P0), lan_port(0, P1)]);
     limited.limits = pim::Limits {
         entries: 6,
         neighbors: 1,

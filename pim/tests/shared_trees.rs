@@ -3,16 +3,14 @@
 mod net;
 
 use core::net::Ipv6Addr;
+use net::site::{LINK_A, LINK_B, P0, P1, P2, Trees, mroute, pim_packet};
 use net::{DELAY, Net, NodeId, Sent, link_local};
 use pim::mld::Membership;
 use pim::wire::{EncodedGroup, EncodedSource, GroupSet, JoinPrune};
-use pim::{Command, Config, Event, FirstHello, InterfaceConfig, LinkKind, MldConfig, RpfInfo};
-use stack::addr::{ALL_PIM_ROUTERS, Prefix};
-use stack::machine::PortId;
-use stack::tables::{Accept, Mroute, MrouteKey, Route};
+use pim::{Command, Event, RpfInfo};
+use stack::addr::Prefix;
+use stack::tables::{Accept, MrouteKey, Route};
 use stack::time::{Duration, Instant};
-use stack::wire::build::PacketBuilder;
-use stack::wire::ipv6::protocol;
 
 /// The rendezvous point, and another address of its node, the source.
 const RP: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 5);
@@ -21,62 +19,10 @@ const SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1);
 const GROUP: Ipv6Addr = Ipv6Addr::new(0xff75, 0x0520, 0x2001, 0xdb8, 0x200, 0x5eff, 0xfe10, 1);
 const ANY: MrouteKey = MrouteKey { source: Ipv6Addr::UNSPECIFIED, group: GROUP };
 const KEY: MrouteKey = MrouteKey { source: SOURCE, group: GROUP };
-const HOST: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 9, 0, 0, 1);
-const P0: PortId = PortId(0);
-const P1: PortId = PortId(1);
-const P2: PortId = PortId(2);
-const LINK_A: usize = 3;
-const LINK_B: usize = 4;
+const TREES: Trees = Trees { range: "ff75:520:2001:db8::/64", roots: &[RP, SOURCE] };
 
-fn lan(node: NodeId, port: PortId) -> InterfaceConfig {
-    InterfaceConfig { first_hello: FirstHello::Fast, ..InterfaceConfig::new(port, link_local(node, port), 1500) }
-}
-
-fn point_to_point(node: NodeId, port: PortId) -> InterfaceConfig {
-    InterfaceConfig { link: LinkKind::PointToPoint, ..lan(node, port) }
-}
-
-fn access(node: NodeId, port: PortId) -> InterfaceConfig {
-    InterfaceConfig { mld: Some(MldConfig::default()), ..lan(node, port) }
-}
-
-fn config(interfaces: Vec<InterfaceConfig>) -> Config {
-    let seed = interfaces[0].link_local.to_bits() as u64;
-    Config { mobility_ranges: vec!["ff75:520:2001:db8::/64".parse().unwrap()], ..Config::new(interfaces, seed) }
-}
-
-fn route(net: &mut Net, node: NodeId, route: Route) {
-    for address in [RP, SOURCE] {
-        net.command(node, Command::RouteSet(Prefix::host(address), route));
-    }
-}
-
-fn mroute(accept: Accept, forward: &[PortId]) -> Option<Mroute> {
-    Some(Mroute { accept, forward: forward.iter().copied().collect() })
-}
-
-/// The agent (0), a core router (1), access routers A (2) and B (3) with a host link each.
 fn site() -> Net {
-    let mut net = Net::default();
-    net.add_node(config(vec![point_to_point(0, P0)]));
-    net.add_node(config(vec![point_to_point(1, P0), point_to_point(1, P1), point_to_point(1, P2)]));
-    for node in [2, 3] {
-        net.add_node(config(vec![point_to_point(node, P0), access(node, P1)]));
-    }
-    net.add_link(&[(0, P0), (1, P0)]);
-    net.add_link(&[(1, P1), (2, P0)]);
-    net.add_link(&[(1, P2), (3, P0)]);
-    for node in [2, 3] {
-        let link = net.add_link(&[(node, P1)]);
-        net.add_host(link, HOST);
-    }
-    route(&mut net, 0, Route::Local);
-    route(&mut net, 1, Route::Via { port: P0, next_hop: link_local(0, P0) });
-    route(&mut net, 2, Route::Via { port: P0, next_hop: link_local(1, P1) });
-    route(&mut net, 3, Route::Via { port: P0, next_hop: link_local(1, P2) });
-    net.link_up_all();
-    net.run_for(Duration::from_secs(20));
-    net
+    TREES.site()
 }
 
 /// What `by` has sent about the group since then: sources that it joined, and that it pruned.
@@ -202,9 +148,7 @@ fn a_rendezvous_point_that_restarts_is_asked_again_at_once() {
 }
 
 fn packet(source: Ipv6Addr, message: &JoinPrune) -> Vec<u8> {
-    let mut octets = vec![0x23, 0, 0, 0];
-    message.emit(&mut octets);
-    PacketBuilder::new(source, ALL_PIM_ROUTERS).hop_limit(1).checksummed(protocol::PIM, octets, 2)
+    pim_packet(source, 3, |into| message.emit(into))
 }
 
 fn message(to: Ipv6Addr, group: Ipv6Addr, joined: &[EncodedSource], pruned: &[EncodedSource]) -> JoinPrune {
@@ -251,30 +195,9 @@ fn what_names_no_rendezvous_point_or_another_is_refused_and_counted() {
     assert_eq!(net.nodes[2].router.counters().drop_no_rendezvous_point, 1);
 }
 
-/// The agent (0) and the routers 1 and 2 on one LAN, each of these two with hosts behind it.
-fn shared_lan() -> Net {
-    let mut net = Net::default();
-    net.add_node(config(vec![lan(0, P0)]));
-    for node in [1, 2] {
-        net.add_node(config(vec![lan(node, P0), access(node, P1)]));
-    }
-    net.add_link(&[(0, P0), (1, P0), (2, P0)]);
-    for node in [1, 2] {
-        let link = net.add_link(&[(node, P1)]);
-        net.add_host(link, HOST);
-    }
-    route(&mut net, 0, Route::Local);
-    for node in [1, 2] {
-        route(&mut net, node, Route::Via { port: P0, next_hop: link_local(0, P0) });
-    }
-    net.link_up_all();
-    net.run_for(Duration::from_secs(20));
-    net
-}
-
 #[test]
 fn on_a_lan_joins_are_suppressed_and_prunes_overridden() {
-    let mut net = shared_lan();
+    let mut net = TREES.lan(2, |_| {});
     for link in [1, 2] {
         net.set_listening(link, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
     }
@@ -293,7 +216,7 @@ fn on_a_lan_joins_are_suppressed_and_prunes_overridden() {
 
 #[test]
 fn a_prune_of_the_group_is_overridden_for_a_source_of_it_too() {
-    let mut net = shared_lan();
+    let mut net = TREES.lan(2, |_| {});
     net.set_listening(1, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
     net.set_listening(2, 0, GROUP, SOURCE, true);
     net.run_for(Duration::from_secs(20));
@@ -303,4 +226,73 @@ fn a_prune_of_the_group_is_overridden_for_a_source_of_it_too() {
     let joined = said(&net, start, 2).0;
     assert!(!joined.is_empty() && joined.iter().all(|&source| source == EncodedSource::host(SOURCE)));
     assert_eq!((net.mroute(0, ANY), net.mroute(0, KEY)), (None, mroute(Accept::Local, &[P0])));
+}
+
+/// Listeners of all sources and of this one, on one link or on two: with the last of them both trees go at once, and
+/// nothing is left that would bring packets to nobody.
+#[test]
+fn the_last_leave_prunes_both_trees() {
+    let any = Ipv6Addr::UNSPECIFIED;
+    for other_link in [LINK_A, LINK_B] {
+        for order in [[any, SOURCE], [SOURCE, any]] {
+            let mut net = site();
+            let second = net.add_host(other_link, Ipv6Addr::new(0xfe80, 0, 0, 0, 9, 0, 0, 2));
+            let hosts = [(any, LINK_A, 0), (SOURCE, other_link, second)];
+            for (source, link, host) in hosts {
+                net.set_listening(link, host, GROUP, source, true);
+            }
+            net.run_for(Duration::from_secs(100));
+            for leaving in order {
+                let (source, link, host) = hosts.into_iter().find(|(source, ..)| *source == leaving).unwrap();
+                net.set_listening(link, host, GROUP, source, false);
+                net.run_for(DELAY * 4);
+                // On one link a source that was asked for by name stays so while another listener takes all (RFC 3810
+                // §7.4.2): packets come to somebody who wants them.
+                if other_link != LINK_A {
+                    let key = MrouteKey { source, group: GROUP };
+                    assert!(net.nodes.iter().all(|node| node.router.entry(key).is_none()), "{key:?} is left");
+                }
+            }
+            assert!(net.nodes.iter().all(|node| node.mroutes.is_empty() && node.router.entry_count() == 0));
+            // Whatever was joined was pruned.
+            for node in 1..4 {
+                let (joined, pruned) = said(&net, Instant::ORIGIN, node);
+                assert!(joined.iter().all(|source| pruned.contains(source)), "{node}: {joined:?} {pruned:?}");
+            }
+        }
+    }
+}
+
+/// The rendezvous point is an address of the link between the agent and the core router, out of a /64 that both are in:
+/// to the core router it is on-link, and whose it is it knows from the Address List of a Hello (RFC 7761 §4.3.4).
+#[test]
+fn a_rendezvous_point_may_be_an_address_of_a_link() {
+    let mut net = site();
+    let prefix: Prefix = "2001:db8::/64".parse().unwrap();
+    for node in 0..4 {
+        net.command(node, Command::RouteRemove(Prefix::host(RP)));
+    }
+    for (node, address) in [(0, RP), (1, Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 6))] {
+        let addresses = vec![address];
+        net.command(node, Command::AddressesChanged { port: P0, link_local: link_local(node, P0), addresses });
+        net.command(node, Command::RouteSet(prefix, Route::OnLink(P0)));
+        net.command(node, Command::RouteSet(Prefix::host(address), Route::Local));
+    }
+    for (node, port) in [(2, P1), (3, P2)] {
+        net.command(node, Command::RouteSet(prefix, Route::Via { port: P0, next_hop: link_local(1, port) }));
+    }
+    net.run_for(DELAY);
+    net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
+    net.run_for(DELAY * 3);
+    assert_eq!(net.mroute(0, ANY), mroute(Accept::Local, &[P0]));
+    assert_eq!(net.mroute(1, ANY), mroute(Accept::Port(P0), &[P1]));
+    assert_eq!(net.walk(0, KEY), [(0, 1), (1, 1), (LINK_A, 1)].into());
+    let rpf = RpfInfo::Via { port: P0, next_hop: RP, neighbor: Some(link_local(0, P0)) };
+    assert_eq!(net.nodes[1].router.entry(ANY).unwrap().rpf, rpf);
+    // An address that no neighbour claims is a host's: nobody is asked.
+    let addresses = Vec::new();
+    net.command(0, Command::AddressesChanged { port: P0, link_local: link_local(0, P0), addresses });
+    net.run_for(DELAY * 2);
+    assert_eq!(net.nodes[1].router.entry(ANY).unwrap().rpf, RpfInfo::OnLink(P0));
+    assert_eq!((net.mroute(0, ANY), net.mroute(1, ANY)), (None, mroute(Accept::Port(P0), &[P1])));
 }

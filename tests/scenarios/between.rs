@@ -14,9 +14,9 @@ use stack::rng::Rng;
 use stack::tables::BindingState;
 use stack::time::{Duration, Instant};
 use std::net::Ipv6Addr;
-const FIRST_A: Place = Place::In(&FIRST_OF_THREE, 0);
-const SECOND_C: Place = Place::In(&SECOND_OF_THREE, 0);
-const HOME_E: Place = Place::In(&HOME_OF_THREE, 0);
+pub(crate) const FIRST_A: Place = Place::In(&FIRST_OF_THREE, 0);
+pub(crate) const SECOND_C: Place = Place::In(&SECOND_OF_THREE, 0);
+pub(crate) const HOME_E: Place = Place::In(&HOME_OF_THREE, 0);
 
 /// Whom the terminal's programs talk to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

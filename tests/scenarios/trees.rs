@@ -12,14 +12,18 @@ const SHARED: Root = Root::RendezvousPoint {
 };
 const LAYOUT: &str = "{ layout = \"embedded\", prefix = \"2001:db8::/32\", rp_interface_id = 1 }";
 
-/// A figure whose site has shared trees, the agent's node their rendezvous point.
-fn shared(figure: &str, site: &Site) -> Draft {
-    let agent = format!("node.loopback = [\"2001:db8::1\"]\nmma.group = {LAYOUT}");
-    let mut draft = Draft::shipped(figure).configure(site.agent, &agent);
+/// A figure whose site has shared trees.
+fn with_groups(figure: &str, site: &Site) -> Draft {
+    let mut draft = Draft::shipped(figure).configure(site.agent, &format!("mma.group = {LAYOUT}"));
     for router in [site.core, site.access[0].router, site.access[1].router] {
         draft = draft.configure(router, "router.mobility_range = \"ff75:120:2001:db8::/64\"");
     }
     draft
+}
+
+/// The same, the rendezvous point an address of the agent's node alone.
+fn shared(figure: &str, site: &Site) -> Draft {
+    with_groups(figure, site).configure(site.agent, "node.loopback = [\"2001:db8::1\"]")
 }
 
 #[test]
@@ -35,4 +39,22 @@ fn s13c_embedded_rp() {
         }
     });
     assert!(by_two > 0, "no packet came by two links");
+}
+
+/// The rendezvous point is the agent's address on the link to the core router, out of that link's prefix.
+#[test]
+fn the_rendezvous_point_is_an_address_of_the_trunk() {
+    let site = Site { root: SHARED, ..FOREIGN_SITE };
+    let mut draft = with_groups("fig5", &site);
+    for (node, port, address) in [("mma1", "core", "2001:db8::1/64"), ("core", "mma1", "2001:db8::2/64")] {
+        let ports = draft.config(node)["port"].as_array_mut().expect("ports");
+        let port = ports.iter_mut().find(|known| known["name"].as_str() == Some(port)).expect("a port of this name");
+        port["addresses"].as_array_mut().expect("addresses").push(address.into());
+    }
+    let lab = draft.lab();
+    over_seeds(|seed| {
+        weathers(seed).for_each(|weather| {
+            tour(&lab, &site, seed, weather);
+        });
+    });
 }

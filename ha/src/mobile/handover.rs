@@ -305,12 +305,9 @@ impl MobileTerminal {
         let Some(care_of) = self.links.temporary_address(target) else { return };
         if let Some(tunnel) = self.plain_tunnel(care_of) {
             self.attachment.receive_tunnel(tunnel, &mut self.outputs);
-<<<<<<< HEAD
-            self.hold_uplink();
-=======
         }
         if !matches!(self.place, Place::Plain(present) if present == care_of) {
->>>>>>> h2
+            self.hold_uplink();
             self.leave_place(now, Place::Plain(care_of));
         }
         self.release_home();
@@ -444,19 +441,13 @@ impl MobileTerminal {
                 (Some(source), Place::Agent(site), _) if site.group().is_some() => {
                     Way::Away { router, source, peer: site.registration.peer, care_of: site.care_of }
                 }
-<<<<<<< HEAD
-            }
-        }
-=======
                 (Some(source), Place::Agent(site), Some(home_agent)) => {
                     Way::Nested { router, source, peer: site.registration.peer, care_of: site.care_of, home_agent }
                 }
                 (Some(source), _, Some(peer)) => Way::Away { router, source, peer, care_of: source },
                 (None, ..) | (_, _, None) => Way::Down,
             },
-        };
-        self.uplinks.update(way, &mut self.outputs);
->>>>>>> h2
+        }
     }
 
     /// Ends the move when everything goes through the new link, and gives up the old one shortly after.

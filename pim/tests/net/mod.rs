@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this module")]
 
+pub mod site;
+
 use core::net::Ipv6Addr;
 use pim::wire::{JoinPrune, Message};
 use pim::{Command, Config, Event, Router};

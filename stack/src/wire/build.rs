@@ -135,3 +135,43 @@ impl PacketBuilder {
         packet
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x10);
+    const CARE_OF: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x20);
+    const OTHER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 3, 0, 0, 0, 0, 9);
+
+    fn packet(first: u8, payload_length: u16, source: Ipv6Addr, destination: Ipv6Addr, payload: &[&[u8]]) -> Vec<u8> {
+        let length = payload_length.to_be_bytes();
+        let start = [0x60, 0, 0, 0, length[0], length[1], first, 64];
+        [&start[..], &source.octets(), &destination.octets(), &payload.concat()].concat()
+    }
+
+    /// RFC 6275 §6.3: three times eight octets, the option at 8n + 6, all of it in the payload length.
+    #[test]
+    fn a_home_address_option_octet_by_octet() {
+        let built = PacketBuilder::new(CARE_OF, OTHER).home_address(HOME).payload(protocol::UDP, b"12345678");
+        let options = [17, 2, 1, 2, 0, 0, 201, 16];
+        assert_eq!(built, packet(60, 32, CARE_OF, OTHER, &[&options, &HOME.octets(), b"12345678"]));
+    }
+
+    /// RFC 6275 §6.4.
+    #[test]
+    fn a_type_2_routing_header_octet_by_octet() {
+        let built = PacketBuilder::new(OTHER, CARE_OF).type2_routing(HOME).payload(protocol::UDP, b"12345678");
+        let routing = [17, 2, 2, 1, 0, 0, 0, 0];
+        assert_eq!(built, packet(43, 32, OTHER, CARE_OF, &[&routing, &HOME.octets(), b"12345678"]));
+    }
+
+    /// Between two terminals there are both (RFC 6275 §11.3.1).
+    #[test]
+    fn both_octet_by_octet() {
+        let builder = PacketBuilder::new(CARE_OF, OTHER).type2_routing(OTHER).home_address(HOME);
+        let (routing, options) = ([60, 2, 2, 1, 0, 0, 0, 0], [59, 2, 1, 2, 0, 0, 201, 16]);
+        let expected = [&routing[..], &OTHER.octets(), &options, &HOME.octets()];
+        assert_eq!(builder.payload(protocol::NONE, &[]), packet(43, 48, CARE_OF, OTHER, &expected));
+    }
+}

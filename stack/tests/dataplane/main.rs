@@ -6,6 +6,7 @@ mod bench;
 mod agent;
 mod anchor;
 mod care_of;
+mod circles;
 mod correspondent;
 mod forwarding;
 mod fragments;

@@ -255,3 +255,47 @@ fn the_tunnel_to_the_home_agent_is_inside_that_to_the_anchor_point() {
         assert!(bench.sent(P2).is_empty());
     }
 }
+
+/// Whatever an error says, however little it quotes of whichever packet of the terminal, and wherever the terminal is by
+/// then: programs hear of packets that they have sent, or of nothing, and go on.
+#[test]
+fn no_error_about_what_a_terminal_sends_disturbs_it() {
+    let (port, router, source) = (P0, ROUTER, ACCESS);
+    let uplinks = [
+        Uplink::Native { port, router },
+        Uplink::Direct { port, router, source },
+        Uplink::Tunnel { port, router, source, peer: AGENT },
+        Uplink::NestedTunnel { port, router, source, peer: AGENT, care_of: CARE_OF, home_agent: HOME_AGENT },
+        Uplink::OptimisedTunnel { port, router, source, peer: AGENT, care_of: CARE_OF },
+        Uplink::Down,
+    ];
+    let packet = udp(HOME, CN, 64, &[7; 60]);
+    let config = DataplaneConfig { icmp_errors_per_second: 1 << 20, icmp_error_burst: 1 << 20, ..Default::default() };
+    for then in uplinks {
+        let mut bench = terminal_with(config.clone(), 1500);
+        bench.set_route(&format!("{CARE_OF}/128"), Route::Local);
+        bench.apply(TableUpdate::UplinkSet(HOME, then));
+        bench.receive_frames(P2, std::slice::from_ref(&packet));
+        let Some(sent) = bench.sent(P0).pop() else { continue };
+        let sent = &sent[14..];
+        for now in uplinks {
+            bench.apply(TableUpdate::UplinkSet(HOME, now));
+            for (kind, code) in (0..8).flat_map(|kind| (0..8).map(move |code| (kind, code))) {
+                for cut in (0..=sent.len()).rev().step_by(if kind == 1 { 1 } else { 7 }) {
+                    for to in [ACCESS, CARE_OF, HOME] {
+                        let body = [&[0, 0, 5, 0x14], &sent[..cut]].concat();
+                        bench.receive(P0, &[PacketBuilder::new(FAR, to).icmpv6(kind, code, &body)]);
+                    }
+                    let told = bench.sent(P2);
+                    assert!(told.iter().all(|error| error[24..40] == HOME.octets() && error.len() < 1280));
+                    bench.sent(P0);
+                    bench.local();
+                }
+            }
+        }
+        bench.apply(TableUpdate::UplinkSet(HOME, then));
+        bench.receive_frames(P2, std::slice::from_ref(&packet));
+        let again = bench.sent(P0).pop().expect("the program goes on");
+        assert_eq!(again[14..].len(), sent.len());
+    }
+}

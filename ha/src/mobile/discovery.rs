@@ -37,8 +37,8 @@ use stack::wire::mobility::Status;
 const INITIAL_DHAAD_TIMEOUT: Duration = Duration::from_secs(3);
 /// DHAAD_RETRIES (RFC 6275 §12).
 const DHAAD_RETRIES: u32 = 4;
-/// Nobody has answered, or no agent of the answer was any good: so long from the last request or from the answer on,
-/// nobody is asked from the same address.
+/// Nobody has answered in time, or somebody has: for so long from then on nobody is asked from the same address, whatever
+/// the agents that were named turn out to be good for.
 const PAUSE: Duration = Duration::from_secs(60);
 /// Home agents kept. The best come first, and who finds none of these serving asks again.
 pub(super) const MAX_HOME_AGENTS: usize = 8;
@@ -56,7 +56,7 @@ enum Search {
 
 /// Why a reply is not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum ReplyRefusal {
+enum ReplyRefusal {
     /// No request is out from the address that it went to.
     Unasked,
     /// It has another identifier than the request.

@@ -6,3 +6,5 @@ pub mod correspondent;
 pub mod home_agent;
 pub mod mobile;
 mod reception;
+#[cfg(test)]
+mod samples;

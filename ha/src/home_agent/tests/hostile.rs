@@ -2,37 +2,7 @@
 //! counted.
 
 use super::*;
-use stack::wire::mobility::{BindingAcknowledgementFlags, BindingUpdate, TestAnswer};
-
-/// A good message of each type, from the terminal.
-fn messages() -> Vec<(u8, MobilityMessage)> {
-    let options = MobilityOptions::default;
-    let acknowledgement = BindingAcknowledgement {
-        status: Status::ACCEPTED,
-        flags: BindingAcknowledgementFlags::default(),
-        sequence: 9,
-        lifetime: Lifetime(1),
-        options: options(),
-    };
-    let update = BindingUpdate {
-        sequence: 9,
-        flags: BindingUpdateFlags::ACKNOWLEDGE | BindingUpdateFlags::HOME_REGISTRATION,
-        lifetime: Lifetime(0),
-        options: options(),
-    };
-    let status = BindingErrorStatus::UNKNOWN_BINDING;
-    let answer = TestAnswer { nonce_index: 1, cookie: [1; 8], token: [1; 8] };
-    vec![
-        (0, MobilityMessage::BindingRefreshRequest { options: options() }),
-        (1, MobilityMessage::HomeTestInit { cookie: [1; 8] }),
-        (2, MobilityMessage::CareOfTestInit { cookie: [1; 8] }),
-        (3, MobilityMessage::HomeTest(answer)),
-        (4, MobilityMessage::CareOfTest(answer)),
-        (5, update.into()),
-        (6, acknowledgement.into()),
-        (7, MobilityMessage::BindingError { status, home_address: HOME }),
-    ]
-}
+use crate::samples::{forged_authentication, messages, with_option};
 
 #[test]
 fn no_type_of_message_changes_anything_unless_it_is_authentic_and_fresh() {
@@ -54,20 +24,15 @@ fn no_type_of_message_changes_anything_unless_it_is_authentic_and_fresh() {
         assert_eq!(agent.bindings().iter().collect::<Vec<_>>(), [&before], "{what}");
         assert!(counted(agent) > count, "{what} is not counted");
     };
-    // An authentication option with an SPI, and what should be authentication data.
-    let option = |spi: u32| [&[9, 17, 1][..], &spi.to_be_bytes(), &[0x5a; 12]].concat();
     let changes = [
-        ("forged", option(0x100)),
-        ("of a stranger", option(0x200)),
-        ("with a reserved SPI", option(3)),
+        ("forged", forged_authentication(0x100)),
+        ("of a stranger", forged_authentication(0x200)),
+        ("with a reserved SPI", forged_authentication(3)),
         ("bare", Vec::new()),
     ];
-    for (kind, message) in messages() {
+    for (kind, message) in messages(HOME) {
         for (how, appended) in &changes {
-            let mut bytes = [message.emit(), appended.clone()].concat();
-            bytes.resize(bytes.len().next_multiple_of(8), 0);
-            bytes[1] = (bytes.len() / 8 - 1) as u8;
-            assert_eq!(bytes[2], kind);
+            let bytes = with_option(&message, appended);
             let builder = PacketBuilder::new(LOCAL, AGENT).home_address(HOME);
             let packet = builder.checksummed(protocol::MOBILITY, bytes, CHECKSUM_AT);
             check(&mut agent, &format!("type {kind} {how}"), &packet);

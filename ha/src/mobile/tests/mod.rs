@@ -5,6 +5,7 @@ mod discovery;
 mod errors;
 mod forwarding;
 mod hierarchical;
+mod hostile;
 mod moves;
 mod script;
 mod world;

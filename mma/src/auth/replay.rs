@@ -88,7 +88,7 @@ impl ReplayPolicy {
     pub const DEFAULT_WINDOW: Duration = Duration::from_secs(7);
 }
 
-/// One message that is not fresh is answered in this time, for each home address.
+/// DEVIATION RFC 6275 §9.5.1: not every message that is not fresh is answered, but one in this time for each home address.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The highest values that were accepted for a home address.

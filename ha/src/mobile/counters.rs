@@ -15,6 +15,8 @@ stack::counters! {
         rx_refusal = "rx-binding-acknowledgement-refusal",
         /// Binding Acknowledgements with status 135 that were followed.
         rx_sequence = "rx-binding-acknowledgement-sequence",
+        /// Binding Acknowledgements with status 146 to updates that are sent again nevertheless.
+        rx_authentication_failed = "rx-binding-acknowledgement-authentication-failed",
         /// Binding Acknowledgements with status 144 that were followed.
         rx_clock = "rx-binding-acknowledgement-clock",
         /// Binding Refresh Requests that were followed.

@@ -262,7 +262,10 @@ impl MobileTerminal {
 
     /// The agent has granted what was asked: the terminal is in its site.
     pub(super) fn entered_site(&mut self, now: Instant, site: AgentSite) {
-        let Some(target) = self.target else { return };
+        let Some(target) = self.target else {
+            // The last link is gone. The agent is told when there is another one.
+            return self.left_site(now, &site);
+        };
         self.stage(now, Stage::Registered);
         if let Some((subscription, reception)) = site.group() {
             self.attachment.receive(subscription.group, reception, &mut self.outputs);
@@ -333,6 +336,8 @@ impl MobileTerminal {
         if self.has_home_binding {
             self.ask_home(Wish::Removal);
         } else {
+            // What was to be asked for elsewhere, and could not be sent yet, is not wanted any more.
+            self.forget_home_registration();
             self.arrived_home(now, target);
         }
     }

@@ -82,6 +82,8 @@ impl MobileTerminal {
                 let router = self.target.filter(|target| self.claimed == Some(target.port))?;
                 Some(Path { router, source: home_address })
             }
+            // At home there is no other care-of address to be told of.
+            (Who::Home, Place::Home) => None,
             (Who::Former(_), Place::Home) => {
                 let router = self.current.filter(|&current| self.links.is_alive(current))?;
                 Some(Path { router, source: home_address })
@@ -250,6 +252,7 @@ impl MobileTerminal {
         self.counters.rx_acknowledgement += 1;
         let mut ignored = None;
         let mut is_bound = received.final_destination == self.config.home_address;
+        let attempts_max = self.config.timers.agent_attempts;
         for who in self.peers() {
             let association = match who {
                 Who::Home => &self.config.home_association,
@@ -283,6 +286,11 @@ impl MobileTerminal {
                     registration.repeat();
                     self.counters.rx_clock += 1;
                     self.correct_clock(now, seconds);
+                }
+                // Whoever forges an update with this number gets such an answer for us, signed by our peer: it is
+                // believed when all attempts have come to nothing.
+                Answer::Refused(Status::AUTHENTICATION_FAILED) if registration.attempts() < attempts_max => {
+                    self.counters.rx_authentication_failed += 1;
                 }
                 Answer::Refused(status) => self.refused(now, who, status),
             }
@@ -422,16 +430,21 @@ impl MobileTerminal {
 
     /// The home agent has no binding any more: the terminal is home.
     fn home_removed(&mut self, now: Instant) {
-        self.home.forget();
-        self.has_home_binding = false;
-        for timer in [Timer::Retransmit(Who::Home), Timer::Refresh(Who::Home), Timer::Expiry(Who::Home)] {
-            self.timers.cancel(timer);
-        }
+        self.forget_home_registration();
         // Where the terminal has gone on in the meantime, the next wish tells the home agent.
         if let Some(target) = self.target.filter(|target| self.claimed == Some(target.port)) {
             self.stage(now, Stage::HomeRegistered);
             self.announce_home();
             self.arrived_home(now, target);
+        }
+    }
+
+    /// The home agent has nothing of the terminal, and nothing is asked of it.
+    pub(super) fn forget_home_registration(&mut self) {
+        self.home.forget();
+        self.has_home_binding = false;
+        for timer in [Timer::Retransmit(Who::Home), Timer::Refresh(Who::Home), Timer::Expiry(Who::Home)] {
+            self.timers.cancel(timer);
         }
     }
 

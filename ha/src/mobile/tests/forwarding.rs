@@ -250,6 +250,38 @@ fn s4_home() {
     assert_eq!(script.terminal.joined().count(), 0);
 }
 
+/// Away and home so fast that the home agent may not be asked for the last care-of address in time (MAX_UPDATE_RATE): at
+/// home nobody asks for it any more.
+#[test]
+fn s4_home_before_the_home_agent_could_be_told_of_the_last_place() {
+    let mut script = Script::settled_at(A);
+    let mut held_back = false;
+    for _ in 0..8 {
+        script.down(A);
+        script.up(H);
+        if script.terminal.site().site != Site::Home {
+            script.accept(HOME_AGENT);
+        }
+        assert_eq!(script.terminal.site().site, Site::Home);
+        held_back |= script.terminal.counters().update_rate_limited > 0 && !script.terminal.has_home_binding;
+        script.down(H);
+        script.up(A);
+        script.grant(0);
+    }
+    script.down(A);
+    script.up(H);
+    if script.terminal.site().site != Site::Home {
+        script.accept(HOME_AGENT);
+    }
+    assert!(held_back, "no update was ever held back");
+    let asked = script.asked.len();
+    script.wait(60_000);
+    let late: Vec<_> = script.asked[asked..].iter().filter(|asked| asked.to == HOME_AGENT).collect();
+    assert!(late.is_empty(), "the home agent is asked for a care-of address at home: {late:?}");
+    assert_eq!(script.terminal.site().site, Site::Home);
+    assert!(script.terminal.home_registration().is_none() && !script.terminal.is_registering());
+}
+
 /// S4, and away again while the agent forwards home.
 #[test]
 fn s4_and_away_again() {

@@ -89,6 +89,23 @@ fn a_flood_of_what_nobody_can_authenticate() {
     assert_eq!(script.terminal.site(), settled);
 }
 
+/// Status 146 comes signed to whoever sends an update with forged authentication and the number of one that is out.
+#[test]
+fn a_refusal_for_wrong_authentication_is_believed_when_nothing_else_comes() {
+    let settled = Script::settled_at(A);
+    let site = settled.terminal.site();
+    let mut script = settled;
+    // Half of the lifetime is over: both are asked again.
+    script.wait(900_000);
+    assert_eq!(script.refuse(AGENTS[0], Status::AUTHENTICATION_FAILED), [""; 0]);
+    script.grant(0);
+    assert_eq!(script.refuse(HOME_AGENT, Status::AUTHENTICATION_FAILED), [""; 0]);
+    assert_eq!(script.terminal.counters().rx_authentication_failed, 2);
+    script.accept(HOME_AGENT);
+    assert!(!script.terminal.is_registering());
+    assert_eq!(script.terminal.site(), site);
+}
+
 /// Acknowledgements that were good once, and that answer an older update than the last.
 #[test]
 fn acknowledgements_count_once() {

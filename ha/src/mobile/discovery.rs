@@ -311,6 +311,13 @@ impl MobileTerminal {
         self.timers.cancel(Timer::Retransmit(Who::Home));
         self.timers.cancel(Timer::Refresh(Who::Home));
         self.home_refused = false;
+        // Before it is told of the place, its tunnel ends there.
+        if let Place::Plain(care_of) = self.place
+            && let Some(tunnel) = self.plain_tunnel(care_of)
+        {
+            self.attachment.receive_tunnel(tunnel, &mut self.outputs);
+        }
+        self.receive_forwarded();
         wish.into_iter().for_each(|wish| self.home.ask(wish));
     }
 

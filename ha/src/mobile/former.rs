@@ -136,9 +136,14 @@ impl MobileTerminal {
 
     /// An agent was asked for a place that is not wanted any more. It may have granted it.
     pub(super) fn unwanted(&mut self, now: Instant, key: FormerKey) {
+        // As long as the agent may have granted it.
+        let until = now + self.config.timers.lifetime;
         match self.formers.get_mut(&key) {
-            Some(former) => former.standing = Standing::Waiting,
-            None => self.add_former(Former::new(now, key, None, now + self.config.timers.lifetime)),
+            Some(former) => {
+                (former.standing, former.deadline, former.until) = (Standing::Waiting, None, former.until.max(until));
+                self.timers.set(Timer::Former(key), former.until);
+            }
+            None => self.add_former(Former::new(now, key, None, until)),
         }
     }
 

@@ -254,7 +254,7 @@ impl MobileTerminal {
         if let Some((registration, _)) = self.candidate.take() {
             self.timers.cancel(Timer::Retransmit(Who::Candidate));
             let is_current = self.site().site == Site::Agent(registration.peer);
-            if registration.attempts() > 0 && !is_current {
+            if registration.was_asked() && !is_current {
                 self.unwanted(now, (registration.peer, registration.bound));
             }
         }
@@ -318,7 +318,7 @@ impl MobileTerminal {
         self.ask_home(Wish::CareOf(care_of));
     }
 
-    fn plain_tunnel(&self, local: Ipv6Addr) -> Option<TunnelReception> {
+    pub(super) fn plain_tunnel(&self, local: Ipv6Addr) -> Option<TunnelReception> {
         let home_address = self.config.home_address;
         self.home_agent().map(|remote| TunnelReception { remote, local, home_address })
     }

@@ -100,6 +100,8 @@ pub(super) struct Registration {
     rate: TokenBucket,
     /// Whether an update is to be sent as soon as there is a way.
     due: bool,
+    /// Whether one was ever sent.
+    was_asked: bool,
 }
 
 impl Registration {
@@ -114,6 +116,7 @@ impl Registration {
             attempts: 0,
             granted: None,
             due: true,
+            was_asked: false,
             rate: TokenBucket::every(UPDATE_INTERVAL, MAX_UPDATE_RATE),
         }
     }
@@ -169,6 +172,7 @@ impl Registration {
         }
         self.outstanding.push(sent);
         self.attempts += 1;
+        self.was_asked = true;
         self.due = false;
         self.timeout = match self.timeout.is_zero() {
             true if first => timing.first_registration,
@@ -194,6 +198,11 @@ impl Registration {
     /// Updates sent since the back-off began.
     pub(super) const fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// Whether the peer may have something for the terminal, whatever was asked since.
+    pub(super) const fn was_asked(&self) -> bool {
+        self.was_asked
     }
 
     /// Whether an answer is awaited.

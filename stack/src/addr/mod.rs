@@ -47,12 +47,12 @@ pub const fn interface_identifier(address: Ipv6Addr) -> u64 {
     address.to_bits() as u64
 }
 
-/// Whether packets may name this address as one node's own: neither multicast, loopback, unspecified nor v4-mapped.
+/// Whether packets may name this address as one node's own: neither multicast, loopback nor unspecified.
 pub const fn is_unicast(address: Ipv6Addr) -> bool {
     !(address.is_multicast() || address.is_unspecified() || address.is_loopback())
 }
 
-/// Unicast and usable beyond the link: what a Home Address or a care-of address has to be (RFC 6275 §6.1.7, §6.3).
+/// Unicast, usable beyond the link, and no IPv4-mapped address, which is never on the wire: what a Home Address or a care-of address has to be (RFC 6275 §6.1.7, §6.3).
 pub const fn is_routable_unicast(address: Ipv6Addr) -> bool {
-    is_unicast(address) && !is_link_local(address)
+    is_unicast(address) && !is_link_local(address) && address.to_ipv4_mapped().is_none()
 }

@@ -7,6 +7,8 @@
 //! less the tunnel's headers and never below 1280 (RFC 8201 §4).
 
 use super::{Cause, is_allowed, kind};
+use crate::addr::Scope;
+use crate::machine::PortId;
 use crate::pipeline::home_address::{self, OPTION_LEN, ROUTING_LEN};
 use crate::pipeline::{Counter, Dataplane, header};
 use crate::tables::{BindingState, Uplink};
@@ -19,13 +21,14 @@ use core::net::Ipv6Addr;
 const SEQUENCE_SLACK: u32 = 1 << 16;
 
 /// Passes an error on where it is about a tunnel of this node; answers whether it was. `message` starts with its type.
-pub(crate) fn relay(plane: &mut Dataplane, message: &[u8]) -> bool {
+pub(crate) fn relay(plane: &mut Dataplane, message: &[u8], arrival: Option<PortId>) -> bool {
     let Some(quoted) = message.get(8..).filter(|quoted| quoted.len() >= HEADER_LEN && quoted[0] >> 4 == 6) else {
         return false;
     };
     let (kind, word) = (message[0], u32::from_be_bytes([message[4], message[5], message[6], message[7]]));
     if let Some((inner_at, sequence)) = tunnelled(quoted)
         && is_ours(plane, quoted, &quoted[inner_at..], sequence)
+        && !is_forged(plane, quoted, arrival)
     {
         let outer = (header::source(quoted), header::destination(quoted));
         let optimised = with_home_address(plane, &quoted[inner_at..], Some(outer));
@@ -98,6 +101,12 @@ fn tunnelled(quoted: &[u8]) -> Option<(usize, Option<(u32, u32)>)> {
     };
     let inner = quoted.get(inner_at..)?;
     (inner.len() >= HEADER_LEN && inner[0] >> 4 == 6).then_some((inner_at, sequence))
+}
+
+/// Whether it comes from where the packet cannot have been: a group of the site is not outside of it.
+fn is_forged(plane: &Dataplane, quoted: &[u8], arrival: Option<PortId>) -> bool {
+    let is_of_site = |scope| scope <= Scope::SITE_LOCAL;
+    Scope::of(header::destination(quoted)).is_some_and(is_of_site) && plane.is_from_outside(arrival)
 }
 
 /// Whether this node can have put these outer headers in front of this packet.

@@ -138,6 +138,8 @@ counters! {
     DropTunnelHeadroom = "drop-tunnel-headroom",
     /// No tunnel of this node ends here.
     DropTunnelUnknown = "drop-tunnel-unknown",
+    /// Reverse tunnel to the mobility agent: from outside the site.
+    DropTunnelSiteBorder = "drop-tunnel-site-border",
     /// Reverse tunnel: outer source outside the access prefixes.
     DropTunnelAccessPrefix = "drop-tunnel-access-prefix",
     /// Reverse tunnel: another interface identifier than the terminal's.

@@ -129,7 +129,7 @@ fn icmpv6(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
     }
     match message[0] {
         kind if kind < FIRST_INFORMATIONAL => {
-            if relay::relay(plane, message) {
+            if relay::relay(plane, message, job.meta.port) {
                 Next::Relayed
             } else {
                 Next::Node

@@ -412,7 +412,13 @@ impl Dataplane {
         Ok(())
     }
 
-    /// An address of this node to speak from to `destination`; on a link, the one that is made of the port's own.
+    /// Whether what came by this port came from outside the site.
+    pub(crate) fn is_from_outside(&self, arrival: Option<PortId>) -> bool {
+        arrival.is_some_and(|port| self.config.site_border.contains(port))
+    }
+
+    /// An address of this node to speak from to `destination`; on a link, the one that is made of the port's own. A
+    /// correspondent whose only address is that of its programs speaks to them from there.
     pub(crate) fn source_for(&self, destination: Ipv6Addr, port: Option<PortId>) -> Option<Ipv6Addr> {
         if is_link_local(destination)
             && let Some(link) = port.and_then(|port| self.links.get(usize::from(port.0)))
@@ -422,7 +428,7 @@ impl Dataplane {
                 return Some(own);
             }
         }
-        self.routes.source_for(destination)
+        self.routes.source_for(destination).or_else(|| self.correspondents.address())
     }
 
     pub(crate) fn count(&mut self, counter: Counter) {

@@ -188,9 +188,11 @@ fn fit(plane: &mut Dataplane, mut job: Job, port: PortId, egress: Egress) -> Opt
         return None;
     };
     let mut mtu = link.mtu;
-    if added(&job) > 0 {
+    let has_added = added(&job) > 0;
+    // A way is as wide as was learnt of it for what this node sends itself, too.
+    if has_added || job.meta.origin == Origin::Own {
         mtu = plane.path_mtus.towards(plane.now, header::destination(job.packet.bytes()), mtu);
-        if plane.config.mss_clamp == MssClamp::PathMtu {
+        if has_added && plane.config.mss_clamp == MssClamp::PathMtu {
             mss::clamp(plane, job.packet.bytes_mut(), usize::from(job.meta.outer), mtu);
         }
     }

@@ -10,7 +10,7 @@ use super::tunnel_header::{self, ExitError};
 use super::vector::{Found, Job, Lane, Origin, Vector};
 use super::{Dataplane, header, home_address, sighting, terminal};
 use crate::icmpv6::Cause;
-use crate::machine::{CorrespondentWay, TunnelMeta};
+use crate::machine::{CorrespondentWay, PortId, TunnelMeta};
 use crate::tables::HomeBinding;
 use crate::wire::ext::Chain;
 use crate::wire::ipv6::protocol;
@@ -46,7 +46,7 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
     }
     let bytes = job.packet.bytes();
     let tunnel = TunnelMeta { source: header::source(bytes), destination: header::destination(bytes) };
-    match exit(plane, &bytes[at..], tunnel) {
+    match exit(plane, &bytes[at..], tunnel, job.meta.port) {
         Ok(Exit::ToHomeAgent(binding)) => reverse_tunnel::to_home_agent(plane, job, at, &binding),
         Ok(Exit::ToCorrespondent(binding)) => reverse_tunnel::to_correspondent(plane, job, at, &binding),
         Ok(Exit::Out) => out(plane, job, at, tunnel),
@@ -59,7 +59,7 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
 }
 
 /// The tunnel that ends here for this inner packet, or why none does.
-fn exit(plane: &Dataplane, inner: &[u8], tunnel: TunnelMeta) -> Result<Exit, Counter> {
+fn exit(plane: &Dataplane, inner: &[u8], tunnel: TunnelMeta, arrival: Option<PortId>) -> Result<Exit, Counter> {
     let (source, destination) = (header::source(inner), header::destination(inner));
     let ends = |at: Ipv6Addr| plane.tunnels.accepts(tunnel.source, tunnel.destination, at);
     if ends(destination) || ends(terminal::destination_of(plane, inner)) {
@@ -80,6 +80,10 @@ fn exit(plane: &Dataplane, inner: &[u8], tunnel: TunnelMeta) -> Result<Exit, Cou
             None => Counter::DropTunnelUnknown,
         });
     };
+    // From outside the site nobody speaks with an address of its access links.
+    if plane.is_from_outside(arrival) {
+        return Err(Counter::DropTunnelSiteBorder);
+    }
     reverse_tunnel::exit(plane, service, inner, tunnel)
 }
 

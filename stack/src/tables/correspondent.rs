@@ -41,6 +41,11 @@ impl Correspondents {
         self.bindings.len()
     }
 
+    /// The node's address, where it has the role.
+    pub(crate) fn address(&self) -> Option<Ipv6Addr> {
+        self.role.as_ref().map(|role| role.address)
+    }
+
     /// The binding of a home address, where it was made with `local`.
     #[inline]
     pub(crate) fn find(&self, home_address: Ipv6Addr, local: Ipv6Addr) -> Option<(Slot, CorrespondentBinding)> {

@@ -245,3 +245,23 @@ fn too_big_for_the_tunnel_is_answered_or_cut() {
         ]);
     }
 }
+
+/// Addresses of the site's access links are not outside, nor are its groups: what says so from there is forged.
+#[test]
+fn nothing_from_outside_the_site_passes_for_a_terminal_or_for_a_router_of_the_tree() {
+    let config = DataplaneConfig { site_border: PortSet::single(P0), ..DataplaneConfig::default() };
+    let mut bench = agent_with(config, [1500, 1500]);
+    let inner = udp(HOME, CN, 60, b"up");
+    bench.receive(P0, &[tunnel(ACCESS, AGENT, &inner)]);
+    assert!(bench.sent(P0).is_empty());
+    bench.expect_counters(&[("rx", 1), ("drop-tunnel-site-border", 1)]);
+    bench.receive(P1, &[tunnel(ACCESS, AGENT, &inner)]);
+    assert_eq!(bench.sent(P0).len(), 1);
+    let quoted = &tunnel(SOURCE, GROUP, &udp(CN, HOME, 60, &[7; 1400]))[..1232];
+    let too_big = PacketBuilder::new(FAR, SOURCE).icmpv6(2, 0, &[&1300u32.to_be_bytes()[..], quoted].concat());
+    let learnt = |bench: &Bench| bench.plane.counters().get(stack::pipeline::Counter::PathMtusLearnt);
+    bench.receive(P0, std::slice::from_ref(&too_big));
+    assert_eq!((bench.sent(P0).len(), learnt(&bench)), (0, 0));
+    bench.receive(P1, &[too_big]);
+    assert_eq!((bench.sent(P0).len(), learnt(&bench)), (1, 1));
+}

@@ -313,6 +313,42 @@ fn programs_learn_how_much_room_the_routing_header_leaves() {
     assert_eq!(bench.local().len(), 1);
 }
 
+/// The address is that of the programs, and there is no other to tell them anything from.
+#[test]
+fn programs_are_told_by_a_node_that_has_no_other_address_than_theirs() {
+    let mut bench = node_with_programs();
+    bench.apply(TableUpdate::RouteRemove(format!("{SELF}/128").parse().unwrap()));
+    bind(&mut bench);
+    let large = udp(NODE, HOME, 64, &[0; 1477 - 48]);
+    bench.receive_frames(P2, &[large]);
+    let told = bench.sent(P2);
+    assert_eq!((told[0][40], &told[0][44..48]), (2, &1476u32.to_be_bytes()[..]));
+    assert_eq!((&told[0][8..24], &told[0][24..40]), (&NODE.octets()[..], &NODE.octets()[..]));
+}
+
+/// What the node itself says fits what it has learnt of the way, though nobody can be told that it does not.
+#[test]
+fn the_nodes_own_packets_fit_the_way() {
+    let mut bench = node();
+    bind(&mut bench);
+    let echo = PacketBuilder::new(CARE_OF, NODE).home_address(HOME).icmpv6(128, 0, &[7; 1380]);
+    bench.receive(P0, std::slice::from_ref(&echo));
+    let whole = bench.sent(P0);
+    assert_eq!((whole.len(), whole[0].len()), (1, 14 + 40 + 24 + 4 + 1380));
+    let body = [&1350u32.to_be_bytes()[..], &whole[0][14..14 + 1232]].concat();
+    bench.receive(P0, &[PacketBuilder::new(FAR, NODE).icmpv6(2, 0, &body)]);
+    bench.sent(P0);
+    bench.local();
+    bench.receive(P0, std::slice::from_ref(&echo));
+    let cut = bench.sent(P0);
+    assert_eq!(cut.len(), 2);
+    for frame in &cut {
+        assert!(frame.len() <= 14 + 1350);
+        let chain = stack::wire::ext::Chain::parse(&frame[14..]).unwrap();
+        assert_eq!((chain.type2_routing.unwrap().home_address, chain.fragment.unwrap().offset), (HOME, 64));
+    }
+}
+
 #[test]
 fn a_packet_of_the_minimum_size_is_cut_where_the_routing_header_is_too_much() {
     let config = DataplaneConfig { host_ports: PortSet::single(P2), ..DataplaneConfig::default() };

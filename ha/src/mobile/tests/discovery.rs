@@ -192,7 +192,7 @@ fn who_refuses_is_followed_by_the_next() {
     let mut script = asking(config());
     script.reply(&[SECOND, THIRD, HOME_AGENT]);
     let refused = script.refuse(SECOND, Status::ADMINISTRATIVELY_PROHIBITED);
-    assert_eq!(refused, ["HA2 refuses: 129", "receive HA3 => LCoA-P of HoA", "send LCoA-P => HA3"]);
+    assert_eq!(refused, ["receive HA3 => LCoA-P of HoA", "HA2 refuses: 129", "send LCoA-P => HA3"]);
     // InitialBindackTimeoutFirstReg later.
     assert_eq!(script.wait(1_499), [""; 0]);
     assert_eq!(script.wait(1), ["LCoA-P > HA3: BU(H) HoA at LCoA-P for 1800 s"]);
@@ -216,7 +216,7 @@ fn who_is_silent_is_followed_by_the_next() {
     assert_eq!(updates, [1, 4, 10, 22]);
     assert_eq!(
         told.iter().skip(4).cloned().collect::<Vec<_>>(),
-        ["HA does not answer", "receive HA2 => LCoA-P of HoA", "send LCoA-P => HA2", TO_SECOND]
+        ["receive HA2 => LCoA-P of HoA", "HA does not answer", "send LCoA-P => HA2", TO_SECOND]
             .map(|words| (46, words.to_owned()))
     );
     // An answer that comes late is none: the other one is asked now.

@@ -184,6 +184,8 @@ counters! {
     DropLocalHomeAddress = "drop-local-home-address",
     /// No next header.
     DropLocalNoNextHeader = "drop-local-no-next-header",
+    /// An error about a tunnel of this node that says nothing to the source of what was in it.
+    DropLocalTunnelProblem = "drop-local-tunnel-problem",
     /// The node does not keep up.
     DropLocalQueueFull = "drop-local-queue-full",
     /// A fragment that overlaps another or reaches beyond the last (RFC 5722 §4).

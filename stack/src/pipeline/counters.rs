@@ -122,8 +122,6 @@ counters! {
     DropBindingNoHomeAddress = "drop-binding-no-home-address",
     /// Through a tunnel that does not come from the home agent.
     DropBindingTunnelSource = "drop-binding-tunnel-source",
-    /// To another care-of address than the binding's.
-    DropBindingCareOf = "drop-binding-care-of",
     /// From the home agent, and the binding forwards only what others sent.
     DropBindingForwardHomeAgent = "drop-binding-forward-home-agent",
     /// From another agent, and the binding is itself one that forwards.

@@ -104,7 +104,9 @@ fn only_agents_of_the_peers_prefixes_forward() {
         ("rx", 3),
         ("drop-binding-tunnel-source", 1),
         ("drop-binding-former-care-of", 1),
-        ("drop-binding-care-of", 1),
+        ("icmp-error-address-unreachable", 1),
+        ("generated", 1),
+        ("output", 1),
     ]);
 }
 

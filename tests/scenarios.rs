@@ -29,6 +29,8 @@ mod moves;
 mod optimisation;
 #[path = "scenarios/reproducible.rs"]
 mod reproducible;
+#[path = "scenarios/return_home.rs"]
+mod return_home;
 #[path = "scenarios/roaming.rs"]
 mod roaming;
 #[path = "scenarios/second_site.rs"]

@@ -20,10 +20,21 @@ use core::net::Ipv6Addr;
 /// How far behind the last sequence number a quoted packet may be.
 const SEQUENCE_SLACK: u32 = 1 << 16;
 
-/// Passes an error on where it is about a tunnel of this node; answers whether it was. `message` starts with its type.
-pub(crate) fn relay(plane: &mut Dataplane, message: &[u8], arrival: Option<PortId>) -> bool {
+/// What becomes of an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Relay {
+    /// It is about a tunnel or a header of this node, and known to the source of what was in it where that can use it.
+    PassedOn,
+    /// It is about a tunnel of this node, and nothing that anybody else could use (RFC 2473 §8.1).
+    Ended,
+    /// It is about something that a machine, or who is behind this node, has sent.
+    NotATunnels,
+}
+
+/// Passes an error on where it is about a tunnel of this node. `message` starts with its type.
+pub(crate) fn relay(plane: &mut Dataplane, message: &[u8], arrival: Option<PortId>) -> Relay {
     let Some(quoted) = message.get(8..).filter(|quoted| quoted.len() >= HEADER_LEN && quoted[0] >> 4 == 6) else {
-        return false;
+        return Relay::NotATunnels;
     };
     let (kind, word) = (message[0], u32::from_be_bytes([message[4], message[5], message[6], message[7]]));
     if let Some((inner_at, sequence)) = tunnelled(quoted)
@@ -45,35 +56,36 @@ pub(crate) fn relay(plane: &mut Dataplane, message: &[u8], arrival: Option<PortI
             kind::PARAMETER_PROBLEM if is_encapsulation_limit(&quoted[..inner_at], word) => {
                 Some(Cause::AddressUnreachable)
             }
-            _ => return false,
+            _ => return Relay::Ended,
         };
         if let Some(cause) = cause {
             send(plane, cause, original);
         }
-        return true;
+        return Relay::PassedOn;
     }
     if let Some(original) = with_type2_routing(plane, quoted) {
         // That the care-of address is not reached is the node's as well: it gives up the binding (RFC 6275 §9.3.4).
-        return pass_on(plane, kind, word, quoted, ROUTING_LEN, &original) && kind != kind::UNREACHABLE;
+        let passed = pass_on(plane, kind, word, quoted, ROUTING_LEN, &original);
+        return if kind == kind::UNREACHABLE { Relay::NotATunnels } else { passed };
     }
     match with_home_address(plane, quoted, None) {
         Some(original) => pass_on(plane, kind, word, quoted, OPTION_LEN, &original),
-        None => false,
+        None => Relay::NotATunnels,
     }
 }
 
-/// Passes an error on about a packet into which this node put `added` octets; answers whether it is of a kind that is.
-fn pass_on(plane: &mut Dataplane, kind: u8, word: u32, quoted: &[u8], added: usize, original: &[u8]) -> bool {
+/// Passes an error on about a packet into which this node put `added` octets, where it is of a kind that is.
+fn pass_on(plane: &mut Dataplane, kind: u8, word: u32, quoted: &[u8], added: usize, original: &[u8]) -> Relay {
     let cause = match kind {
         kind::UNREACHABLE => Some(Cause::AddressUnreachable),
         kind::TIME_EXCEEDED => Some(Cause::HopLimit),
         kind::PACKET_TOO_BIG => too_big(plane, word, quoted, added, original),
-        _ => return false,
+        _ => return Relay::NotATunnels,
     };
     if let Some(cause) = cause {
         send(plane, cause, original);
     }
-    true
+    Relay::PassedOn
 }
 
 /// Remembers how large packets may be on the path of `quoted`; what the sender of the packet in it is told, if anything.

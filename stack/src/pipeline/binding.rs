@@ -163,10 +163,10 @@ fn one(
     slot: Option<Slot>,
 ) -> Next {
     let bytes = vector.job(place).packet.bytes();
-    let Some(slot) = slot else { return unmatched(plane, vector, place, carried, false) };
+    let Some(slot) = slot else { return unmatched(plane, vector, place, carried) };
     let binding = plane.mma_bindings.binding(slot);
     if header::destination(bytes) != binding.care_of || binding.state == BindingState::Anchor {
-        return unmatched(plane, vector, place, carried, true);
+        return unmatched(plane, vector, place, carried);
     }
     let (strip, entrance) = match carried {
         Carried::Inside { at } => match entrance(plane, bytes, &binding) {
@@ -283,9 +283,9 @@ fn is_for_agent(inner: &[u8]) -> bool {
 }
 
 /// No binding of the home address with this care-of address. An anchor point's binding is of the care-of address itself,
-/// and takes everything. `other`: the home address is bound, but elsewhere.
+/// and takes everything.
 #[cold]
-fn unmatched(plane: &mut Dataplane, vector: &mut Vector, place: u8, carried: Carried, other: bool) -> Next {
+fn unmatched(plane: &mut Dataplane, vector: &mut Vector, place: u8, carried: Carried) -> Next {
     if let Carried::RoutedInside { at } = carried {
         return by_inner_destination(plane, vector, place, at);
     }
@@ -302,8 +302,8 @@ fn unmatched(plane: &mut Dataplane, vector: &mut Vector, place: u8, carried: Car
         Carried::Unknown if plane.mma_bindings.of_care_of(care_of).is_some() => {
             Next::Drop(Counter::DropBindingNoHomeAddress)
         }
-        _ if other => Next::Drop(Counter::DropBindingCareOf),
-        // The binding has expired, or was never there: the sender has to know (RFC 4443 §3.1).
+        // The binding has expired, or was never there, or is that of another care-of address: the sender has to know (RFC
+        // 4443 §3.1), or it goes on for as long as it believes its own (RFC 6275 §9.3.4).
         _ => Next::IcmpError(Cause::AddressUnreachable),
     }
 }

@@ -122,8 +122,6 @@ counters! {
     DropBindingNoHomeAddress = "drop-binding-no-home-address",
     /// Through a tunnel that does not come from the home agent.
     DropBindingTunnelSource = "drop-binding-tunnel-source",
-    /// To another care-of address than the binding's.
-    DropBindingCareOf = "drop-binding-care-of",
     /// From the home agent, and the binding forwards only what others sent.
     DropBindingForwardHomeAgent = "drop-binding-forward-home-agent",
     /// From another agent, and the binding is itself one that forwards.
@@ -186,6 +184,8 @@ counters! {
     DropLocalHomeAddress = "drop-local-home-address",
     /// No next header.
     DropLocalNoNextHeader = "drop-local-no-next-header",
+    /// An error about a tunnel of this node that says nothing to the source of what was in it.
+    DropLocalTunnelProblem = "drop-local-tunnel-problem",
     /// The node does not keep up.
     DropLocalQueueFull = "drop-local-queue-full",
     /// A fragment that overlaps another or reaches beyond the last (RFC 5722 §4).

@@ -3,7 +3,8 @@
 use super::counters::Counter;
 use super::vector::{Found, Job, Lane, Origin, Vector};
 use super::{Dataplane, Transport, header, home_address, reassembly, sighting};
-use crate::icmpv6::{Cause, echo, relay};
+use crate::icmpv6::relay::{self, Relay};
+use crate::icmpv6::{Cause, echo};
 use crate::machine::CorrespondentWay;
 use crate::wire::ext::Chain;
 use crate::wire::ipv6::protocol;
@@ -128,13 +129,11 @@ fn icmpv6(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
         return Next::Drop(Counter::DropLocalChecksum);
     }
     match message[0] {
-        kind if kind < FIRST_INFORMATIONAL => {
-            if relay::relay(plane, message, job.meta.port) {
-                Next::Relayed
-            } else {
-                Next::Node
-            }
-        }
+        kind if kind < FIRST_INFORMATIONAL => match relay::relay(plane, message, job.meta.port) {
+            Relay::PassedOn => Next::Relayed,
+            Relay::Ended => Next::Drop(Counter::DropLocalTunnelProblem),
+            Relay::NotATunnels => Next::Node,
+        },
         // The home agent looks for the binding itself.
         home_link::TYPE_PREFIX_SOLICITATION => Next::Node,
         _ if chain.home_address.is_some() => unbound(bytes, chain),

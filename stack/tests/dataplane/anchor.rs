@@ -93,8 +93,9 @@ fn a_home_address_that_is_bound_by_itself_does_not_hide_the_anchor() {
         ("rx", 4),
         ("binding-anchored", 2),
         ("binding-to-group", 1),
-        ("output", 3),
-        ("drop-binding-care-of", 1),
+        ("output", 4),
+        ("icmp-error-address-unreachable", 1),
+        ("generated", 1),
     ]);
 }
 

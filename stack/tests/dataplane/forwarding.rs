@@ -104,7 +104,9 @@ fn only_agents_of_the_peers_prefixes_forward() {
         ("rx", 3),
         ("drop-binding-tunnel-source", 1),
         ("drop-binding-former-care-of", 1),
-        ("drop-binding-care-of", 1),
+        ("icmp-error-address-unreachable", 1),
+        ("generated", 1),
+        ("output", 1),
     ]);
 }
 
@@ -229,6 +231,30 @@ fn errors_from_between_the_agents_are_passed_on() {
     bench.apply(TableUpdate::MmaBindingSet(HOME, binding()));
     bench.receive(P0, &[about(FORMER)]);
     bench.expect_counters(&[("rx", 2), ("local", 2)]);
+}
+
+/// Where a tunnel leads to somebody who knows nothing of it: his Parameter Problem is about what this node has sent. It is
+/// not the terminal's, which would get it by that very tunnel, and answer it.
+#[test]
+fn who_does_not_know_the_tunnel_is_not_answered_through_it() {
+    for (to, from_home_agent) in [(FORMER, true), (HOME, false)] {
+        let mut bench = agent();
+        forward(&mut bench, to, from_home_agent);
+        let routed = routed_to(CARE_OF, &[7; 100]);
+        bench.receive(P0, std::slice::from_ref(&routed));
+        let sent = bench.sent(P0).pop().unwrap();
+        bench.expect_counters(&[("rx", 1), ("binding-forwarded", 1), ("output", 1)]);
+        for (kind, code, pointer) in [(4, 0, 7u32), (4, 1, 6), (4, 2, 40), (100, 0, 0)] {
+            let body = [&pointer.to_be_bytes()[..], &sent[14..]].concat();
+            bench.receive(P0, &[PacketBuilder::new(to, CARE_OF).icmpv6(kind, code, &body)]);
+            bench.expect_counters(&[("rx", 1), ("drop-local-tunnel-problem", 1)]);
+        }
+        // What a correspondent does not know of the terminal's own is another matter.
+        let asked = PacketBuilder::new(CARE_OF, CN).payload(protocol::MOBILITY, &[59, 1, 2, 0, 0, 0, 0, 0]);
+        let body = [&6u32.to_be_bytes()[..], &asked].concat();
+        bench.receive(P0, &[PacketBuilder::new(CN, CARE_OF).icmpv6(4, 1, &body)]);
+        bench.expect_counters(&[("rx", 1), ("local", 1)]);
+    }
 }
 
 /// The ICMPv6 error in `frame` as it were from `source`: which of its addresses a node speaks with is not looked at.

@@ -261,7 +261,7 @@ impl ReplayGuard {
 }
 
 /// RFC 6275 §9.5.1: `last` and the 32,768 numbers before it are not after it.
-fn is_after(sequence: u16, last: u16) -> bool {
+pub(crate) fn is_after(sequence: u16, last: u16) -> bool {
     (1..0x8000).contains(&sequence.wrapping_sub(last))
 }
 

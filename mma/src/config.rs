@@ -261,6 +261,11 @@ impl Config {
         matches!(self.anchor, Anchor::Prefix(prefix) if prefix.contains(address))
     }
 
+    /// Whether anything can be bound to a home address.
+    pub(crate) fn serves(&self, home_address: Ipv6Addr) -> bool {
+        self.anchors(home_address) || self.home_agent(home_address).is_some()
+    }
+
     /// Whether an address is where the agent of another site, or a terminal there, may be.
     pub(crate) fn is_peer(&self, address: Ipv6Addr) -> bool {
         self.peers.iter().any(|prefix| prefix.contains(address))

@@ -69,8 +69,14 @@ impl HomeAgent {
         let Some(mut request) = self.authenticate(now, meta, received, update, care_of) else {
             return;
         };
-        if let Err(error) = self.replay.admit(now, home_address, update.sequence, request.message_id) {
-            return self.reject_replay(now, &mut request, error);
+        // Of a home address that is of no home link nothing is remembered, for it cannot be bound.
+        if self.link_of(home_address).is_some() {
+            let in_use = |address| self.cache.get(address).is_some() || self.waiting.contains_key(&address);
+            if let Err(error) = self.replay.admit(now, home_address, update.sequence, request.message_id, in_use) {
+                return self.reject_replay(now, &mut request, error);
+            }
+        } else if !self.may_answer(now) {
+            return;
         }
         if !is_home_registration {
             self.counters.reject_type_change += 1;

@@ -78,11 +78,17 @@ impl MobilityManagementAgent {
             lifetime: Lifetime::ZERO,
             options: MobilityOptions { message_id: update.options.message_id, ..MobilityOptions::default() },
         };
-        // Whose home address it is comes first: nobody moves another terminal's sequence number on.
+        // Whose home address it is comes first: nobody moves another terminal's sequence number on. Of one that nothing can
+        // be bound to, whoever asks, nothing is remembered.
+        let is_served = self.config.serves(home_address);
         let judged = registration::check_owner(&self.bindings, &authenticated, home_address)
             .and_then(|()| {
+                if !is_served {
+                    return Ok(());
+                }
                 let (sequence, message_id) = (update.sequence, update.options.message_id);
-                self.replay.admit(now, home_address, sequence, message_id).map_err(|error| {
+                let is_bound = |home_address| self.bindings.find(home_address).is_some();
+                self.replay.admit(now, home_address, sequence, message_id, is_bound).map_err(|error| {
                     match error {
                         ReplayError::Sequence { last } => answer.sequence = last,
                         ReplayError::MessageIdMismatch { answer: timestamp } => {
@@ -131,7 +137,12 @@ impl MobilityManagementAgent {
             Err(refusal) => {
                 answer.status = refusal.status();
                 self.note_refused(home_address, refusal);
-                if refusal.is_of_replay() && !self.replay.may_answer(now, home_address) {
+                let may_answer = match (is_served, refusal.is_of_replay()) {
+                    (true, true) => self.replay.may_answer(now, home_address),
+                    (true, false) => true,
+                    (false, _) => self.error_limit.take(now),
+                };
+                if !may_answer {
                     self.counters.answer_rate_limited += 1;
                     return;
                 }

@@ -12,6 +12,7 @@ mod site_key;
 mod table;
 
 pub use association::{Algorithm, AssociationError, Key, SecurityAssociation, Spi};
+pub(crate) use replay::is_after;
 pub use replay::{NtpTime, ReplayError, ReplayFloor, ReplayGuard, ReplayPolicy, WallClock};
 pub use site_key::SiteKey;
 pub use table::{AssociationTable, Authenticated, AuthenticationError, Named, Peer, PeerError, Principal};

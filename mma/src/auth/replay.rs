@@ -3,6 +3,12 @@
 //! For each home address the highest value that was accepted is kept, also after its binding is gone: a Binding Update
 //! of yesterday must not install again what was removed since. An update counts as accepted here once it is authentic
 //! and fresh, whatever else is found wrong with it.
+//!
+//! What is kept is bounded, and whoever has a key that is not tied to one home address (a site key) can name any number
+//! of them. So a full table makes room: of the home addresses that were accepted longest ago the first goes that is not
+//! in use, or with timestamps the first whose last one is refused for its age anyway. One that went without being too old
+//! can have its old updates sent again; nobody is bound there, and the next update of its terminal ends it. The
+//! alternative, to keep what is there, has one who floods the table keep everybody else out for good.
 
 use core::net::Ipv6Addr;
 use stack::time::{Duration, Instant};
@@ -91,6 +97,9 @@ impl ReplayPolicy {
 /// DEVIATION RFC 6275 §9.5.1: not every message that is not fresh is answered, but one in this time for each home address.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How many of the home addresses that were accepted longest ago are looked at to make room for another one.
+const MAX_LOOKS: usize = 64;
+
 /// The highest values that were accepted for a home address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReplayFloor {
@@ -140,6 +149,8 @@ struct Remembered {
     floor: ReplayFloor,
     /// When the last message that was not fresh was answered.
     answered_at: Option<Instant>,
+    /// The key in the order.
+    place: u64,
 }
 
 /// Remembers what was accepted.
@@ -148,26 +159,32 @@ pub struct ReplayGuard {
     policy: ReplayPolicy,
     limit: usize,
     floors: BTreeMap<Ipv6Addr, Remembered>,
+    /// All home addresses, the one that was accepted longest ago first.
+    order: BTreeMap<u64, Ipv6Addr>,
+    next_place: u64,
     /// Home addresses whose floor has changed, where somebody wants to know.
     changed: Option<BTreeSet<Ipv6Addr>>,
 }
 
 impl ReplayGuard {
-    /// Remembers up to `limit` home addresses, about 100 octets each.
+    /// Remembers up to `limit` home addresses, about 150 octets each.
     pub fn new(policy: ReplayPolicy, limit: usize) -> Self {
-        ReplayGuard { policy, limit, floors: BTreeMap::new(), changed: None }
+        let (floors, order) = (BTreeMap::new(), BTreeMap::new());
+        ReplayGuard { policy, limit, floors, order, next_place: 0, changed: None }
     }
 
-    /// Whether this Binding Update is fresh; if so it never is again.
+    /// Whether this Binding Update is fresh; if so it is not again as long as its home address is remembered. That of a
+    /// home address that `is_in_use` is not forgotten.
     ///
     /// # Errors
-    /// See [`ReplayError`]; nothing has changed then.
+    /// See [`ReplayError`]; what is remembered has not changed then.
     pub fn admit(
         &mut self,
         now: Instant,
         home_address: Ipv6Addr,
         sequence: u16,
         message_id: Option<u64>,
+        is_in_use: impl Fn(Ipv6Addr) -> bool,
     ) -> Result<(), ReplayError> {
         let remembered = self.floors.get(&home_address).copied();
         let floor = remembered.map(|remembered| remembered.floor);
@@ -187,28 +204,54 @@ impl ReplayGuard {
                     let answer = here.0 >> 32 << 32 | timestamp.0 & 0xffff_ffff;
                     return Err(ReplayError::MessageIdMismatch { answer });
                 }
-                if floor.is_none() && self.floors.len() >= self.limit {
-                    // What is older than the window is refused for its age.
-                    self.floors.retain(|&home_address, Remembered { floor, .. }| {
-                        let keep = floor.message_id.is_some_and(|last| NtpTime(last).distance(here) <= window);
-                        if let Some(changed) = self.changed.as_mut().filter(|_| !keep) {
-                            changed.insert(home_address);
-                        }
-                        keep
-                    });
-                }
             }
         }
-        if floor.is_none() && self.floors.len() >= self.limit {
+        if remembered.is_none() && self.floors.len() >= self.limit && !self.make_room(now, is_in_use) {
             return Err(ReplayError::TableFull);
         }
         let message_id = message_id.or(floor.and_then(|floor| floor.message_id));
         let answered_at = remembered.and_then(|remembered| remembered.answered_at);
-        self.floors.insert(home_address, Remembered { floor: ReplayFloor { sequence, message_id }, answered_at });
+        self.put(home_address, ReplayFloor { sequence, message_id }, answered_at);
+        self.note_change(home_address);
+        Ok(())
+    }
+
+    /// Forgets a home address of which that can be. Those that cannot go behind the others, so that the next ones are
+    /// looked at next time.
+    fn make_room(&mut self, now: Instant, is_in_use: impl Fn(Ipv6Addr) -> bool) -> bool {
+        for _ in 0..MAX_LOOKS.min(self.order.len()) {
+            let Some((_, home_address)) = self.order.pop_first() else { return false };
+            let Some(&Remembered { floor, answered_at, .. }) = self.floors.get(&home_address) else { continue };
+            let is_needed = match self.policy {
+                ReplayPolicy::Sequence => is_in_use(home_address),
+                ReplayPolicy::Timestamp { window, clock } => {
+                    floor.message_id.is_some_and(|last| NtpTime(last).distance(clock.read(now)) <= window)
+                }
+            };
+            if !is_needed {
+                self.floors.remove(&home_address);
+                self.note_change(home_address);
+                return true;
+            }
+            self.put(home_address, floor, answered_at);
+        }
+        false
+    }
+
+    /// Remembers, behind all others.
+    fn put(&mut self, home_address: Ipv6Addr, floor: ReplayFloor, answered_at: Option<Instant>) {
+        let place = self.next_place;
+        self.next_place += 1;
+        if let Some(before) = self.floors.insert(home_address, Remembered { floor, answered_at, place }) {
+            self.order.remove(&before.place);
+        }
+        self.order.insert(place, home_address);
+    }
+
+    fn note_change(&mut self, home_address: Ipv6Addr) {
         if let Some(changed) = &mut self.changed {
             changed.insert(home_address);
         }
-        Ok(())
     }
 
     /// Whether a message of this home address that was not fresh may be answered now. Whoever has heard one can send it
@@ -229,9 +272,10 @@ impl ReplayGuard {
         }
     }
 
-    /// What is remembered, to be written down and restored.
+    /// What is remembered, to be written down and restored: what was accepted longest ago first.
     pub fn floors(&self) -> impl Iterator<Item = (Ipv6Addr, ReplayFloor)> + '_ {
-        self.floors.iter().map(|(&home_address, remembered)| (home_address, remembered.floor))
+        let floor = |home_address: &Ipv6Addr| self.floors.get(home_address).map(|remembered| remembered.floor);
+        self.order.values().filter_map(move |home_address| Some((*home_address, floor(home_address)?)))
     }
 
     /// Notes from now on what changes, for [`ReplayGuard::take_changes`].
@@ -246,12 +290,13 @@ impl ReplayGuard {
         changed.into_iter().map(|home_address| (home_address, floor(&home_address))).collect()
     }
 
-    /// Remembers again what an earlier run wrote down. Entries beyond the limit are left out; returns how many.
+    /// Remembers again what an earlier run wrote down, in this order the longest ago first. Entries beyond the limit are
+    /// left out; returns how many.
     pub fn restore(&mut self, floors: impl IntoIterator<Item = (Ipv6Addr, ReplayFloor)>) -> usize {
         let mut left_out = 0;
         for (home_address, floor) in floors {
             if self.floors.len() < self.limit || self.floors.contains_key(&home_address) {
-                self.floors.insert(home_address, Remembered { floor, answered_at: None });
+                self.put(home_address, floor, None);
             } else {
                 left_out += 1;
             }
@@ -261,7 +306,7 @@ impl ReplayGuard {
 }
 
 /// RFC 6275 §9.5.1: `last` and the 32,768 numbers before it are not after it.
-fn is_after(sequence: u16, last: u16) -> bool {
+pub(crate) fn is_after(sequence: u16, last: u16) -> bool {
     (1..0x8000).contains(&sequence.wrapping_sub(last))
 }
 
@@ -270,6 +315,7 @@ mod tests {
     use super::*;
 
     const HOME: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x10);
+    const NOBODY: fn(Ipv6Addr) -> bool = |_| false;
     const OTHER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x11);
 
     #[test]
@@ -278,13 +324,13 @@ mod tests {
         let at = |millis| Instant::ORIGIN + Duration::from_millis(millis);
         assert!(guard.may_answer(at(0), HOME), "nothing is known of it");
         for home_address in [HOME, OTHER] {
-            guard.admit(at(0), home_address, 7, None).unwrap();
+            guard.admit(at(0), home_address, 7, None, NOBODY).unwrap();
         }
         let answered = (0..1000).filter(|&millis| guard.may_answer(at(millis), HOME)).count();
         assert_eq!(answered, 4);
         assert!(guard.may_answer(at(999), OTHER));
         // What is accepted in between changes nothing about it.
-        guard.admit(at(999), HOME, 8, None).unwrap();
+        guard.admit(at(999), HOME, 8, None, NOBODY).unwrap();
         assert!(!guard.may_answer(at(999), HOME));
         assert!(guard.may_answer(at(1000), HOME));
     }
@@ -303,15 +349,88 @@ mod tests {
     fn sequence_policy_remembers() {
         let mut guard = ReplayGuard::new(ReplayPolicy::Sequence, 1);
         let now = Instant::ORIGIN;
-        assert_eq!(guard.admit(now, HOME, 65_535, None), Ok(()));
-        assert_eq!(guard.admit(now, HOME, 65_535, None), Err(ReplayError::Sequence { last: 65_535 }));
-        assert_eq!(guard.admit(now, HOME, 0, None), Ok(()));
-        assert_eq!(guard.admit(now, OTHER, 0, None), Err(ReplayError::TableFull));
+        let all = |_| true;
+        assert_eq!(guard.admit(now, HOME, 65_535, None, all), Ok(()));
+        assert_eq!(guard.admit(now, HOME, 65_535, None, all), Err(ReplayError::Sequence { last: 65_535 }));
+        assert_eq!(guard.admit(now, HOME, 0, None, all), Ok(()));
+        assert_eq!(guard.admit(now, OTHER, 0, None, all), Err(ReplayError::TableFull));
         let floors: Vec<_> = guard.floors().collect();
         let mut restored = ReplayGuard::new(ReplayPolicy::Sequence, 1);
         assert_eq!(restored.restore(floors), 0);
-        assert_eq!(restored.admit(now, HOME, 0, None), Err(ReplayError::Sequence { last: 0 }));
+        assert_eq!(restored.admit(now, HOME, 0, None, all), Err(ReplayError::Sequence { last: 0 }));
         assert_eq!(restored.restore([(OTHER, ReplayFloor { sequence: 1, message_id: None })]), 1);
+    }
+
+    fn home(n: u16) -> Ipv6Addr {
+        Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 1, n)
+    }
+
+    fn remembered(guard: &ReplayGuard) -> Vec<Ipv6Addr> {
+        assert_eq!(guard.order.len(), guard.floors.len());
+        guard.floors().map(|(home_address, _)| home_address).collect()
+    }
+
+    #[test]
+    fn who_was_accepted_longest_ago_and_is_not_in_use_makes_room() {
+        let mut guard = ReplayGuard::new(ReplayPolicy::Sequence, 3);
+        let now = Instant::ORIGIN;
+        for n in [1, 2, 3] {
+            guard.admit(now, home(n), 10, None, NOBODY).unwrap();
+        }
+        // What is refused is no news; what is accepted is.
+        assert!(guard.admit(now, home(2), 10, None, NOBODY).is_err());
+        guard.admit(now, home(1), 11, None, NOBODY).unwrap();
+        assert_eq!(remembered(&guard), [home(2), home(3), home(1)]);
+        guard.note_changes();
+        guard.admit(now, home(4), 10, None, |home_address| home_address == home(2)).unwrap();
+        assert_eq!(remembered(&guard), [home(1), home(2), home(4)]);
+        let floor = ReplayFloor { sequence: 10, message_id: None };
+        assert_eq!(guard.take_changes(), [(home(3), None), (home(4), Some(floor))]);
+        assert!(guard.admit(now, home(2), 10, None, NOBODY).is_err(), "still remembered");
+        // An earlier run's order is that in which it is given.
+        let mut restored = ReplayGuard::new(ReplayPolicy::Sequence, 3);
+        assert_eq!(restored.restore(guard.floors()), 0);
+        assert_eq!(restored.restore([(home(1), ReplayFloor { sequence: 12, message_id: None })]), 0);
+        assert_eq!(remembered(&restored), [home(2), home(4), home(1)]);
+        restored.admit(now, home(5), 1, None, NOBODY).unwrap();
+        assert_eq!(remembered(&restored), [home(4), home(1), home(5)]);
+    }
+
+    #[test]
+    fn few_are_looked_at_and_others_the_next_time() {
+        let limit = 3 * MAX_LOOKS as u16;
+        let mut guard = ReplayGuard::new(ReplayPolicy::Sequence, usize::from(limit));
+        let now = Instant::ORIGIN;
+        for n in 0..limit {
+            guard.admit(now, home(n), 1, None, NOBODY).unwrap();
+        }
+        let looks = core::cell::Cell::new(0);
+        let all_but_one = |home_address| {
+            looks.set(looks.get() + 1);
+            home_address != home(2 * MAX_LOOKS as u16 + 5)
+        };
+        for _ in 0..2 {
+            assert_eq!(guard.admit(now, OTHER, 1, None, all_but_one), Err(ReplayError::TableFull));
+            assert_eq!(looks.replace(0), MAX_LOOKS);
+        }
+        assert_eq!(guard.admit(now, OTHER, 1, None, all_but_one), Ok(()));
+        assert_eq!((looks.get(), remembered(&guard).len()), (6, usize::from(limit)));
+    }
+
+    #[test]
+    fn a_flood_leaves_room_for_who_is_new_and_remembers_who_is_bound() {
+        let mut guard = ReplayGuard::new(ReplayPolicy::Sequence, 400);
+        let now = Instant::ORIGIN;
+        let is_bound = |home_address: Ipv6Addr| (home(0)..home(100)).contains(&home_address);
+        for n in (0..100).chain(1000..20_000) {
+            // Those that are bound and looked at first can cost one attempt or two.
+            let attempts = (0..3).take_while(|_| guard.admit(now, home(n), 7, None, is_bound).is_err()).count();
+            assert!(attempts < 3, "{n}");
+        }
+        assert_eq!(remembered(&guard).len(), 400);
+        for n in 0..100 {
+            assert!(guard.admit(now, home(n), 7, None, is_bound).is_err(), "{n}");
+        }
     }
 
     #[test]
@@ -323,23 +442,23 @@ mod tests {
         let here = clock.read(now);
         assert_eq!(here.0 >> 32, 0xfedc_ba98 + 10);
         assert_eq!(clock.read(Instant::from_secs(90)).0 >> 32, 0xfedc_ba98 - 10);
-        assert_eq!(guard.admit(now, HOME, 1, None), Err(ReplayError::MessageIdRequired));
+        assert_eq!(guard.admit(now, HOME, 1, None, NOBODY), Err(ReplayError::MessageIdRequired));
         let late = here.0 - (8 << 32) + 5;
         let answer = here.0 >> 32 << 32 | late & 0xffff_ffff;
-        assert_eq!(guard.admit(now, HOME, 1, Some(late)), Err(ReplayError::MessageIdMismatch { answer }));
+        assert_eq!(guard.admit(now, HOME, 1, Some(late), NOBODY), Err(ReplayError::MessageIdMismatch { answer }));
         let early = here.0 + (8 << 32);
-        assert!(guard.admit(now, HOME, 1, Some(early)).is_err());
+        assert!(guard.admit(now, HOME, 1, Some(early), NOBODY).is_err());
         // The sequence number does not matter; the timestamp must grow.
-        assert_eq!(guard.admit(now, HOME, 1, Some(here.0)), Ok(()));
-        assert!(guard.admit(now, HOME, 2, Some(here.0)).is_err());
-        assert_eq!(guard.admit(now, HOME, 1, Some(here.0 + 1)), Ok(()));
+        assert_eq!(guard.admit(now, HOME, 1, Some(here.0), NOBODY), Ok(()));
+        assert!(guard.admit(now, HOME, 2, Some(here.0), NOBODY).is_err());
+        assert_eq!(guard.admit(now, HOME, 1, Some(here.0 + 1), NOBODY), Ok(()));
         // One home address fits; another does once the first can be refused for its age.
-        assert_eq!(guard.admit(now, OTHER, 1, Some(here.0)), Err(ReplayError::TableFull));
+        assert_eq!(guard.admit(now, OTHER, 1, Some(here.0), NOBODY), Err(ReplayError::TableFull));
         let later = Instant::from_secs(120);
-        assert_eq!(guard.admit(later, OTHER, 1, Some(clock.read(later).0)), Ok(()));
+        assert_eq!(guard.admit(later, OTHER, 1, Some(clock.read(later).0), NOBODY), Ok(()));
         guard.set_clock(WallClock { at: later, reads: NtpTime(0) });
-        assert!(guard.admit(later, HOME, 9, Some(8 << 32)).is_err());
-        assert_eq!(guard.admit(later, HOME, 9, Some(1)), Ok(()));
+        assert!(guard.admit(later, HOME, 9, Some(8 << 32), NOBODY).is_err());
+        assert_eq!(guard.admit(later, HOME, 9, Some(1), NOBODY), Ok(()));
     }
 
     #[test]

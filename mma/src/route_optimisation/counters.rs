@@ -41,6 +41,8 @@ stack::counters! {
         lost = "optimisation-lost",
         /// Sequence numbers taken over from correspondents (status 135).
         sequence_resumed = "optimisation-sequence-resumed",
+        /// Sequence numbers of correspondents that were not followed, because they are not ahead (status 135).
+        sequence_behind = "optimisation-sequence-behind",
         /// Nonces that had expired (status 136 to 138).
         nonces_expired = "optimisation-nonces-expired",
         /// Sequence numbers of a preconfigured key that began again: it is time for another key (RFC 4449 §4).

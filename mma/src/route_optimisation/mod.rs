@@ -227,7 +227,7 @@ impl Optimiser {
             &mut self.counters.refused_rate
         } else {
             home.registrations += 1;
-            let mut registration = Registration::new(self.secrets.next_u16());
+            let mut registration = Registration::new(self.first_sequence(pair));
             registration.begin(Goal::Delete);
             return self.advance(now, pair, registration);
         };
@@ -270,10 +270,7 @@ impl Optimiser {
             }
             self.advance(now, pair, registration);
         } else if way != CorrespondentWay::Optimised && self.may_start(now, pair) {
-            let sequence = match self.preconfigured.get(&pair) {
-                Some(preconfigured) => preconfigured.sequence,
-                None => self.secrets.next_u16(),
-            };
+            let sequence = self.first_sequence(pair);
             if let Some(home) = self.homes.get_mut(&home_address) {
                 home.registrations += 1;
             }
@@ -361,6 +358,14 @@ impl Optimiser {
         };
         *refused += 1;
         false
+    }
+
+    /// The number before that of the first update: the last one with a preconfigured key, otherwise random.
+    fn first_sequence(&mut self, pair: Pair) -> u16 {
+        match self.preconfigured.get(&pair) {
+            Some(preconfigured) => preconfigured.sequence,
+            None => self.secrets.next_u16(),
+        }
     }
 
     fn forget_failures(&mut self, now: Instant) {

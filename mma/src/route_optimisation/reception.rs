@@ -7,6 +7,7 @@
 use super::registration::{Goal, Pair, Phase, Registration, Update};
 use super::test::Test;
 use super::{Action, End, Location, Optimisation, Optimiser};
+use crate::auth::is_after;
 use crate::return_routability::KeygenToken;
 use crate::secret;
 use core::net::Ipv6Addr;
@@ -191,6 +192,15 @@ impl Optimiser {
         if !is_nonce_expired(acknowledgement.status) && !update.key.verify(message, update.care_of, pair.1) {
             self.counters.rx_unauthentic += 1;
             return Claim::NotOurs;
+        }
+        // An acknowledgement that a preconfigured key has signed is authentic for ever: a number that is not ahead is an
+        // old one. To follow it would use numbers again (RFC 4449 §4). A correspondent that has refused the last number
+        // has one that is ahead of it, whatever the initiator began with.
+        let is_behind = acknowledgement.sequence != registration.sequence
+            && !is_after(acknowledgement.sequence, registration.sequence);
+        if resumes && is_behind {
+            self.counters.sequence_behind += 1;
+            return Claim::Ours;
         }
         let (care_of, sent) = (update.care_of, update.lifetime);
         self.counters.rx_acknowledgement += 1;

@@ -41,7 +41,7 @@ pub(super) struct Registration {
     pub(super) phase: Phase,
     pub(super) home: Test,
     pub(super) care_of: Test,
-    /// That of the last Binding Update; random before the first.
+    /// That of the last Binding Update; before the first, random or the last one with a preconfigured key.
     pub(super) sequence: u16,
     /// What the correspondent has, as far as is known.
     pub(super) bound: Option<Bound>,

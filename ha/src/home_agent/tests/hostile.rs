@@ -43,3 +43,33 @@ fn no_type_of_message_changes_anything_unless_it_is_authentic_and_fresh() {
     }
     check(&mut agent, "replayed", &seen);
 }
+
+/// Terminals of one key, each with another home address, that come and go: there are more of them than are remembered.
+#[test]
+fn home_addresses_that_are_not_in_use_make_room() {
+    let mut config = config(HomeDad::Off);
+    let other = |n: u16| Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 1, n);
+    let elsewhere = |n: u16| Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 1, n);
+    for home_address in (0..200).flat_map(|n| [other(n), elsewhere(n)]) {
+        let peer =
+            Peer { identifier: None, home_address: Some(home_address), terminal: None, association: association(7) };
+        config.associations.insert(peer).unwrap();
+    }
+    let mut agent = HomeAgent::new(config);
+    send(&mut agent, at(0), &Update::new(7));
+    for n in 0..200 {
+        // One that is no home address here leaves nothing behind.
+        send(&mut agent, at(1), &Update { home_address: elsewhere(n), ..Update::new(9) });
+        let update = Update { home_address: other(n), ..Update::new(9) };
+        let outputs = send(&mut agent, at(1), &update);
+        let (home_address, care_of) = (other(n), CARE_OF);
+        assert!(outputs.contains(&Output::Event(Event::Registered { home_address, care_of })), "{n}");
+        agent.handle_command(at(1), Command::Remove { home_address });
+        drain(&mut agent);
+    }
+    assert_eq!(agent.replay_floors().count(), 4 * REMEMBERED_PER_BINDING);
+    assert!(agent.replay_floors().all(|(home_address, _)| home_address == HOME || home_address > other(0)));
+    // The one that is bound is remembered.
+    assert_eq!(status_of(&send(&mut agent, at(2), &Update::new(7)), CARE_OF), Status::SEQUENCE_OUT_OF_WINDOW);
+    assert_eq!(agent.counters().reject_resources, 0);
+}

@@ -64,3 +64,62 @@ fn timestamps_in_place_of_sequence_numbers() {
     bench.command(Command::SetClock(NtpTime(far + (100 << 32))));
     assert_eq!(at(&mut bench, far + (99 << 32)), (Status::ACCEPTED, far + (99 << 32)));
 }
+
+/// Whoever has a key of the site can name any home address.
+fn flood(bench: &mut Bench, site_key: &SiteKey, prefix: &str, count: u16) {
+    let identifier = MobileNodeIdentifier::nai("flood@example.org");
+    let prefix: Ipv6Addr = prefix.parse().unwrap();
+    for n in 0..count {
+        let mut terminal = Terminal {
+            home_address: addr::with_interface_identifier(prefix, 0x1_0000 + u64::from(n)),
+            association: site_key.derive(&identifier),
+            ..Terminal::new(15)
+        };
+        let mut update = terminal.update();
+        update.options.subscriptions.clear();
+        update.options.identifier = Some(identifier.clone());
+        bench.give(&terminal.packet(update));
+    }
+}
+
+#[test]
+fn a_flood_of_home_addresses_shuts_nobody_out() {
+    let mut config = config();
+    (config.max_bindings, config.max_replay_floors) = (16, 64);
+    let key = Key::new(&[0x55; 32]).unwrap();
+    let site_key = SiteKey { spi: Spi::new(900).unwrap(), key, algorithm: Algorithm::default() };
+    config.associations = config.associations.with_site_key(site_key.clone());
+    let mut bench = Bench::new(config);
+    let mut terminals: Vec<_> = (0..8).map(Terminal::new).collect();
+    let mut seen = Vec::new();
+    for terminal in &mut terminals {
+        let update = terminal.update();
+        seen.push(terminal.packet(update));
+        bench.give(&seen[seen.len() - 1]);
+    }
+    // Home addresses of a home agent that is known, as many as one likes: refused for having no group.
+    flood(&mut bench, &site_key, "2001:db8:1:9::", 2000);
+    assert_eq!(bench.agent.replay_floors().count(), 64);
+    assert_eq!(bench.agent.bindings().count(), 8);
+    assert!(bench.counter("refused-map-mode") >= 1900);
+    assert_eq!(bench.register(&mut Terminal::new(9)).status, Status::ACCEPTED);
+    // Who is bound is remembered.
+    for (terminal, packet) in terminals.iter().zip(&seen) {
+        bench.pass(Duration::from_millis(250));
+        assert_eq!(terminal.read(sent(&bench.give(packet))[0]).status, Status::SEQUENCE_OUT_OF_WINDOW);
+    }
+}
+
+#[test]
+fn nothing_is_remembered_of_home_addresses_that_nobody_serves() {
+    let mut config = config();
+    config.max_errors_per_sec = 10;
+    let key = Key::new(&[0x55; 32]).unwrap();
+    let site_key = SiteKey { spi: Spi::new(900).unwrap(), key, algorithm: Algorithm::default() };
+    config.associations = config.associations.with_site_key(site_key.clone());
+    let mut bench = Bench::new(config);
+    flood(&mut bench, &site_key, "2001:db8:9::", 200);
+    assert_eq!(bench.agent.replay_floors().count(), 0);
+    // As many answers as other errors have.
+    assert_eq!(bench.counter("answer-rate-limited"), 190);
+}

@@ -201,9 +201,16 @@ fn limits() {
     let statuses: Vec<_> = terminals.iter_mut().map(|t| bench.register(t).status).collect();
     let full = Status::INSUFFICIENT_RESOURCES;
     assert_eq!(statuses, [Status::ACCEPTED, Status::ACCEPTED, full, full, full, full]);
-    assert_eq!((bench.counter("refused-full"), bench.counter("refused-replay-memory")), (2, 2));
+    assert_eq!((bench.counter("refused-full"), bench.counter("refused-replay-memory")), (4, 0));
     // Those that are there may stay.
     assert_eq!(bench.register(&mut terminals[0]).status, Status::ACCEPTED);
+    // What is remembered of who is bound does not make room.
+    let mut forgetful = config();
+    forgetful.max_replay_floors = 2;
+    let mut bench = Bench::new(forgetful);
+    let statuses: Vec<_> = terminals[..3].iter_mut().map(|t| bench.register(t).status).collect();
+    assert_eq!(statuses, [Status::ACCEPTED, Status::ACCEPTED, full]);
+    assert_eq!((bench.counter("refused-full"), bench.counter("refused-replay-memory")), (0, 1));
 
     let mut config = config();
     config.max_lifetime = Duration::from_secs(99);

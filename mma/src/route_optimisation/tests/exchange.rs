@@ -251,22 +251,44 @@ fn updates_are_repeated_with_new_numbers_and_any_of_them_may_be_acknowledged() {
     assert_eq!(bench.state(), "failed");
 }
 
+/// Wherever the initiator begins: what a correspondent refuses is at most half of the numbers behind its own.
 #[test]
 fn sequence_goes_on_from_the_correspondents() {
+    for ahead in [0, 1, 1000, 0x7fff] {
+        let mut bench = Bench::away();
+        bench.see(HomeAgent);
+        let refused = bench.answer_tests();
+        let key = bench.key_of(&refused);
+        // Sequence number out of window: what the correspondent knows is that of another agent.
+        let theirs = refused.update.sequence.wrapping_add(ahead);
+        let message = Bench::acknowledgement(&refused, &key, Status::SEQUENCE_OUT_OF_WINDOW, theirs);
+        assert_eq!(bench.give_acknowledgement(CARE_OF, &message), Claim::Ours);
+        // The tokens are still good; pacing has the next update wait its turn.
+        bench.pass(secs(1));
+        let [action] = &bench.actions()[..] else { panic!("one Binding Update") };
+        assert_eq!(seen(action).update.sequence, theirs.wrapping_add(1), "numbers go round");
+        bench.answer(action, Status::ACCEPTED);
+        assert_eq!(kinds(&bench.actions()), "on");
+        assert_eq!(bench.optimiser.counters().sequence_resumed, 1);
+    }
+}
+
+/// Half of all numbers apart, nobody can tell which is ahead: the repetition is one closer.
+#[test]
+fn a_number_half_way_round_costs_one_repetition() {
     let mut bench = Bench::away();
     bench.see(HomeAgent);
     let refused = bench.answer_tests();
     let key = bench.key_of(&refused);
-    // Sequence number out of window: what the correspondent knows is that of another agent.
-    let message = Bench::acknowledgement(&refused, &key, Status::SEQUENCE_OUT_OF_WINDOW, u16::MAX);
+    let theirs = refused.update.sequence.wrapping_add(0x8000);
+    let message = Bench::acknowledgement(&refused, &key, Status::SEQUENCE_OUT_OF_WINDOW, theirs);
     assert_eq!(bench.give_acknowledgement(CARE_OF, &message), Claim::Ours);
-    // The tokens are still good; pacing has the next update wait its turn.
+    bench.pass(secs(1));
+    assert_eq!(kinds(&bench.actions()), "BU");
+    assert_eq!(bench.give_acknowledgement(CARE_OF, &message), Claim::Ours);
     bench.pass(secs(1));
     let [action] = &bench.actions()[..] else { panic!("one Binding Update") };
-    assert_eq!(seen(action).update.sequence, 0, "numbers go round");
-    bench.answer(action, Status::ACCEPTED);
-    assert_eq!(kinds(&bench.actions()), "on");
-    assert_eq!(bench.optimiser.counters().sequence_resumed, 1);
+    assert_eq!(seen(action).update.sequence, theirs.wrapping_add(1));
 }
 
 #[test]

@@ -74,6 +74,7 @@ fn a_handover_is_one_update_too() {
 #[test]
 fn the_correspondents_number_is_kept_too() {
     let mut bench = bench();
+    assert!(bench.optimiser.restore_sequence(HOME, PEER, 65_000));
     bench.see(HomeAgent);
     let refused = seen(&bench.actions()[1]);
     acknowledge(&mut bench, &refused, Status::SEQUENCE_OUT_OF_WINDOW, u16::MAX);
@@ -81,6 +82,48 @@ fn the_correspondents_number_is_kept_too() {
     let actions = bench.actions();
     assert_eq!(actions[0], Action::KeepSequence { home_address: HOME, correspondent: PEER, sequence: 0 });
     assert_eq!(seen(&actions[1]).update.sequence, 0);
+}
+
+/// A refusal of long ago is still authentic: it must not have numbers used again (RFC 4449 §4).
+#[test]
+fn an_old_refusal_moves_no_number_back() {
+    let mut bench = bench();
+    assert!(bench.optimiser.restore_sequence(HOME, PEER, 1000));
+    bench.see(HomeAgent);
+    let first = seen(&bench.actions()[1]);
+    assert_eq!(first.update.sequence, 1001);
+    let mut last = first.update.sequence;
+    for (behind, old) in [0, 16, 1000, 33_769, u16::MAX].into_iter().enumerate() {
+        acknowledge(&mut bench, &first, Status::SEQUENCE_OUT_OF_WINDOW, old);
+        assert_eq!((bench.actions(), bench.state()), (vec![], "updating"), "{old}");
+        assert_eq!(bench.optimiser.counters().sequence_behind, behind as u64 + 1);
+    }
+    // It is repeated as if nothing had come. The number before the last has been used as well.
+    bench.pass(secs(1));
+    let actions = bench.actions();
+    last += 1;
+    assert_eq!(actions[0], Action::KeepSequence { home_address: HOME, correspondent: PEER, sequence: last });
+    acknowledge(&mut bench, &first, Status::SEQUENCE_OUT_OF_WINDOW, last - 1);
+    assert_eq!((bench.actions(), bench.state()), (vec![], "updating"));
+    // The last one itself may be the correspondent's too: after a reply that was lost.
+    acknowledge(&mut bench, &first, Status::SEQUENCE_OUT_OF_WINDOW, last);
+    bench.pass(secs(1));
+    let next = seen(&bench.actions()[1]);
+    assert_eq!(next.update.sequence, last + 1);
+    acknowledge(&mut bench, &next, Status::ACCEPTED, last + 1);
+    assert_eq!(kinds(&bench.actions()), "on");
+    assert_eq!(bench.optimiser.counters().sequence_resumed, 1);
+}
+
+/// A deletion for somebody else goes on from the number of the key too.
+#[test]
+fn a_foreign_binding_is_deleted_with_the_next_number() {
+    let mut bench = bench();
+    assert!(bench.optimiser.restore_sequence(HOME, PEER, 1000));
+    bench.optimiser.delete_foreign(bench.now, HOME, PEER);
+    let actions = bench.actions();
+    assert_eq!(actions[0], Action::KeepSequence { home_address: HOME, correspondent: PEER, sequence: 1001 });
+    assert_eq!(seen(&actions[1]).update.sequence, 1001);
 }
 
 /// No fall-back to return routability when the peer refuses: that would be bidding down (RFC 4449 §4).

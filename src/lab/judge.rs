@@ -1,6 +1,6 @@
 //! From what was seen to what is reported: a line a handover, a line a flow, and whether what had to hold did.
 
-use super::observe::{FlowSeen, Form, Message, Observations, role_of};
+use super::observe::{FlowSeen, Form, Message, Observations, closing_part, role_of};
 use super::paths::{Paths, agent_of};
 use super::report::{Check, Flow as FlowLine, Handover, NodeLine, Report, Signalling};
 use crate::config::lab::{Endpoint, FlowKind, Lab, LabMove, LinkIndex, MoveMode, NodeIndex};
@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Added to the time that packets are under way, for those that were lost and would have taken longer.
 const UNDER_WAY_MARGIN: Duration = Duration::from_millis(20);
+/// A flow that is slower has its last part made longer, to hold so many packets: links may lose some.
+const CLOSING_PACKETS: u32 = 5;
 /// No packet is under way for longer.
 const MAX_UNDER_WAY: Duration = Duration::from_millis(500);
 
@@ -185,13 +187,6 @@ fn flow_line(lab: &Lab, seen: &Observations, flow: &crate::config::lab::LabFlow,
         },
         FlowSeen::Packets(packets) => {
             let all = packets.summary();
-            // It has survived where packets that were sent after the last movement have arrived.
-            let last = lab.moves.len().checked_sub(1).map_or(seen.started, |last| seen.moves[last].at);
-            let gap = match lab.moves.last().map(|movement| movement.mode) {
-                Some(MoveMode::BreakBeforeMake { gap }) => gap,
-                _ => Duration::ZERO,
-            };
-            let after = packets.summary_between(last + gap, seen.ended + MAX_UNDER_WAY);
             FlowLine {
                 name,
                 kind,
@@ -199,10 +194,29 @@ fn flow_line(lab: &Lab, seen: &Observations, flow: &crate::config::lab::LabFlow,
                 received: all.received,
                 lost: all.lost,
                 duplicated: all.duplicated,
-                survived: after.received > 0,
+                survived: is_alive_at_end(lab, seen, rate_of(flow.kind), packets),
             }
         }
     }
+}
+
+/// Whether packets arrived of those that were sent in the last part of the run, and after the last movement where that is
+/// later: where links lose, some of them; otherwise half of them at least.
+fn is_alive_at_end(lab: &Lab, seen: &Observations, rate: Option<u32>, packets: &Flow) -> bool {
+    let last_move = lab.moves.iter().zip(&seen.moves).last().map_or(seen.started, |(movement, made)| {
+        made.at
+            + match movement.mode {
+                MoveMode::BreakBeforeMake { gap } => gap,
+                MoveMode::MakeBeforeBreak => Duration::ZERO,
+            }
+    });
+    let few = rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) * CLOSING_PACKETS / rate);
+    let part = closing_part(lab).max(few).min(seen.ended.since(seen.started));
+    let begin = seen.started + (seen.ended.since(seen.started) - part);
+    // Programs that started late end late.
+    let closing = packets.summary_between(begin.max(last_move), Instant::from_nanos(u64::MAX));
+    let loses = lab.links.iter().any(|link| link.loss_ppm > 0);
+    closing.received > 0 && (loses || closing.received * 2 >= closing.sent)
 }
 
 fn checks(lab: &Lab, seen: &Observations, paths: &Paths<'_>, report: &Report) -> Vec<Check> {
@@ -391,4 +405,71 @@ fn lost_elsewhere(lab: &Lab, seen: &Observations, index: usize, length: Duration
     let after = seen.moves[index].at + length;
     let all = flow.summary_between(from, until).lost;
     all - flow.summary_between(from, after.min(until)).lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::lab::load_lab;
+    use crate::lab::observe::{MoveSeen, Wire};
+    use stack::host::flow::Sample;
+    use std::path::Path;
+
+    /// What was seen of a run of a lab in which nothing but one flow is looked at.
+    fn seen(lab: &Lab) -> Observations {
+        let started = Instant::ORIGIN + lab.settle;
+        Observations {
+            started,
+            ended: started + lab.duration,
+            moves: lab.moves.iter().map(|movement| MoveSeen::new(started + movement.at)).collect(),
+            flows: Vec::new(),
+            wire: Wire::default(),
+            bindings: Vec::new(),
+            stages: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// A packet every `interval` for the whole run; those arrive that `arrives` says, 5 ms later.
+    fn flow(seen: &Observations, interval: Duration, arrives: impl Fn(Instant) -> bool) -> Flow {
+        let times = (0..).map(|number| seen.started + interval * number).take_while(|&at| at < seen.ended);
+        let sent: Vec<Sample> = times.zip(0..).map(|(at, sequence)| Sample { at, sequence }).collect();
+        let arrived = sent.iter().filter(|sample| arrives(sample.at));
+        let received = arrived.map(|sample| Sample { at: sample.at + Duration::from_millis(5), ..*sample });
+        Flow::new(sent.clone(), received.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_flow_survives_that_is_alive_at_its_end() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/lab/fig6.toml");
+        let mut lab = load_lab(&file).expect("a shipped lab");
+        for rate in [1_000, 20, 4] {
+            let seen = seen(&lab);
+            let last_move = seen.moves.last().expect("it moves").at;
+            let interval = Duration::from_secs(1) / rate;
+            let survives = |lab: &Lab, arrives: &dyn Fn(Instant) -> bool| {
+                is_alive_at_end(lab, &seen, Some(rate), &flow(&seen, interval, arrives))
+            };
+            assert!(survives(&lab, &|_| true), "{rate}");
+            assert!(!survives(&lab, &|_| false), "{rate}");
+            // What came before is of no account, nor what came when the terminal had moved and then stopped.
+            assert!(survives(&lab, &|at| at > last_move), "{rate}");
+            assert!(!survives(&lab, &|at| at < last_move + interval + Duration::from_millis(10)), "{rate}");
+            // Links that lose let some pass.
+            let end = seen.ended;
+            let few = |at: Instant| at < last_move || end.since(at) < interval * 2;
+            assert!(!survives(&lab, &few), "{rate}");
+            lab.links[0].loss_ppm = 1;
+            assert!(survives(&lab, &few), "{rate}");
+            lab.links[0].loss_ppm = 0;
+            // A program that has stopped sends nothing that could arrive.
+            let stopped = flow(&seen, interval, |_| true);
+            let half = seen.started + lab.duration / 2;
+            let stopped = Flow::new(
+                stopped.all_sent().iter().copied().filter(|sample| sample.at < half),
+                stopped.all_received().iter().copied().filter(|sample| sample.at < half),
+            );
+            assert!(!is_alive_at_end(&lab, &seen, Some(rate), &stopped), "{rate}");
+        }
+    }
 }

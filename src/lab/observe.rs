@@ -71,6 +71,12 @@ pub(crate) enum FlowSeen {
     },
 }
 
+/// The last part of a run, in which a flow has to be alive to have survived: the last second, of a run of less than ten
+/// seconds the last tenth.
+pub(crate) fn closing_part(lab: &Lab) -> Duration {
+    Duration::from_secs(1).min(lab.duration / 10)
+}
+
 /// A stage of a handover that a terminal has reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct StageSeen {

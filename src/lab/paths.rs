@@ -40,15 +40,46 @@ impl<'a> Paths<'a> {
         packets.iter().rev().find(|packet| self.is_forwarded(packet)).map(|packet| packet.at)
     }
 
-    /// How many packets two agents forwarded, or one to two places.
+    /// How many packets two agents forwarded, or one to two places. What its source has sent again, as TCP does, may be
+    /// forwarded again: a packet may have taken as many ways at any time as it had been sent until then.
     pub(super) fn forwarded_twice(&self) -> u64 {
-        let mut by = BTreeMap::<u64, BTreeSet<(NodeIndex, Ipv6Addr)>>::new();
+        #[derive(Default)]
+        struct Story {
+            sent: usize,
+            ways: BTreeSet<(NodeIndex, Ipv6Addr)>,
+            twice: bool,
+        }
+        let origins = self.origins();
+        let mut stories = BTreeMap::<u64, Story>::new();
         for packet in self.wire.packets_between(Instant::ORIGIN, Instant::from_nanos(u64::MAX)) {
             if let Some(way) = self.forwarding[packet.form as usize] {
-                by.entry(packet.identity).or_default().insert(way);
+                let story = stories.entry(packet.identity).or_default();
+                story.ways.insert(way);
+                story.twice |= story.ways.len() > story.sent.max(1);
+            } else if self.is_sent(packet, &origins) {
+                stories.entry(packet.identity).or_default().sent += 1;
             }
         }
-        by.values().filter(|ways| ways.len() > 1).count() as u64
+        stories.values().filter(|story| story.twice).count() as u64
+    }
+
+    /// Where packets of programs begin their way: at every link of their endpoint, with its address.
+    fn origins(&self) -> BTreeSet<(LinkIndex, Ipv6Addr)> {
+        let ends = self.lab.flows.iter().flat_map(|flow| [flow.from, flow.to]);
+        let links = |end| match end {
+            Endpoint::Host(_) => self.lab.first_link_of(end).into_iter().collect(),
+            Endpoint::Node(node) => self.lab.nodes[node.0].links.iter().flatten().copied().collect::<Vec<_>>(),
+        };
+        ends.flat_map(|end| links(end).into_iter().map(move |link| (link, self.lab.address_of(end)))).collect()
+    }
+
+    /// Whether a packet is seen where its source sends it. On a link of hosts a packet in a tunnel is one that somebody
+    /// else sends on; a terminal has tunnels of its own.
+    fn is_sent(&self, packet: &PacketSeen, origins: &BTreeSet<(LinkIndex, Ipv6Addr)>) -> bool {
+        let form = self.forms[packet.form as usize];
+        let source = form.home_address_option.unwrap_or(form.inner.unwrap_or(form.outer).0);
+        let of_terminal = || self.lab.terminals().any(|t| self.lab.address_of(Endpoint::Node(t)) == source);
+        origins.contains(&(packet.link, source)) && (form.inner.is_none() || of_terminal())
     }
 
     fn is_forwarded(&self, packet: &PacketSeen) -> bool {
@@ -138,7 +169,58 @@ pub(super) fn agent_of(lab: &Lab, address: Ipv6Addr) -> Option<NodeIndex> {
 mod tests {
     use super::*;
     use crate::config::lab::load_lab;
+    use stack::wire::build::PacketBuilder;
+    use stack::wire::ipv6::protocol;
     use std::path::Path;
+
+    /// A TCP segment that is sent by its source, or forwarded by an agent to an address, at these milliseconds.
+    fn forwarded_twice(story: &[(u64, Option<(&str, &str)>)]) -> u64 {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/lab/fig6.toml");
+        let lab = load_lab(&file).expect("a shipped lab");
+        let flow = lab.flows.iter().find(|flow| matches!(flow.to, Endpoint::Node(_))).expect("a flow to the terminal");
+        let link = lab.first_link_of(flow.from).expect("a link");
+        let elsewhere = (0..lab.links.len()).map(LinkIndex).find(|&other| other != link).expect("another");
+        let segment = [&[0x13, 0x89, 0x13, 0x8a, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 0x10, 0, 0, 0, 0, 0][..], b"data"];
+        let segment = PacketBuilder::new(lab.address_of(flow.from), lab.address_of(flow.to)).checksummed(
+            protocol::TCP,
+            segment.concat(),
+            16,
+        );
+        let address = |text: &str| text.parse::<Ipv6Addr>().expect("an address");
+        let mut wire = Wire::default();
+        for &(millis, forwarding) in story {
+            let (link, packet) = match forwarding {
+                None => (link, segment.clone()),
+                Some((agent, to)) => {
+                    let outer = PacketBuilder::new(address(agent), address(to));
+                    (elsewhere, outer.payload(protocol::IPV6, &segment))
+                }
+            };
+            let frame = [&[0; 12][..], &[0x86, 0xdd], &packet].concat();
+            wire.note(Instant::from_millis(millis), link, &frame);
+        }
+        assert!(wire.malformed().is_empty() && wire.frames() == story.len() as u64);
+        let paths = Paths::new(&lab, &wire);
+        assert_eq!(paths.forwarded(Instant::ORIGIN, Instant::from_secs(1)), 1);
+        paths.forwarded_twice()
+    }
+
+    #[test]
+    fn what_is_sent_again_may_be_forwarded_again() {
+        let first = Some(("2001:db8:200:c0a::1", "2001:db8:300:c0a::1"));
+        let second = Some(("2001:db8:300:c0a::1", "2001:db8:100:c0a::1"));
+        let home = Some(("2001:db8:200:c0a::1", "2001:db8:100:1::55"));
+        // On two links of one way, and once more when the source has sent it once more.
+        assert_eq!(forwarded_twice(&[(0, None), (5, first), (6, first)]), 0);
+        assert_eq!(forwarded_twice(&[(0, None), (5, first), (200, None), (205, second)]), 0);
+        // By two agents, by one to two places; although it is sent again later.
+        assert_eq!(forwarded_twice(&[(0, None), (5, first), (9, second)]), 1);
+        assert_eq!(forwarded_twice(&[(0, None), (5, first), (9, home)]), 1);
+        assert_eq!(forwarded_twice(&[(0, None), (5, first), (9, home), (200, None), (205, home)]), 1);
+        assert_eq!(forwarded_twice(&[(0, None), (5, first), (200, None), (205, second), (209, home)]), 1);
+        // Nobody has seen it being sent.
+        assert_eq!(forwarded_twice(&[(5, first), (9, second)]), 1);
+    }
 
     #[test]
     fn agents_forward_to_other_sites_and_home() {

@@ -241,7 +241,8 @@ impl<'a> SimLab<'a> {
         self.run_until(ended + DRAIN)?;
         let findings = self.findings();
         let last_move = moves.last().map_or(started, |last| last.at);
-        let flows = running.iter().map(|flow| self.flow_seen(flow, last_move)).collect::<Result<_>>()?;
+        let alive_since = last_move.max(started + (self.lab.duration - observe::closing_part(self.lab)));
+        let flows = running.iter().map(|flow| self.flow_seen(flow, alive_since)).collect::<Result<_>>()?;
         let mut wire = Wire::default();
         for captured in self.network.capture().frames() {
             if let Some(link) = self.links.iter().position(|&link| link == captured.link) {
@@ -314,7 +315,7 @@ impl<'a> SimLab<'a> {
         self.network.node(node).context("a host is missing")
     }
 
-    fn flow_seen(&self, flow: &Running, last_move: Instant) -> Result<FlowSeen> {
+    fn flow_seen(&self, flow: &Running, alive_since: Instant) -> Result<FlowSeen> {
         Ok(match *flow {
             Running::Ping(host, id) => FlowSeen::Packets(self.host(host)?.ping_flow(id).clone()),
             Running::Stream { from, id, to, port, key } => {
@@ -327,10 +328,10 @@ impl<'a> SimLab<'a> {
                 FlowSeen::Transfer {
                     sent: sent.octets,
                     received: received.octets,
-                    // On a lossy path the end may still be under way; what counts is that it goes on.
+                    // On a lossy path the end may still be under way; what counts is that it goes on to the end.
                     survived: sent.survived()
                         && received.survived()
-                        && received.progress.last().is_some_and(|last| last.at >= last_move),
+                        && received.progress.last().is_some_and(|last| last.at >= alive_since),
                 }
             }
         })

@@ -504,7 +504,8 @@ fn read_ping(output: &str, started: Instant, rate_pps: u32) -> Result<Flow> {
     Ok(Flow::new((1..=sent).map(|sequence| Sample { at: time_of(sequence), sequence }), received))
 }
 
-/// Reads what iperf3 printed with `-J`.
+/// Reads what iperf3 printed with `-J`. Its two ends tell each other over the same path what they have counted when the
+/// time is over: it succeeds only where the path is alive at its end.
 fn read_iperf3(output: &str, success: bool) -> FlowSeen {
     let report: Value = serde_json::from_str(output).unwrap_or(Value::Null);
     let octets = |which: &str| report["end"][which]["bytes"].as_u64().unwrap_or(0);

@@ -152,7 +152,13 @@ fn assemble(config: &NodeConfig, seed: u64, state: Option<NodeState>) -> Result<
 fn open(config: &NodeConfig, port: &PortConfig, umem: &Umem) -> Result<Box<dyn Port>, PortError> {
     Ok(match &port.attachment {
         Attachment::AfXdp { interface } => Box::new(XdpPort::open(umem, interface, XdpOptions::default())?),
-        Attachment::AfPacket { interface } => Box::new(PacketPort::open(interface, false)?),
+        Attachment::AfPacket { interface } => {
+            // The kernel has the address of the programs, and sees every packet that such a port sees.
+            if config.programs_address().is_some() && kernel_speaks_ipv6(interface) {
+                return Err(PortError::KernelAnswers(interface.clone()));
+            }
+            Box::new(PacketPort::open(interface, false)?)
+        }
         Attachment::Tun { interface } => {
             let mtu = port.mtu.map_or(TUN_MTU, usize::from);
             let programs = config.programs_address().filter(|_| config.programs_port() == Some(port.id));
@@ -169,6 +175,12 @@ fn open(config: &NodeConfig, port: &PortConfig, umem: &Umem) -> Result<Box<dyn P
         }
         Attachment::Link { link } => return Err(PortError::NoSuchInterface(link.clone())),
     })
+}
+
+/// Whether the kernel takes IPv6 packets from this interface. One that is not there is another error's business.
+fn kernel_speaks_ipv6(interface: &str) -> bool {
+    let setting = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
+    std::fs::read_to_string(setting).is_ok_and(|disabled| disabled.trim() == "0")
 }
 
 /// The time of day, as timestamps of Mobile IP need it.

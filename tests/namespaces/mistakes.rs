@@ -81,6 +81,28 @@ fn a_node_that_cannot_start_says_why_in_a_line() {
     assert!(said.contains("port[1].interface: interface eth2 is taken by another XDP program: stop it"), "{said}");
     holder.assert_running();
 
+    // Programs behind a TUN device, and a kernel that would answer on the link what they answer.
+    room.sysctl("node", "net/ipv6/conf/eth0/disable_ipv6", "0");
+    let correspondent = r#"
+        [node]
+        name = "wrong"
+        [[port]]
+        name = "net"
+        interface = "eth0"
+        kind = "af_packet"
+        [[port]]
+        name = "programs"
+        interface = "programs0"
+        kind = "tun"
+        [correspondent_node]
+        address = "2001:db8:d::10"
+        tun = "programs"
+    "#;
+    let (status, said) = refusal(&room, correspondent);
+    assert_eq!(status, Some(3), "{said}");
+    assert!(said.contains("port[0].interface: the kernel speaks IPv6 on eth0 as well"), "{said}");
+    assert!(said.contains("sysctl -w net.ipv6.conf.eth0.disable_ipv6=1"), "{said}");
+
     // A mistake in the file: its line, its key, and what would be right.
     let mistaken = with_port("eth2", "af_xdp") + "mtu = 900\n";
     let line = mistaken.lines().count();

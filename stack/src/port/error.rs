@@ -12,6 +12,12 @@ pub enum PortError {
     /// The interface carries no Ethernet frames.
     #[error("interface {0} is not an Ethernet interface: a port needs one that is, or kind = \"tun\"")]
     NotEthernet(String),
+    /// The port is shared with a kernel that speaks IPv6 there, although programs of this host have the node's address.
+    #[error(
+        "the kernel speaks IPv6 on {0} as well, and would answer what the programs behind the TUN device answer: \
+         `sysctl -w net.ipv6.conf.{0}.disable_ipv6=1`, or kind = \"af_xdp\""
+    )]
+    KernelAnswers(String),
     /// Neither native nor generic XDP can be had.
     #[error("interface {name} lacks XDP ({source}): use kind = \"af_packet\" for this port")]
     NoXdp {

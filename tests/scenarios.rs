@@ -3,6 +3,8 @@
 //!
 //! `DROVER_SEEDS=n` runs n seeds in place of 500, `DROVER_SEED=k` the one that a failure named.
 
+#[path = "scenarios/after_forwarding.rs"]
+mod after_forwarding;
 #[path = "scenarios/agreement.rs"]
 mod agreement;
 #[path = "scenarios/baselines.rs"]

@@ -30,8 +30,8 @@ pub(crate) enum With {
 /// A terminal that roams, with streams both ways between its programs and a correspondent.
 pub(crate) struct Roamer<'a> {
     pub(crate) world: World<'a>,
-    weather: Weather,
-    chance: Rng,
+    pub(crate) weather: Weather,
+    pub(crate) chance: Rng,
     place: Place,
     pub(crate) care_of: Option<Ipv6Addr>,
     with: With,
@@ -142,7 +142,7 @@ impl<'a> Roamer<'a> {
         self.place = Place::In(site, 1 - access);
     }
 
-    fn either(&mut self) -> Mode {
+    pub(crate) fn either(&mut self) -> Mode {
         if self.chance.below(2) == 0 { Mode::MakeFirst } else { Mode::BreakFirst }
     }
 
@@ -160,7 +160,7 @@ impl<'a> Roamer<'a> {
 }
 
 /// The tail of every move away from a site: forwarding ends.
-fn after_forwarding(roamer: &mut Roamer<'_>, agent: &str) {
+pub(crate) fn after_forwarding(roamer: &mut Roamer<'_>, agent: &str) {
     roamer.world.run_ms(FORWARD_SECS * 1_000 + 2_000);
     assert!(roamer.world.agent(agent).binding(HOME).is_none(), "it still forwards");
 }
@@ -407,6 +407,29 @@ fn s7_from_home_to_a_foreign_site() {
         check_down_in(&mut roamer, &FIRST_OF_THREE);
         let mode = roamer.either();
         roamer.go_within(mode);
+        roamer.end();
+    });
+}
+
+/// Figure 10 with its lines 5 and 6: the agent of the site tells the correspondent, which sends straight to it.
+#[test]
+fn s7_from_home_to_a_foreign_site_with_route_optimisation() {
+    let lab = three_sites_with("home", "mma").lab();
+    over_seeds(|seed| {
+        let mut roamer = Roamer::start(&lab, seed, Place::Home, With::Peer);
+        let mode = roamer.either();
+        let moved = roamer.go(FIRST_A, mode);
+        let care_of = roamer.care_of.expect("registered");
+        roamer.await_optimised(moved);
+        check_route_optimisation(&roamer.world, moved, care_of);
+        let within = roamer.world.now();
+        let mode = roamer.either();
+        roamer.go_within(mode);
+        // Where the terminal is in the site is nothing to the correspondent.
+        let seen = roamer.world.seen_since(within);
+        let told = seen.iter().find(|s| s.link == "peer-bb" && s.update().is_some_and(|_| s.source() != care_of));
+        assert!(told.is_none(), "{}", told.expect("one"));
+        assert!(sends_straight(&roamer.world, care_of, within), "the peer has forgotten");
         roamer.end();
     });
 }

@@ -19,6 +19,8 @@ mod border;
 mod choice;
 #[path = "scenarios/controls.rs"]
 mod controls;
+#[path = "scenarios/crashes.rs"]
+mod crashes;
 #[path = "scenarios/discovery.rs"]
 mod discovery;
 #[path = "scenarios/flood.rs"]

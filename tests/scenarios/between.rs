@@ -1,6 +1,6 @@
 //! From site to site, away from home and back: PROTOCOL S3 to S7 and S15.
 
-use crate::agreement::{finish, settle};
+use crate::agreement::finish;
 use crate::blocks::{
     FIRST_OF_THREE, HOME_OF_THREE, Mode, SECOND_OF_THREE, Site, check_down, check_up, is_heard, is_settled, move_within,
 };
@@ -431,42 +431,5 @@ fn s7_from_home_to_a_foreign_site_with_route_optimisation() {
         assert!(told.is_none(), "{}", told.expect("one"));
         assert!(sends_straight(&roamer.world, care_of, within), "the peer has forgotten");
         roamer.end();
-    });
-}
-
-#[test]
-fn every_node_may_crash_and_all_is_well_again() {
-    // What a node has forgotten it is told at the next refresh.
-    let lab = three_sites_with("radio-a", "mma").configure("mt", "mobile_terminal.lifetime_secs = 32").lab();
-    over_seeds(|seed| {
-        let mut roamer = Roamer::start(&lab, seed, FIRST_A, With::Peer);
-        let victim = &lab.nodes[(seed % lab.nodes.len() as u64) as usize].name;
-        // Before, while or after the terminal moves.
-        let wait = roamer.chance.below(3_000);
-        let moves = roamer.chance.below(2) == 0;
-        if moves {
-            roamer.world.approach("mt", "radio-a", "radio-c");
-        }
-        roamer.world.run_ms(wait);
-        roamer.world.crash(victim);
-        let dead = roamer.chance.below(4_000);
-        roamer.world.run_ms(dead);
-        roamer.world.restart(victim);
-        if moves {
-            roamer.world.run_ms(500);
-            roamer.world.detach("mt", "radio-a");
-        }
-        let place = if moves { SECOND_C } else { FIRST_A };
-        roamer
-            .world
-            .run_until("everybody knows where the terminal is", 1_200_000, |world| is_registered_at(world, &place));
-        settle(&mut roamer.world);
-        let (down, up) = (roamer.world.down_from_peer(20, 100), roamer.world.up_to_peer(20, 100));
-        roamer.world.run_ms(3_000);
-        for stream in [down, up] {
-            let summary = roamer.world.flow(stream).summary();
-            let least = if roamer.weather.is_fair() { 100 } else { 50 };
-            assert!(summary.received >= least, "{victim} has crashed: {summary:?}\n{}", roamer.world.story(40));
-        }
     });
 }

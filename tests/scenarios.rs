@@ -3,6 +3,8 @@
 //!
 //! `DROVER_SEEDS=n` runs n seeds in place of 500, `DROVER_SEED=k` the one that a failure named.
 
+#[path = "scenarios/after_forwarding.rs"]
+mod after_forwarding;
 #[path = "scenarios/agreement.rs"]
 mod agreement;
 #[path = "scenarios/baselines.rs"]
@@ -17,6 +19,8 @@ mod border;
 mod choice;
 #[path = "scenarios/controls.rs"]
 mod controls;
+#[path = "scenarios/crashes.rs"]
+mod crashes;
 #[path = "scenarios/discovery.rs"]
 mod discovery;
 #[path = "scenarios/flood.rs"]

@@ -203,7 +203,7 @@ fn flow_line(lab: &Lab, seen: &Observations, flow: &crate::config::lab::LabFlow,
 /// Whether packets arrived of those that were sent in the last part of the run, and after the last movement where that is
 /// later: where links lose, some of them; otherwise half of them at least.
 fn is_alive_at_end(lab: &Lab, seen: &Observations, rate: Option<u32>, packets: &Flow) -> bool {
-    let last_move = lab.moves.iter().zip(&seen.moves).last().map_or(seen.started, |(movement, made)| {
+    let last_move = lab.moves.iter().zip(&seen.moves).next_back().map_or(seen.started, |(movement, made)| {
         made.at
             + match movement.mode {
                 MoveMode::BreakBeforeMake { gap } => gap,

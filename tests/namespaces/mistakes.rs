@@ -90,6 +90,7 @@ fn a_node_that_cannot_start_says_why_in_a_line() {
         name = "net"
         interface = "eth0"
         kind = "af_packet"
+        addresses = ["2001:db8:d::10/64"]
         [[port]]
         name = "programs"
         interface = "programs0"

@@ -1,6 +1,6 @@
 //! From site to site, away from home and back: PROTOCOL S3 to S7 and S15.
 
-use crate::agreement::{finish, settle};
+use crate::agreement::finish;
 use crate::blocks::{
     FIRST_OF_THREE, HOME_OF_THREE, Mode, SECOND_OF_THREE, Site, check_down, check_up, is_heard, is_settled, move_within,
 };
@@ -30,8 +30,8 @@ pub(crate) enum With {
 /// A terminal that roams, with streams both ways between its programs and a correspondent.
 pub(crate) struct Roamer<'a> {
     pub(crate) world: World<'a>,
-    weather: Weather,
-    chance: Rng,
+    pub(crate) weather: Weather,
+    pub(crate) chance: Rng,
     place: Place,
     pub(crate) care_of: Option<Ipv6Addr>,
     with: With,
@@ -142,7 +142,7 @@ impl<'a> Roamer<'a> {
         self.place = Place::In(site, 1 - access);
     }
 
-    fn either(&mut self) -> Mode {
+    pub(crate) fn either(&mut self) -> Mode {
         if self.chance.below(2) == 0 { Mode::MakeFirst } else { Mode::BreakFirst }
     }
 
@@ -160,7 +160,7 @@ impl<'a> Roamer<'a> {
 }
 
 /// The tail of every move away from a site: forwarding ends.
-fn after_forwarding(roamer: &mut Roamer<'_>, agent: &str) {
+pub(crate) fn after_forwarding(roamer: &mut Roamer<'_>, agent: &str) {
     roamer.world.run_ms(FORWARD_SECS * 1_000 + 2_000);
     assert!(roamer.world.agent(agent).binding(HOME).is_none(), "it still forwards");
 }
@@ -411,39 +411,25 @@ fn s7_from_home_to_a_foreign_site() {
     });
 }
 
+/// Figure 10 with its lines 5 and 6: the agent of the site tells the correspondent, which sends straight to it.
 #[test]
-fn every_node_may_crash_and_all_is_well_again() {
-    // What a node has forgotten it is told at the next refresh.
-    let lab = three_sites_with("radio-a", "mma").configure("mt", "mobile_terminal.lifetime_secs = 32").lab();
+fn s7_from_home_to_a_foreign_site_with_route_optimisation() {
+    let lab = three_sites_with("home", "mma").lab();
     over_seeds(|seed| {
-        let mut roamer = Roamer::start(&lab, seed, FIRST_A, With::Peer);
-        let victim = &lab.nodes[(seed % lab.nodes.len() as u64) as usize].name;
-        // Before, while or after the terminal moves.
-        let wait = roamer.chance.below(3_000);
-        let moves = roamer.chance.below(2) == 0;
-        if moves {
-            roamer.world.approach("mt", "radio-a", "radio-c");
-        }
-        roamer.world.run_ms(wait);
-        roamer.world.crash(victim);
-        let dead = roamer.chance.below(4_000);
-        roamer.world.run_ms(dead);
-        roamer.world.restart(victim);
-        if moves {
-            roamer.world.run_ms(500);
-            roamer.world.detach("mt", "radio-a");
-        }
-        let place = if moves { SECOND_C } else { FIRST_A };
-        roamer
-            .world
-            .run_until("everybody knows where the terminal is", 1_200_000, |world| is_registered_at(world, &place));
-        settle(&mut roamer.world);
-        let (down, up) = (roamer.world.down_from_peer(20, 100), roamer.world.up_to_peer(20, 100));
-        roamer.world.run_ms(3_000);
-        for stream in [down, up] {
-            let summary = roamer.world.flow(stream).summary();
-            let least = if roamer.weather.is_fair() { 100 } else { 50 };
-            assert!(summary.received >= least, "{victim} has crashed: {summary:?}\n{}", roamer.world.story(40));
-        }
+        let mut roamer = Roamer::start(&lab, seed, Place::Home, With::Peer);
+        let mode = roamer.either();
+        let moved = roamer.go(FIRST_A, mode);
+        let care_of = roamer.care_of.expect("registered");
+        roamer.await_optimised(moved);
+        check_route_optimisation(&roamer.world, moved, care_of);
+        let within = roamer.world.now();
+        let mode = roamer.either();
+        roamer.go_within(mode);
+        // Where the terminal is in the site is nothing to the correspondent.
+        let seen = roamer.world.seen_since(within);
+        let told = seen.iter().find(|s| s.link == "peer-bb" && s.update().is_some_and(|_| s.source() != care_of));
+        assert!(told.is_none(), "{}", told.expect("one"));
+        assert!(sends_straight(&roamer.world, care_of, within), "the peer has forgotten");
+        roamer.end();
     });
 }

@@ -1,13 +1,18 @@
 //! State that nobody refreshes goes away, and comes back: PROTOCOL S17.
 
-use crate::blocks::{FOREIGN_SITE, is_heard, is_settled};
-use crate::world::{Draft, GROUP, HOME, HOME_AGENT, Seen, Weather, World, over_seeds, weathers};
+use crate::between::{FIRST_A, Roamer, SECOND_C, With};
+use crate::blocks::{FIRST_OF_THREE, FOREIGN_SITE, Mode, is_heard, is_settled};
+use crate::roaming::{FORWARD_SECS, forwarded, is_registered_at, three_sites_with};
+use crate::world::{
+    Draft, GROUP, HOME, HOME_AGENT, PEER, Seen, Stream, Weather, World, is_in, over_seeds, weather, weathers,
+};
 use drover::config::lab::Lab;
 use stack::inspect::Kind;
 use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
 use stack::wire::ipv6::protocol;
 use stack::wire::mld::RecordType;
+use stack::wire::mobility::MobilityMessage;
 use std::net::Ipv6Addr;
 
 /// Figure 5 with this lifetime of all registrations.
@@ -200,5 +205,179 @@ fn s17_a_terminal_comes_back_to_an_agent_that_restarts() {
             assert_eq!(world.flow(flow).summary().duplicated, 0);
             world.check();
         }
+    });
+}
+
+/// Waits until a packet of the stream that was sent later than now has come, and fails where none does in time.
+fn comes_again(world: &mut World<'_>, what: &str, stream: Stream, millis: u64) {
+    let since = world.now();
+    let passes = |world: &World<'_>| world.flow(stream).summary_between(since, world.now()).received > 0;
+    world.run_until(what, millis, passes);
+}
+
+/// What is sent to a care-of address that nobody has any more is answered, and three answers a second apart let a
+/// correspondent of ours send by way of the home agent again (RFC 6275 §9.3.4); a fourth second is for the rest.
+const UNREACHABLE_MS: u64 = 4_000;
+/// The same where answers are held back and lost now and then.
+const UNREACHABLE_IN_WEATHER_MS: u64 = 20_000;
+
+fn unreachable_limit(seed: u64) -> u64 {
+    if weather(seed).is_fair() { UNREACHABLE_MS } else { UNREACHABLE_IN_WEATHER_MS }
+}
+
+/// The agent of the former site forwards, and then it has forgotten that, or its time is over. The correspondent, whom
+/// nobody has told of the new site, is told that the old care-of address is nobody's; the terminal does not notice.
+#[test]
+fn s17_forwarding_ends_with_the_agent_or_with_its_time() {
+    let draft = three_sites_with("radio-a", "mma");
+    let lab = draft.configure("mma2", "mma.route_optimisation = \"off\"").lab();
+    over_seeds(|seed| {
+        let mut roamer = Roamer::start(&lab, seed, FIRST_A, With::Peer);
+        roamer.await_optimised(Instant::ORIGIN);
+        let old = roamer.care_of.expect("registered");
+        let mode = if seed & 1 == 0 { Mode::MakeFirst } else { Mode::BreakFirst };
+        let moved = roamer.go(SECOND_C, mode);
+        let world = &mut roamer.world;
+        world.run_until("it is forwarded", 5_000, |world| forwarded(&world.seen_since(moved), old) > 0);
+        if seed & 2 == 0 {
+            world.restart("mma1");
+        } else {
+            let left = world.agent("mma1").binding(HOME).expect("it forwards").remaining(world.now());
+            world.sim.run_until(world.now() + left).expect("time goes on");
+        }
+        let ended = world.now();
+        assert!(world.agent("mma1").binding(HOME).is_none());
+        let site = world.terminal("mt").site();
+        // Those that were forwarded are still on their way.
+        world.run_ms(50);
+        comes_again(world, "packets come by the home agent", roamer.down, unreachable_limit(seed));
+        let seen = world.seen_since(ended);
+        let late: Vec<Seen> = seen.iter().filter(|s| s.from == "mma1").cloned().collect();
+        assert_eq!(forwarded(&late, old), 0, "it still forwards");
+        let multicasts = |s: &Seen| s.destination() == GROUP;
+        assert!(!late.iter().any(multicasts), "the former agent multicasts");
+        assert!(late.iter().any(|s| s.destination() == PEER && is_unreachable(s)), "the peer is not told");
+        // The terminal has nothing to do with it.
+        assert_eq!(world.terminal("mt").site(), site);
+        let says = |s: &Seen| s.from == "mt" && s.is_mobility();
+        assert!(!seen.iter().any(says), "the terminal is disturbed");
+        world.run_ms(FORWARD_SECS * 1_000);
+        roamer.end();
+    });
+}
+
+/// The lifetime of registrations in what follows.
+const SHORT: Duration = Duration::from_secs(16);
+/// A refresh is at most half of that away; what is lost is repeated after one second, then two.
+const REFRESH_MS: u64 = SHORT.as_secs() * 500 + 1_000;
+const REFRESH_IN_WEATHER_MS: u64 = REFRESH_MS + 12_000;
+
+fn refresh_limit(seed: u64) -> u64 {
+    if weather(seed).is_fair() { REFRESH_MS } else { REFRESH_IN_WEATHER_MS }
+}
+
+fn short_lived(route_optimisation: &str) -> Lab {
+    let lifetime = format!("mobile_terminal.lifetime_secs = {}", SHORT.as_secs());
+    three_sites_with("radio-a", route_optimisation).configure("mt", &lifetime).lab()
+}
+
+/// The agent that had told a correspondent of the care-of address has forgotten all of it. The correspondent's binding
+/// is made right by the agent's next one, or given up for what the agent answers, and is never believed longer than the
+/// terminal takes to register again.
+#[test]
+fn s17_an_agent_that_optimised_restarts() {
+    let lab = short_lived("mma");
+    over_seeds(|seed| {
+        let mut roamer = Roamer::start(&lab, seed, FIRST_A, With::Peer);
+        roamer.await_optimised(Instant::ORIGIN);
+        let world = &mut roamer.world;
+        world.run_ms(seed % 4 * 1_900);
+        (roamer.down, roamer.up) = (world.down_from_peer(20, 2_000), world.up_to_peer(20, 2_000));
+        world.run_ms(100);
+        world.restart("mma1");
+        let restarted = world.now();
+        assert!(world.agent("mma1").binding(HOME).is_none() && world.agent("mma1").optimisations().next().is_none());
+        let known =
+            |world: &World<'_>| world.agent("mma1").binding(HOME).is_some() && is_registered_at(world, &FIRST_A);
+        world.run_until("the terminal has registered anew", refresh_limit(seed), known);
+        let registered = world.now();
+        for stream in [roamer.down, roamer.up] {
+            comes_again(world, "packets come again", stream, unreachable_limit(seed));
+        }
+        // Until then nothing is lost in silence.
+        let told = |s: &Seen| s.from == "mma1" && s.destination() == PEER && is_unreachable(s);
+        assert!(world.has_seen_since(restarted, told), "the peer is not told");
+        roamer.care_of = world.terminal("mt").site().care_of;
+        assert!(is_in(roamer.care_of.expect("registered"), FIRST_OF_THREE.care_of));
+        roamer.await_optimised(registered);
+        roamer.end();
+    });
+}
+
+/// A correspondent that has forgotten the binding sends by way of the home agent from its first packet on, and answers
+/// what comes from the care-of address with a Binding Error (RFC 6275 §9.3.3), for which the agent asks it again.
+#[test]
+fn s17_a_correspondent_restarts() {
+    let lab = three_sites_with("radio-a", "mma").lab();
+    over_seeds(|seed| {
+        let mut roamer = Roamer::start(&lab, seed, FIRST_A, With::Peer);
+        roamer.await_optimised(Instant::ORIGIN);
+        let world = &mut roamer.world;
+        // A binding that has just been made is not doubted for three seconds.
+        world.run_ms(3_500 + seed % 4 * 900);
+        (roamer.down, roamer.up) = (world.down_from_peer(20, 2_000), world.up_to_peer(20, 2_000));
+        world.run_ms(100);
+        world.restart("peer");
+        let restarted = world.now();
+        assert_eq!(world.worker("peer").dataplane().correspondent_bindings().count(), 0);
+        // Down they come by way of the home agent at once; up when the error is believed: nobody has signed it, so not while
+        // packets have come from the correspondent's binding in the last three seconds.
+        let weather_ms = if weather(seed).is_fair() { 0 } else { 3_000 };
+        comes_again(world, "packets come down again", roamer.down, 500 + weather_ms);
+        comes_again(world, "packets come up again", roamer.up, 4_500 + weather_ms);
+        let seen = world.seen_since(restarted);
+        let error = |s: &Seen| {
+            s.from == "peer"
+                && matches!(s.what.kind, Kind::Mobility(MobilityMessage::BindingError { home_address: HOME, .. }))
+        };
+        assert!(seen.iter().any(error), "no Binding Error");
+        let by_home = |s: &Seen| s.from == "ha" && s.is_data(PEER, HOME) && s.what.is_tunnelled();
+        assert!(seen.iter().any(by_home), "nothing by way of the home agent");
+        roamer.await_optimised(restarted);
+        roamer.end();
+    });
+}
+
+/// A home agent that knows nothing any more has the binding back by the next refresh, and tells the correspondents'
+/// packets' senders in the meantime that nobody is there.
+#[test]
+fn s17_a_home_agent_restarts() {
+    let lab = short_lived("off");
+    over_seeds(|seed| {
+        let mut roamer = Roamer::start(&lab, seed, FIRST_A, With::Cn);
+        let world = &mut roamer.world;
+        world.run_ms(seed % 4 * 1_900);
+        (roamer.down, roamer.up) = (world.down(20, 2_000), world.up(20, 2_000));
+        let care_of = roamer.care_of;
+        world.restart("ha");
+        let restarted = world.now();
+        let bound = |world: &World<'_>| {
+            let agent = world.worker("ha").node().home_agent().expect("a home agent");
+            agent.bindings().active(HOME).map(|binding| binding.care_of)
+        };
+        assert_eq!(bound(world), None);
+        // It looks for duplicates for a second before it answers.
+        world.run_until("the binding is back", refresh_limit(seed) + 1_500, |world| bound(world).is_some());
+        assert_eq!(bound(world), care_of, "at the same place");
+        for stream in [roamer.down, roamer.up] {
+            comes_again(world, "packets come again", stream, if weather(seed).is_fair() { 500 } else { 3_000 });
+        }
+        let seen = world.seen_since(restarted);
+        // The mobility agent was asked as ever, and nothing else happened there.
+        let to_agent = |s: &&Seen| s.from == "mt" && s.destination() == FIRST_OF_THREE.address && s.update().is_some();
+        assert!(seen.iter().filter(to_agent).all(|s| s.update().is_some_and(|u| !u.options.subscriptions.is_empty())));
+        assert!(!seen.iter().any(|s| s.leaves(GROUP)), "the tree stays");
+        assert_eq!(world.terminal("mt").site().care_of, care_of);
+        roamer.end();
     });
 }

@@ -8,7 +8,7 @@ use core::net::Ipv6Addr;
 use stack::addr::{self, Prefix};
 use stack::rng::Rng;
 use stack::time::{Duration, Instant};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where care-of addresses come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,8 +75,9 @@ pub(crate) struct CareOfPool {
     kept_back: BTreeMap<Ipv6Addr, KeptBack>,
     /// The address that a home address had last, where it is kept back.
     last_of: BTreeMap<Ipv6Addr, Ipv6Addr>,
-    /// Ends of quarantine in order of time; entries whose address was taken up again are skipped.
-    ends: VecDeque<(Instant, Ipv6Addr)>,
+    /// All that are kept back, in the order in which they were released, which is that of the ends of their quarantine.
+    order: BTreeMap<u64, Ipv6Addr>,
+    next_place: u64,
     quarantine: Duration,
     limit: usize,
     rng: Rng,
@@ -86,6 +87,8 @@ pub(crate) struct CareOfPool {
 struct KeptBack {
     until: Instant,
     home_address: Ipv6Addr,
+    /// The key in the order.
+    place: u64,
 }
 
 impl CareOfPool {
@@ -102,7 +105,8 @@ impl CareOfPool {
             in_use: BTreeSet::new(),
             kept_back: BTreeMap::new(),
             last_of: BTreeMap::new(),
-            ends: VecDeque::new(),
+            order: BTreeMap::new(),
+            next_place: 0,
             quarantine,
             limit,
             rng,
@@ -132,10 +136,7 @@ impl CareOfPool {
                 None => self.choose(prefix).ok_or(NoCareOf::Exhausted)?,
             },
         };
-        if let Some(kept_back) = self.kept_back.remove(&care_of) {
-            self.forget_last(kept_back.home_address, care_of);
-        }
-        self.in_use.insert(care_of);
+        self.take_up(care_of);
         Ok(care_of)
     }
 
@@ -145,10 +146,17 @@ impl CareOfPool {
         if !self.is_free(address) && !self.is_kept_for(address, address) {
             return Err(NoCareOf::Taken);
         }
-        self.kept_back.remove(&address);
-        self.forget_last(address, address);
-        self.in_use.insert(address);
+        self.take_up(address);
         Ok(())
+    }
+
+    /// The address is in use from now on, kept back or not before.
+    fn take_up(&mut self, care_of: Ipv6Addr) {
+        if let Some(KeptBack { place, home_address, .. }) = self.kept_back.remove(&care_of) {
+            self.order.remove(&place);
+            self.forget_last(home_address, care_of);
+        }
+        self.in_use.insert(care_of);
     }
 
     /// The terminal no longer has this address. Returns how many others are free before their time for it.
@@ -157,14 +165,14 @@ impl CareOfPool {
         if !self.in_use.remove(&care_of) {
             return 0;
         }
-        let until = now + self.quarantine;
-        self.kept_back.insert(care_of, KeptBack { until, home_address });
+        let (until, place) = (now + self.quarantine, self.next_place);
+        self.next_place += 1;
+        self.kept_back.insert(care_of, KeptBack { until, home_address, place });
         self.last_of.insert(home_address, care_of);
-        self.ends.push_back((until, care_of));
+        self.order.insert(place, care_of);
         let mut cut_short = 0;
-        while self.kept_back.len() > self.limit {
-            let Some((until, care_of)) = self.ends.pop_front() else { break };
-            cut_short += u64::from(self.end_quarantine(until, care_of));
+        while self.kept_back.len() > self.limit && self.end_first_quarantine() {
+            cut_short += 1;
         }
         cut_short
     }
@@ -175,24 +183,20 @@ impl CareOfPool {
     }
 
     fn end_quarantines(&mut self, now: Instant) {
-        while let Some(&(until, care_of)) = self.ends.front()
-            && until <= now
+        let is_over = |kept_back: &KeptBack| kept_back.until <= now;
+        while let Some((_, care_of)) = self.order.first_key_value()
+            && self.kept_back.get(care_of).is_none_or(is_over)
         {
-            self.ends.pop_front();
-            self.end_quarantine(until, care_of);
+            self.end_first_quarantine();
         }
     }
 
-    fn end_quarantine(&mut self, until: Instant, care_of: Ipv6Addr) -> bool {
-        match self.kept_back.get(&care_of) {
-            Some(kept_back) if kept_back.until == until => {
-                let home_address = kept_back.home_address;
-                self.kept_back.remove(&care_of);
-                self.forget_last(home_address, care_of);
-                true
-            }
-            _ => false,
+    fn end_first_quarantine(&mut self) -> bool {
+        let Some((_, care_of)) = self.order.pop_first() else { return false };
+        if let Some(kept_back) = self.kept_back.remove(&care_of) {
+            self.forget_last(kept_back.home_address, care_of);
         }
+        true
     }
 
     fn forget_last(&mut self, home_address: Ipv6Addr, care_of: Ipv6Addr) {
@@ -306,6 +310,32 @@ mod tests {
         // The second and third are still theirs.
         assert_eq!(pool.assign(now, home(3), access(3)), Ok(given[2]));
         assert_eq!(pool.assign(now, home(2), access(2)), Ok(given[1]));
+    }
+
+    #[test]
+    fn who_comes_and_goes_leaves_one_entry() {
+        let prefix: Prefix = "2001:db8:f:c0a::/64".parse().unwrap();
+        let mut pool = pool(CareOfMode::Assigned { prefix }, 2);
+        let mut now = Instant::from_secs(1);
+        let care_of = pool.assign(now, home(1), access(1)).unwrap();
+        let anchor: Ipv6Addr = "2001:db8:f:c0a::7".parse().unwrap();
+        for _ in 0..1000 {
+            pool.claim(now, anchor).unwrap();
+            for (home_address, address) in [(home(1), care_of), (anchor, anchor)] {
+                assert_eq!(pool.release(now, home_address, address), 0);
+            }
+            assert_eq!((pool.order.len(), pool.kept_back(), pool.last_of.len()), (2, 2, 2));
+            now += Duration::from_millis(100);
+            assert_eq!(pool.assign(now, home(1), access(1)), Ok(care_of));
+        }
+        // It is kept back from the last release on.
+        pool.release(now, home(1), care_of);
+        now += QUARANTINE - Duration::from_millis(1);
+        assert_eq!(pool.claim(now, home(9)), Ok(()));
+        assert_eq!(pool.kept_back(), 1);
+        now += Duration::from_millis(1);
+        assert_eq!(pool.claim(now, home(8)), Ok(()));
+        assert_eq!((pool.order.len(), pool.kept_back()), (0, 0));
     }
 
     #[test]

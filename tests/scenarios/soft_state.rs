@@ -250,7 +250,7 @@ fn s17_forwarding_ends_with_the_agent_or_with_its_time() {
         let site = world.terminal("mt").site();
         // Those that were forwarded are still on their way.
         world.run_ms(50);
-        comes_again(world, "packets come by the home agent", roamer.down, unreachable_limit(seed));
+        comes_again(world, "packets come by the home agent", roamer.down(), unreachable_limit(seed));
         let seen = world.seen_since(ended);
         let late: Vec<Seen> = seen.iter().filter(|s| s.from == "mma1").cloned().collect();
         assert_eq!(forwarded(&late, old), 0, "it still forwards");

@@ -342,6 +342,17 @@ impl MobileTerminal {
         }
     }
 
+    /// Somebody answers for the home address on the home link: the home agent for a binding that the terminal has
+    /// forgotten (RFC 6275 §10.4.1), as far as the terminal can know. It is asked to remove it.
+    pub(super) fn home_address_taken(&mut self, now: Instant) {
+        self.claimed = None;
+        self.is_home_address_taken = true;
+        self.has_home_binding = true;
+        if matches!(self.place, Place::Home) {
+            self.leave_place(now, Place::Nowhere);
+        }
+    }
+
     fn claim_home(&mut self, port: PortId, detect_duplicates: bool) {
         if self.claimed != Some(port) {
             self.release_home();
@@ -352,7 +363,7 @@ impl MobileTerminal {
     }
 
     /// Before the home agent looks for duplicates of the home address, nobody else may answer for it.
-    fn release_home(&mut self) {
+    pub(super) fn release_home(&mut self) {
         if let Some(port) = self.claimed.take() {
             self.outputs.event(Event::HomeAddressRelease { port, address: self.config.home_address });
         }

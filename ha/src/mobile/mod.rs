@@ -193,6 +193,8 @@ pub struct MobileTerminal {
     claimed: Option<PortId>,
     /// An earlier run left a binding with the home agent, or the terminal has asked for one since.
     has_home_binding: bool,
+    /// Somebody answered for the home address when the terminal came home.
+    is_home_address_taken: bool,
     /// The home agent has refused what it was asked.
     home_refused: bool,
     /// The home agent is asked when the mobility agent has answered.
@@ -240,6 +242,7 @@ impl MobileTerminal {
             handover: None,
             claimed: None,
             has_home_binding: config.restored.has_home_binding,
+            is_home_address_taken: false,
             home_refused: false,
             home_after_agent: false,
             sequences: config.restored.sequences.iter().copied().take(MAX_PEERS).collect(),
@@ -423,6 +426,9 @@ impl MobileTerminal {
             }
             Command::AddressUsable { port, address } => self.links.address_usable(port, address),
             Command::AddressRemoved { port, address } => {
+                if address == self.config.home_address && self.claimed == Some(port) {
+                    self.home_address_taken(now);
+                }
                 self.links.address_removed(port, address);
                 true
             }

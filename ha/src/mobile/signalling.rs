@@ -442,7 +442,7 @@ impl MobileTerminal {
     /// The home agent has nothing of the terminal, and nothing is asked of it.
     pub(super) fn forget_home_registration(&mut self) {
         self.home.forget();
-        self.has_home_binding = false;
+        (self.has_home_binding, self.is_home_address_taken) = (false, false);
         for timer in [Timer::Retransmit(Who::Home), Timer::Refresh(Who::Home), Timer::Expiry(Who::Home)] {
             self.timers.cancel(timer);
         }
@@ -456,6 +456,10 @@ impl MobileTerminal {
         self.timers.cancel(Timer::Retransmit(who));
         match who {
             Who::Home if self.home.wish == Some(Wish::Removal) && status == Status::NOT_HOME_AGENT => {
+                if self.is_home_address_taken {
+                    // By somebody else, then: it is looked for again before it is used.
+                    self.release_home();
+                }
                 return self.home_removed(now);
             }
             Who::Home => self.home_agent_refused(now, status),

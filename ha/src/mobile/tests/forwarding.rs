@@ -282,6 +282,31 @@ fn s4_home_before_the_home_agent_could_be_told_of_the_last_place() {
     assert!(script.terminal.home_registration().is_none() && !script.terminal.is_registering());
 }
 
+/// A terminal that starts again at home and has forgotten its binding finds that the home agent answers for it, and has
+/// that removed; and does not take the address from another node that has it.
+#[test]
+fn s4_home_with_a_binding_that_was_forgotten() {
+    let start = || {
+        let mut script = Script::new(terminal_config());
+        script.up(H);
+        script.prefer(H);
+        assert_eq!(script.terminal.site().site, Site::Home);
+        let taken = script.command(Command::AddressRemoved { port: H.key.port, address: HOME_ADDRESS });
+        assert!(taken.contains(&"claim HoA".to_owned()), "{taken:?}");
+        assert!(taken.contains(&"HoA > HA: BU(H) HoA for 0 s".to_owned()), "{taken:?}");
+        script
+    };
+    let mut script = start();
+    let home = script.accept(HOME_AGENT);
+    assert!(home.contains(&"announce HoA".to_owned()), "{home:?}");
+    assert_eq!(script.terminal.site().site, Site::Home);
+    assert!(!script.terminal.is_registering());
+
+    let mut script = start();
+    let refused = script.refuse(HOME_AGENT, Status::NOT_HOME_AGENT);
+    assert!(refused.contains(&"release HoA".to_owned()) && !refused.contains(&"announce HoA".to_owned()), "{refused:?}");
+}
+
 /// S4, and away again while the agent forwards home.
 #[test]
 fn s4_and_away_again() {

@@ -182,8 +182,9 @@ impl Room<'_> {
         self.still_running(&mut nodes)?;
         let flows = running.iter_mut().zip(&lab.flows).map(|(run, flow)| self.finish_flow(run, flow, started));
         let flows = flows.collect::<Result<Vec<_>>>()?;
-        let findings = self.findings(&mut nodes)?;
+        let mut findings = self.findings(&mut nodes)?;
         tap.stop(PATIENCE)?;
+        findings.push(complete(&tap.output()?)?);
         let stages = self.stages()?;
         Ok(Observations { started, ended, moves, flows, wire: self.wire()?, bindings, stages, findings })
     }
@@ -482,6 +483,17 @@ fn now() -> Instant {
     Instant::from_nanos(probe::wall_nanos())
 }
 
+/// Whether all frames were captured, by the last line of what captured them.
+fn complete(output: &str) -> Result<Check> {
+    let dropped = output.lines().find_map(|line| line.strip_prefix(tap::DROPPED)?.parse::<u64>().ok());
+    let dropped = dropped.context("what captures the links ended without a count")?;
+    Ok(Check {
+        name: "captures are complete".to_owned(),
+        ok: dropped == 0,
+        detail: format!("{dropped} frames came faster than they could be written"),
+    })
+}
+
 /// Reads what ping printed with `-D`: `[1700000000.123456] 64 bytes from …: icmp_seq=7 ttl=60 time=1.2 ms`.
 fn read_ping(output: &str, started: Instant, rate_pps: u32) -> Result<Flow> {
     let mut received = Vec::new();
@@ -528,6 +540,13 @@ mod tests {
         let summary = read_ping(output, Instant::from_secs(1_700_000_000), 20).unwrap().summary();
         assert_eq!((summary.sent, summary.received, summary.lost, summary.duplicated), (3, 2, 1, 1));
         assert!(read_ping("connect: Network is unreachable\n", Instant::ORIGIN, 1).is_err());
+    }
+
+    #[test]
+    fn captures_say_what_they_lack() {
+        assert!(complete("ready\ndropped 0\n").is_ok_and(|check| check.ok));
+        assert!(complete("ready\ndropped 12\n").is_ok_and(|check| !check.ok));
+        assert!(complete("ready\n").is_err());
     }
 
     #[test]

@@ -2,6 +2,10 @@
 //!
 //! Each packet carries its sequence number. Sender and receiver write a line a packet, sequence number and time in
 //! nanoseconds of the system clock, so that loss, duplication, order and silence can be told afterwards.
+//!
+//! What a machine with other things to do makes of these programs is not to look like what the network does: lines are
+//! kept in memory, since a disk may take its time, and a sender that had to stand still does not make up for all of it in
+//! one burst, for which the queues on its own host have no room.
 
 use anyhow::{Context, Result, bail};
 use std::fs::File;
@@ -15,6 +19,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Octets of a packet that the probe itself uses.
 const MARK_LEN: usize = 8;
+/// Packets that are late and are sent without a pause, at the most.
+const BURST_MAX: u32 = 32;
+/// Octets of a log that are kept in memory.
+const LOG_LEN: usize = 4 << 20;
 
 /// One packet at one end.
 pub(crate) type Mark = (u64, u64);
@@ -26,15 +34,11 @@ pub(crate) fn send(source: Ipv6Addr, to: SocketAddrV6, rate: u32, size: usize, c
     }
     let socket =
         UdpSocket::bind(SocketAddrV6::new(source, 0, 0, 0)).with_context(|| format!("cannot bind {source}"))?;
-    let mut log = BufWriter::new(File::create(log).with_context(|| format!("cannot write {}", log.display()))?);
-    let interval = Duration::from_nanos(1_000_000_000 / u64::from(rate));
-    let start = Instant::now();
+    let mut log = create_log(log)?;
+    let mut pace = Pace { due: Instant::now(), interval: Duration::from_nanos(1_000_000_000 / u64::from(rate)) };
     let mut payload = vec![0; size];
     for sequence in 0..count {
-        let due = start + interval * u32::try_from(sequence).context("too many packets")?;
-        if let Some(ahead) = due.checked_duration_since(Instant::now()) {
-            thread::sleep(ahead);
-        }
+        thread::sleep(pace.wait(Instant::now()));
         payload[..MARK_LEN].copy_from_slice(&sequence.to_be_bytes());
         let at = wall_nanos();
         match socket.send_to(&payload, to) {
@@ -52,7 +56,7 @@ pub(crate) fn send(source: Ipv6Addr, to: SocketAddrV6, rate: u32, size: usize, c
 pub(crate) fn receive(at: SocketAddrV6, log: &Path) -> Result<()> {
     let socket = UdpSocket::bind(at).with_context(|| format!("cannot bind {at}"))?;
     socket.set_read_timeout(Some(Duration::from_millis(50)))?;
-    let mut log = BufWriter::new(File::create(log).with_context(|| format!("cannot write {}", log.display()))?);
+    let mut log = create_log(log)?;
     let ended = stdin_ended();
     println!("ready");
     let mut payload = [0; 65536];
@@ -70,6 +74,30 @@ pub(crate) fn receive(at: SocketAddrV6, log: &Path) -> Result<()> {
     }
     log.flush()?;
     Ok(())
+}
+
+/// When packets are due, one an interval.
+struct Pace {
+    /// The next one.
+    due: Instant,
+    interval: Duration,
+}
+
+impl Pace {
+    /// How long to wait before the next packet is sent. Packets that are late by more than a burst are put off, and all
+    /// later ones with them.
+    fn wait(&mut self, now: Instant) -> Duration {
+        let late = now.saturating_duration_since(self.due);
+        self.due += late.saturating_sub(self.interval * BURST_MAX);
+        let wait = self.due.saturating_duration_since(now);
+        self.due += self.interval;
+        wait
+    }
+}
+
+fn create_log(path: &Path) -> Result<BufWriter<File>> {
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(BufWriter::with_capacity(LOG_LEN, file))
 }
 
 /// Reads a log of either end.
@@ -111,4 +139,28 @@ fn is_passing(error: &std::io::Error) -> bool {
             | ErrorKind::Interrupted
             | ErrorKind::PermissionDenied
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_that_stood_still_sends_one_short_burst() {
+        let interval = Duration::from_millis(1);
+        let start = Instant::now();
+        let mut pace = Pace { due: start, interval };
+        assert_eq!(pace.wait(start), Duration::ZERO);
+        assert_eq!(pace.wait(start), interval);
+        assert_eq!(pace.wait(start + interval), interval);
+        // Late by less than a burst: all that is late is sent, and the rate is what it was on average.
+        let mut now = start + interval * 13;
+        let burst = (0..).take_while(|_| pace.wait(now).is_zero()).count();
+        assert_eq!((burst, pace.due), (11, start + interval * 15));
+        // Late by much more: the rest is put off.
+        now += Duration::from_millis(500);
+        let burst = (0..).take_while(|_| pace.wait(now).is_zero()).count();
+        assert_eq!((burst, pace.due), (BURST_MAX as usize + 1, now + interval * 2));
+        assert_eq!(pace.wait(now + interval), interval);
+    }
 }

@@ -14,6 +14,8 @@ use std::sync::atomic::Ordering;
 
 /// Frames of the pool.
 const POOL_FRAMES: u32 = 1024;
+/// What stands before the number of frames that were not captured, at the end.
+pub(super) const DROPPED: &str = "dropped ";
 /// How soon the end of standard input is noticed.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -62,6 +64,6 @@ pub(crate) fn run(directory: &Path, links: &[String]) -> Result<()> {
         writer.flush()?;
     }
     let dropped: u64 = taps.iter().map(|(port, _)| port.counters().rx_dropped).sum();
-    println!("dropped {dropped}");
+    println!("{DROPPED}{dropped}");
     Ok(())
 }

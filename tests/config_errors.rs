@@ -336,7 +336,7 @@ fn agents() {
             (
                 "[[mma.home_agent]]\naddress = \"2001:db8:100:1::1\"",
                 "",
-                -15,
+                -16,
                 "mma.home_agent: this key is missing; name the home agents that may tunnel to this agent as [[mma.home_agent]] with address = \"…\"",
             ),
             (
@@ -368,6 +368,18 @@ fn agents() {
                 "route_optimisation = \"mt\"\ncare_of_prefix",
                 0,
                 "mma.route_optimisation: \"mt\" is not known; give \"mma\" or \"off\"",
+            ),
+            (
+                "care_of_prefix",
+                "route_optimisation_with = [\"2001:db8:d::/48\", \"2001:db8:d::1/48\"]\ncare_of_prefix",
+                0,
+                "mma.route_optimisation_with[1]: \"2001:db8:d::1/48\" is not a prefix: bits are set behind its length; give 2001:db8:d::/48",
+            ),
+            (
+                "care_of_prefix",
+                "route_optimisation = \"off\"\nroute_optimisation_with = [\"2001:db8:d::/48\"]\ncare_of_prefix",
+                1,
+                "mma.route_optimisation_with: with route_optimisation = \"off\" no correspondent is told anything; remove one of the two keys",
             ),
             (
                 "[[mma.home_agent]]",
@@ -575,6 +587,18 @@ fn terminals() {
             ),
             (
                 "uplink = \"auto\"",
+                "uplink = \"auto\"\nroute_optimisation = \"off\"\nroute_optimisation_with = [\"2001:db8:d::/48\"]",
+                2,
+                "mobile_terminal.route_optimisation_with: with route_optimisation = \"off\" no correspondent is told anything; remove one of the two keys",
+            ),
+            (
+                "uplink = \"auto\"",
+                "uplink = \"auto\"\nroute_optimisation_with = [\"ff02::/16\"]",
+                1,
+                "mobile_terminal.route_optimisation_with[0]: ff02::/16 is a multicast prefix; give a unicast one as 2001:db8:1::/64",
+            ),
+            (
+                "uplink = \"auto\"",
                 "uplink = \"auto\"\nforward_secs = 30",
                 1,
                 "mobile_terminal.forward_secs: 30 is no multiple of 4; give 32",
@@ -671,6 +695,12 @@ fn correspondent_nodes() {
                 "sites = ",
                 0,
                 "correspondent_node.sites: only the policy \"site\" looks at sites; remove the key, or give home_address_option = \"site\"",
+            ),
+            (
+                "# home_prefixes = [\"2001:db8:100::/48\"]",
+                "home_prefixes = [\"2001:db8:100::55/48\"]",
+                0,
+                "correspondent_node.home_prefixes[0]: \"2001:db8:100::55/48\" is not a prefix: bits are set behind its length; give 2001:db8:100::/48",
             ),
             (
                 "# max_lifetime_secs = 420",

@@ -253,6 +253,8 @@ pub struct RawMma {
     pub site_key: Field<RawAssociation>,
     pub route_optimisation: Field<String>,
     #[serde(default)]
+    pub route_optimisation_with: Vec<Spanned<String>>,
+    #[serde(default)]
     pub preconfigured_key: Vec<Spanned<RawPreconfiguredPeer>>,
     pub max_lifetime_secs: Field<i64>,
     pub quarantine_secs: Field<i64>,
@@ -312,6 +314,8 @@ pub struct RawMobileTerminal {
     pub tun: Field<String>,
     pub mode: Field<String>,
     pub route_optimisation: Field<String>,
+    #[serde(default)]
+    pub route_optimisation_with: Vec<Spanned<String>>,
     pub uplink: Field<String>,
     #[serde(default)]
     pub direct_correspondents: Vec<Spanned<String>>,
@@ -352,6 +356,8 @@ pub struct RawCorrespondentNode {
     pub address: Field<String>,
     pub home_address_option: Field<String>,
     pub sites: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub home_prefixes: Vec<Spanned<String>>,
     pub max_bindings: Field<i64>,
     pub max_lifetime_secs: Field<i64>,
     pub tun: Field<String>,

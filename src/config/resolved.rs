@@ -470,6 +470,8 @@ pub struct MmaConfig {
     pub anchor: mma::Anchor,
     /// Who tells correspondents the care-of addresses of its terminals.
     pub route_optimisation: AgentOptimisation,
+    /// The only correspondents with which that is done; all where there are none.
+    pub route_optimisation_with: Vec<Prefix>,
     /// Correspondents that terminals share a key with (RFC 4449), and the keys; no two keys are the same.
     pub preconfigured_keys: Vec<(Ipv6Addr, PreconfiguredKeyConfig)>,
     /// Longest lifetime of a binding.
@@ -567,6 +569,8 @@ pub struct MobileTerminalConfig {
     pub mode: TerminalMode,
     /// Who tells correspondents the care-of address.
     pub route_optimisation: TerminalOptimisation,
+    /// The only correspondents with which that is done; all where there are none.
+    pub route_optimisation_with: Vec<Prefix>,
     /// How packets leave while away from home.
     pub uplink: UplinkMode,
     /// Correspondents that take the Home Address option: reached directly where `uplink` is `auto`.
@@ -658,6 +662,8 @@ pub struct CorrespondentNodeConfig {
     pub max_lifetime: Duration,
     /// Bindings at the most.
     pub max_bindings: usize,
+    /// The only home addresses that may have bindings; all where there are none.
+    pub home_prefixes: Vec<Prefix>,
     /// Terminals whose bindings a shared key authorises (RFC 4449); no two keys are the same.
     pub preconfigured_keys: Vec<PreconfiguredKeyConfig>,
     /// Who answers at the address.

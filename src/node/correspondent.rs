@@ -16,6 +16,7 @@ pub(super) fn config(node: &CorrespondentNodeConfig) -> Result<Config, NodeError
         policy: node.policy.clone(),
         max_lifetime: node.max_lifetime,
         max_bindings: node.max_bindings,
+        home_prefixes: node.home_prefixes.clone(),
         ..Config::new(node.address)
     };
     for key in &node.preconfigured_keys {

@@ -29,6 +29,7 @@ pub(super) fn config(mma: &MmaConfig, clock: WallClock) -> Result<Config, NodeEr
             AgentOptimisation::Off => RouteOptimisation::Off,
             AgentOptimisation::Mma => RouteOptimisation::On(route_optimisation::Config {
                 max_registrations: mma.max_bindings,
+                correspondents: mma.route_optimisation_with.clone(),
                 preconfigured: mma.preconfigured_keys.iter().map(preconfigured).collect::<Result<_, _>>()?,
                 ..route_optimisation::Config::default()
             }),

@@ -50,6 +50,7 @@ pub(super) fn config(terminal: &MobileTerminalConfig, clock: WallClock) -> Resul
             TerminalOptimisation::Mt => ::ha::mobile::RouteOptimisation::Mt,
             TerminalOptimisation::Off => ::ha::mobile::RouteOptimisation::Off,
         },
+        route_optimisation_with: terminal.route_optimisation_with.clone(),
         uplink: match terminal.uplink {
             UplinkMode::Direct => ::ha::mobile::UplinkMode::Direct,
             UplinkMode::Mma => ::ha::mobile::UplinkMode::Mma,

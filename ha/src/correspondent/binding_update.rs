@@ -3,7 +3,8 @@
 //!
 //! What an update is authorised by is found first, because an answer about its sequence number has to be authenticated
 //! too; what is not authentic is dropped in silence. Only four things are said without a key: that nonces are too old
-//! (136 to 138, §9.5.4), and that home registrations are none of this node's business (131, 139).
+//! (136 to 138, §9.5.4), and that home registrations are none of this node's business (131, 139). Whom the operator wants to
+//! have bindings comes next (129).
 
 use super::cache::{Room, Spent};
 use super::{Authorisation, Binding, CorrespondentNode, EndCause, Event, MAX_RR_BINDING_LIFETIME};
@@ -80,6 +81,11 @@ impl CorrespondentNode {
             return;
         }
         let request = Request { received, update, home_address, care_of, signed_care_of, key, authorisation };
+        let allowed = &self.config.home_prefixes;
+        if !allowed.is_empty() && !allowed.iter().any(|prefix| prefix.contains(home_address)) {
+            self.counters.reject_policy += 1;
+            return self.reject(&request, Status::ADMINISTRATIVELY_PROHIBITED, update.sequence);
+        }
         let last = match authorisation {
             Authorisation::Preconfigured => self.sequences.get(&home_address).copied(),
             Authorisation::ReturnRoutability(_) => self.cache.last_sequence(home_address),

@@ -3,6 +3,7 @@
 use super::rate::Rate;
 use core::net::Ipv6Addr;
 use mma::return_routability::PreconfiguredKey;
+use stack::addr::Prefix;
 use stack::tables::HomeAddressPolicy;
 use stack::time::Duration;
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub struct Config {
     pub max_lifetime: Duration,
     /// Bindings at the most; then those that are idle make room, or new ones get status 130.
     pub max_bindings: usize,
+    /// The only home addresses that may have bindings; all where there are none.
+    pub home_prefixes: Vec<Prefix>,
     /// Terminals whose bindings are authorised by a key (RFC 4449), and by nothing else (§4).
     pub preconfigured: BTreeMap<Ipv6Addr, PreconfiguredKey>,
     /// Test messages and Binding Updates that are looked at, each kind by itself.
@@ -54,6 +57,7 @@ impl Config {
             policy: HomeAddressPolicy::CareOf,
             max_lifetime: MAX_RR_BINDING_LIFETIME,
             max_bindings: 4096,
+            home_prefixes: Vec::new(),
             preconfigured: BTreeMap::new(),
             rates: Rates::default(),
         }

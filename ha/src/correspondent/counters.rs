@@ -69,6 +69,8 @@ stack::counters! {
         spent_nonces = "binding-update-spent-nonces",
         /// Rejected: sequence number out of window (135).
         reject_sequence = "reject-binding-update-sequence",
+        /// Rejected: the operator does not want this home address to have a binding (129).
+        reject_policy = "reject-binding-update-policy",
         /// Rejected: the cache is full (130).
         reject_resources = "reject-binding-update-resources",
         /// Bindings made.

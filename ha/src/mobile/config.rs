@@ -37,6 +37,8 @@ pub struct Config {
     pub mode: Mode,
     /// Who tells correspondents the care-of address.
     pub route_optimisation: RouteOptimisation,
+    /// The only correspondents with which that is done; all where there are none.
+    pub route_optimisation_with: Vec<Prefix>,
     /// How packets leave while away from home.
     pub uplink: UplinkMode,
     /// Correspondents that take the Home Address option: reached directly where `uplink` is `Auto`.

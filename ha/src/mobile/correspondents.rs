@@ -12,6 +12,7 @@ use mma::route_optimisation::{
     Action, Arrival, Claim, Config, MAX_RR_BINDING_LIFETIME, Optimisation, Optimiser, Path, View,
 };
 use mma::secret::SecretRng;
+use stack::addr::Prefix;
 use stack::machine::{CorrespondentWay, TunnelMeta, Via};
 use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
@@ -37,11 +38,12 @@ pub(super) struct Correspondents {
 }
 
 impl Correspondents {
-    pub(super) fn new(mode: RouteOptimisation, secrets: SecretRng) -> Self {
+    pub(super) fn new(mode: RouteOptimisation, with: Vec<Prefix>, secrets: SecretRng) -> Self {
         let limits = Config {
             max_registrations: MAX_REGISTRATIONS,
             max_per_home_address: MAX_REGISTRATIONS,
             max_failures: 4 * MAX_REGISTRATIONS,
+            correspondents: with,
             ..Config::default()
         };
         Correspondents {

@@ -252,7 +252,11 @@ impl MobileTerminal {
             outputs,
             counters: Counters::default(),
             answers: TokenBucket::every(ANSWER_INTERVAL, ANSWER_BURST),
-            correspondents: Correspondents::new(config.route_optimisation, secrets),
+            correspondents: Correspondents::new(
+                config.route_optimisation,
+                config.route_optimisation_with.clone(),
+                secrets,
+            ),
             config,
         }
     }

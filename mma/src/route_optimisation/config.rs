@@ -2,6 +2,7 @@
 
 use crate::return_routability::PreconfiguredKey;
 use core::net::Ipv6Addr;
+use stack::addr::Prefix;
 use stack::time::Duration;
 
 /// Configuration of an [`Optimiser`](super::Optimiser).
@@ -17,6 +18,8 @@ pub struct Config {
     pub max_starts_per_sec: u32,
     /// How long a pair is left alone that failed.
     pub failure_memory: Duration,
+    /// With which correspondents; with all where there are none.
+    pub correspondents: Vec<Prefix>,
     /// With whom a key is shared in place of return routability.
     pub preconfigured: Vec<PreconfiguredPeer>,
 }
@@ -33,6 +36,13 @@ pub struct PreconfiguredPeer {
     pub key: PreconfiguredKey,
 }
 
+impl Config {
+    /// Whether the operator wants a correspondent to be told care-of addresses.
+    pub(super) fn allows(&self, correspondent: Ipv6Addr) -> bool {
+        self.correspondents.is_empty() || self.correspondents.iter().any(|prefix| prefix.contains(correspondent))
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
@@ -41,6 +51,7 @@ impl Default for Config {
             max_failures: 1 << 16,
             max_starts_per_sec: 256,
             failure_memory: Duration::from_secs(600),
+            correspondents: Vec::new(),
             preconfigured: Vec::new(),
         }
     }

@@ -59,6 +59,8 @@ stack::counters! {
         refused_failed = "optimisation-refused-failed",
         /// Correspondents not tried: their addresses cannot be those of correspondents.
         refused_address = "optimisation-refused-address",
+        /// Correspondents not tried: the operator does not want it.
+        refused_policy = "optimisation-refused-policy",
         /// Correspondents not tried: the table is full.
         refused_full = "optimisation-refused-full",
         /// Correspondents not tried: their home address has the most that it may have.

@@ -219,6 +219,8 @@ impl Optimiser {
         }
         let refused = if correspondent == home_address || !addr::is_routable_unicast(correspondent) {
             &mut self.counters.refused_address
+        } else if !self.config.allows(correspondent) {
+            &mut self.counters.refused_policy
         } else if self.registrations.len() >= self.config.max_registrations {
             &mut self.counters.refused_full
         } else if home.registrations >= self.config.max_per_home_address {
@@ -345,6 +347,8 @@ impl Optimiser {
             || until.since(now) < Lifetime(1).duration()
         {
             &mut self.counters.refused_address
+        } else if !self.config.allows(correspondent) {
+            &mut self.counters.refused_policy
         } else if self.failed.is_running(pair) || self.unable.is_running(correspondent) {
             &mut self.counters.refused_failed
         } else if self.registrations.len() >= self.config.max_registrations {

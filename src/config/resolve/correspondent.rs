@@ -50,6 +50,7 @@ pub(super) fn correspondent_node(
         MAX_LIFETIME_SECS as u64,
     );
     let max_bindings = section.number("max_bindings", &raw.max_bindings, 1..=MAX_BINDINGS, DEFAULT_BINDINGS);
+    let home_prefixes = section.list("home_prefixes", &raw.home_prefixes, |text| unicast_prefix(text));
     let keys = preconfigured_keys(section, &raw.preconfigured_key, directory);
     let programs = programs(section, raw, ports);
     Some(CorrespondentNodeConfig {
@@ -57,6 +58,7 @@ pub(super) fn correspondent_node(
         policy: policy?,
         max_lifetime: lifetime?,
         max_bindings: max_bindings?,
+        home_prefixes: home_prefixes?,
         preconfigured_keys: keys?,
         programs: programs?,
     })

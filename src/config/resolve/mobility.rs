@@ -99,6 +99,8 @@ pub(super) fn mobility_agent(
         section.or("route_optimisation", &raw.route_optimisation, AgentOptimisation::default(), |text| {
             word(text, &[("mma", AgentOptimisation::Mma), ("off", AgentOptimisation::Off)])
         });
+    let tells = route_optimisation != Some(AgentOptimisation::Off);
+    let optimisation_with = optimisation_with(section, &raw.route_optimisation_with, tells);
     let preconfigured_keys = preconfigured_keys(section, &raw.preconfigured_key, directory);
     let site_key = match &raw.site_key {
         None => Some(None),
@@ -150,11 +152,23 @@ pub(super) fn mobility_agent(
         forward_chain: flag(&raw.forward_chain, false),
         anchor: anchor?,
         route_optimisation: route_optimisation?,
+        route_optimisation_with: optimisation_with?,
         preconfigured_keys: preconfigured_keys?,
         max_lifetime: max_lifetime?,
         quarantine: quarantine?,
         max_bindings: max_bindings?,
     })
+}
+
+/// The correspondents that are told care-of addresses, where any are.
+fn optimisation_with(section: &Section<'_, '_>, raw: &[Spanned<String>], tells: bool) -> Option<Vec<Prefix>> {
+    match raw.first() {
+        Some(first) if !tells => {
+            let what = "with route_optimisation = \"off\" no correspondent is told anything";
+            section.fault("route_optimisation_with", first.span(), Fault::new(what, "remove one of the two keys"))
+        }
+        _ => section.list("route_optimisation_with", raw, |text| unicast_prefix(text)),
+    }
 }
 
 /// A key is that of one terminal and one correspondent (RFC 4449 §4).
@@ -488,6 +502,8 @@ pub(super) fn mobile_terminal(
         section.or("route_optimisation", &raw.route_optimisation, TerminalOptimisation::default(), |text| {
             word(text, &words)
         });
+    let tells = optimisation != Some(TerminalOptimisation::Off);
+    let optimisation_with = optimisation_with(section, &raw.route_optimisation_with, tells);
     let uplink = section.or("uplink", &raw.uplink, UplinkMode::default(), |text| {
         word(text, &[("direct", UplinkMode::Direct), ("mma", UplinkMode::Mma), ("auto", UplinkMode::Auto)])
     });
@@ -532,6 +548,7 @@ pub(super) fn mobile_terminal(
         tun: tun?,
         mode: mode?,
         route_optimisation: optimisation?,
+        route_optimisation_with: optimisation_with?,
         uplink: uplink?,
         reorder_delay: reorder_delay?,
         direct_correspondents: direct?,

@@ -280,3 +280,22 @@ fn flags_that_mean_nothing_to_a_correspondent_change_nothing() {
     update.flags = BindingUpdateFlags(!BindingUpdateFlags::HOME_REGISTRATION.0);
     assert_eq!(bench.packet(&terminal.carry(terminal.sign(update))).status(), Status::ACCEPTED);
 }
+
+/// Whom the operator does not want is told so, once it has shown who it is; everybody else hears nothing.
+#[test]
+fn home_addresses_of_other_prefixes_have_no_bindings() {
+    let home_prefixes = vec!["2001:db8:7::/48".parse().unwrap()];
+    let mut bench = Bench::with(Config { home_prefixes, ..Config::new(CORRESPONDENT) });
+    let terminal = bench.terminal(HOME, CARE_OF);
+    let answers = bench.packet(&terminal.update(9, 50));
+    assert_eq!((answers.status(), answers.acknowledgement().sequence), (Status::ADMINISTRATIVELY_PROHIBITED, 9));
+    let signed = reception::receive(&answers.packets[0]).unwrap();
+    assert!(terminal.key().verify(signed.bytes, CARE_OF, CORRESPONDENT));
+    assert!(answers.tables.is_empty() && bench.care_of(HOME).is_none());
+    let mut forged = terminal.update(10, 50);
+    *forged.last_mut().unwrap() ^= 1;
+    assert!(bench.packet(&forged).is_silent());
+    assert_eq!(bench.node.counters().reject_policy, 1);
+    let welcome = bench.terminal("2001:db8:7::10".parse().unwrap(), CARE_OF);
+    assert_eq!(bench.packet(&welcome.update(9, 50)).status(), Status::ACCEPTED);
+}

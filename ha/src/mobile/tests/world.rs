@@ -104,6 +104,7 @@ pub(super) fn terminal_config() -> Config {
         mode: Mode::Multicast,
         route_optimisation: RouteOptimisation::Mma,
         uplink: UplinkMode::Auto,
+        route_optimisation_with: Vec::new(),
         direct_correspondents: Vec::new(),
         gre: true,
         router_choice: Default::default(),

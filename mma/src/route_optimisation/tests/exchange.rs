@@ -588,3 +588,19 @@ fn no_more_than_three_of_a_type_a_second_to_one_correspondent() {
         assert!(times.windows(4).all(|four| four[3].since(four[0]) >= secs(1)), "{kind}");
     }
 }
+
+#[test]
+fn correspondents_of_other_prefixes_are_left_alone() {
+    let correspondents = vec!["2001:db8:7::/48".parse().unwrap(), Prefix::host(PEER)];
+    let mut bench = Bench::new(Config { correspondents, ..Config::default() });
+    bench.optimiser.handle_correspondent(bench.now, HOME, OTHER_PEER, HomeAgent);
+    bench.optimiser.delete_foreign(bench.now, OTHER_HOME, OTHER_PEER);
+    assert_eq!((bench.actions(), bench.optimiser.views().count()), (vec![], 0));
+    assert_eq!(bench.optimiser.counters().refused_policy, 2);
+    bench.see(HomeAgent);
+    bench.answer_all();
+    assert_eq!(bench.state(), "optimised");
+    bench.optimiser.delete_foreign(bench.now, OTHER_HOME, "2001:db8:7::9".parse().unwrap());
+    assert_eq!(kinds(&bench.actions()), "HoTI");
+    assert_eq!(bench.optimiser.counters().refused_policy, 2);
+}

@@ -5,6 +5,7 @@ mod preconfigured;
 
 use super::*;
 use crate::return_routability::{BindingManagementKey, KeygenToken, NodeKey};
+use stack::addr::Prefix;
 use stack::wire::ext::Chain;
 use stack::wire::ipv6::{self, protocol};
 use stack::wire::mobility::option::NonceIndices;

@@ -79,13 +79,15 @@ impl<'a> Roamer<'a> {
     }
 
     /// The programs talk, a packet every so often.
-    fn talk(&mut self, interval_ms: u64, millis: u64) {
+    pub(crate) fn talk(&mut self, interval_ms: u64, millis: u64) -> [Stream; 2] {
         let (world, count) = (&mut self.world, millis / interval_ms);
-        self.streams.push(match self.with {
+        let streams = match self.with {
             With::Cn => [world.down(interval_ms, count), world.up(interval_ms, count)],
             With::Peer => [world.down_from_peer(interval_ms, count), world.up_to_peer(interval_ms, count)],
-        });
+        };
+        self.streams.push(streams);
         self.talk_until = world.now() + Duration::from_millis(millis);
+        streams
     }
 
     /// The programs talk for half of their time at least.

@@ -237,6 +237,7 @@ fn s17_forwarding_ends_with_the_agent_or_with_its_time() {
         let old = roamer.care_of.expect("registered");
         let mode = if seed & 1 == 0 { Mode::MakeFirst } else { Mode::BreakFirst };
         let moved = roamer.go(SECOND_C, mode);
+        let down = roamer.down();
         let world = &mut roamer.world;
         world.run_until("it is forwarded", 5_000, |world| forwarded(&world.seen_since(moved), old) > 0);
         if seed & 2 == 0 {
@@ -250,7 +251,7 @@ fn s17_forwarding_ends_with_the_agent_or_with_its_time() {
         let site = world.terminal("mt").site();
         // Those that were forwarded are still on their way.
         world.run_ms(50);
-        comes_again(world, "packets come by the home agent", roamer.down(), unreachable_limit(seed));
+        comes_again(world, "packets come by the home agent", down, unreachable_limit(seed));
         let seen = world.seen_since(ended);
         let late: Vec<Seen> = seen.iter().filter(|s| s.from == "mma1").cloned().collect();
         assert_eq!(forwarded(&late, old), 0, "it still forwards");
@@ -290,9 +291,9 @@ fn s17_an_agent_that_optimised_restarts() {
     over_seeds(|seed| {
         let mut roamer = Roamer::start(&lab, seed, FIRST_A, With::Peer);
         roamer.await_optimised(Instant::ORIGIN);
+        roamer.world.run_ms(seed % 4 * 1_900);
+        let streams = roamer.talk(20, 40_000);
         let world = &mut roamer.world;
-        world.run_ms(seed % 4 * 1_900);
-        (roamer.down, roamer.up) = (world.down_from_peer(20, 2_000), world.up_to_peer(20, 2_000));
         world.run_ms(100);
         world.restart("mma1");
         let restarted = world.now();
@@ -301,7 +302,7 @@ fn s17_an_agent_that_optimised_restarts() {
             |world: &World<'_>| world.agent("mma1").binding(HOME).is_some() && is_registered_at(world, &FIRST_A);
         world.run_until("the terminal has registered anew", refresh_limit(seed), known);
         let registered = world.now();
-        for stream in [roamer.down, roamer.up] {
+        for stream in streams {
             comes_again(world, "packets come again", stream, unreachable_limit(seed));
         }
         // Until then nothing is lost in silence.
@@ -322,10 +323,10 @@ fn s17_a_correspondent_restarts() {
     over_seeds(|seed| {
         let mut roamer = Roamer::start(&lab, seed, FIRST_A, With::Peer);
         roamer.await_optimised(Instant::ORIGIN);
-        let world = &mut roamer.world;
         // A binding that has just been made is not doubted for three seconds.
-        world.run_ms(3_500 + seed % 4 * 900);
-        (roamer.down, roamer.up) = (world.down_from_peer(20, 2_000), world.up_to_peer(20, 2_000));
+        roamer.world.run_ms(3_500 + seed % 4 * 900);
+        let streams = roamer.talk(20, 40_000);
+        let world = &mut roamer.world;
         world.run_ms(100);
         world.restart("peer");
         let restarted = world.now();
@@ -333,8 +334,8 @@ fn s17_a_correspondent_restarts() {
         // Down they come by way of the home agent at once; up when the error is believed: nobody has signed it, so not while
         // packets have come from the correspondent's binding in the last three seconds.
         let weather_ms = if weather(seed).is_fair() { 0 } else { 3_000 };
-        comes_again(world, "packets come down again", roamer.down, 500 + weather_ms);
-        comes_again(world, "packets come up again", roamer.up, 4_500 + weather_ms);
+        comes_again(world, "packets come down again", streams[0], 500 + weather_ms);
+        comes_again(world, "packets come up again", streams[1], 4_500 + weather_ms);
         let seen = world.seen_since(restarted);
         let error = |s: &Seen| {
             s.from == "peer"
@@ -355,10 +356,9 @@ fn s17_a_home_agent_restarts() {
     let lab = short_lived("off");
     over_seeds(|seed| {
         let mut roamer = Roamer::start(&lab, seed, FIRST_A, With::Cn);
+        roamer.world.run_ms(seed % 4 * 1_900);
+        let (streams, care_of) = (roamer.talk(20, 40_000), roamer.care_of);
         let world = &mut roamer.world;
-        world.run_ms(seed % 4 * 1_900);
-        (roamer.down, roamer.up) = (world.down(20, 2_000), world.up(20, 2_000));
-        let care_of = roamer.care_of;
         world.restart("ha");
         let restarted = world.now();
         let bound = |world: &World<'_>| {
@@ -369,7 +369,7 @@ fn s17_a_home_agent_restarts() {
         // It looks for duplicates for a second before it answers.
         world.run_until("the binding is back", refresh_limit(seed) + 1_500, |world| bound(world).is_some());
         assert_eq!(bound(world), care_of, "at the same place");
-        for stream in [roamer.down, roamer.up] {
+        for stream in streams {
             comes_again(world, "packets come again", stream, if weather(seed).is_fair() { 500 } else { 3_000 });
         }
         let seen = world.seen_since(restarted);

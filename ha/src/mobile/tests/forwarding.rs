@@ -304,7 +304,10 @@ fn s4_home_with_a_binding_that_was_forgotten() {
 
     let mut script = start();
     let refused = script.refuse(HOME_AGENT, Status::NOT_HOME_AGENT);
-    assert!(refused.contains(&"release HoA".to_owned()) && !refused.contains(&"announce HoA".to_owned()), "{refused:?}");
+    assert!(
+        refused.contains(&"release HoA".to_owned()) && !refused.contains(&"announce HoA".to_owned()),
+        "{refused:?}"
+    );
 }
 
 /// S4, and away again while the agent forwards home.

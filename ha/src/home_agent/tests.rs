@@ -302,7 +302,7 @@ fn the_former_care_of_address_is_remembered_for_a_while() {
     agent.handle_timeout(at_ms(3_499));
     assert_eq!(formers(&drain(&mut agent)), []);
     agent.handle_timeout(at_ms(3_500));
-    assert_eq!(formers(&drain(&mut agent)), [removed.clone()]);
+    assert_eq!(formers(&drain(&mut agent)), std::slice::from_ref(&removed));
     // The operator takes the binding away.
     send(&mut agent, at(4), &Update { alternate: Some(OTHER_CARE_OF), ..Update::new(11) });
     agent.handle_command(at(4), Command::Remove { home_address: HOME });

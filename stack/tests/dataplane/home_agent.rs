@@ -45,7 +45,7 @@ fn the_home_agent_takes_reverse_tunnels_from_the_former_care_of_address_while_it
     bench.receive(P0, &[tunnel(CARE_OF, SELF, &inner), tunnel(CARE_OF, HOME_AGENT, &udp(FAR, CN, 60, b"x"))]);
     bench.apply(TableUpdate::FormerHomeBindingRemove(HOME));
     bench.receive(P0, &[tunnel(CARE_OF, HOME_AGENT, &inner)]);
-    assert_eq!(bench.sent(P0), [frame(Default::default(), Default::default(), &[]); 0]);
+    assert!(bench.sent(P0).is_empty());
     bench.expect_counters(&[
         ("rx", 5),
         ("tunnel-exit", 2),

@@ -637,7 +637,7 @@ fn terminals() {
                 "[node]\n",
                 "[correspondent_node]\n[node]\n",
                 0,
-                "correspondent_node.address: this key is missing; give an address of this node as address = \"2001:db8:0:1::10\"\nmobile-terminal.toml:26: mobile_terminal: a terminal has no other role; give the terminal a file of its own",
+                "correspondent_node.address: this key is missing; give an address of this node as address = \"2001:db8:0:1::10\"\nmobile-terminal.toml:29: mobile_terminal: a terminal has no other role; give the terminal a file of its own",
             ),
         ],
     );

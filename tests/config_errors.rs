@@ -409,13 +409,19 @@ fn agents() {
                 "# group = { layout = \"ssm\"",
                 "group = { layout = \"embedded\"",
                 0,
-                "mma.group.prefix: this key is missing; give the operator's 32 bits in front of the rendezvous point as prefix = \"2001:db8::/32\"",
+                "mma.group.prefix: this key is missing; give the operator's 32 or 48 bits in front of the rendezvous point as prefix = \"2001:db8::/32\"",
             ),
             (
                 "# group = { layout = \"ssm\"",
-                "group = { layout = \"embedded\", prefix = \"2001:db8::/48\"",
+                "group = { layout = \"embedded\", prefix = \"2001:db8::/40\"",
                 0,
-                "mma.group.prefix: 2001:db8::/48 has 48 bits; give a prefix of 32 bits: the rest of the group is the EUI-64",
+                "mma.group.prefix: 2001:db8::/40 has 40 bits; give one of 32 bits, with room for EUI-64 identifiers, or of 48, with room for 48-bit addresses",
+            ),
+            (
+                "# group = { layout = \"ssm\"",
+                "group = { layout = \"embedded\", prefix = \"2001:db8:f::/48\"",
+                0,
+                "mma.group: the rendezvous point 2001:db8:f::1 is no address of this node; add it as [node] loopback = [\"2001:db8:f::1\"] and route it here in the site",
             ),
             (
                 "# group = { layout = \"ssm\"",
@@ -453,6 +459,12 @@ fn agents() {
                 "",
                 -3,
                 "mma.terminal[0].key: this key is missing; give the shared key in hexadecimal, or its file as key_file",
+            ),
+            (
+                "# eui64 = \"02-00-5e-ff-fe-10-00-55\"",
+                "eui64 = \"02-00-5e-00-00-10-00-55\"\n[mma.group]\nlayout = \"embedded\"\nprefix = \"2001:db8:200::/48\"\n#",
+                0,
+                "mma.terminal[0].eui64: 02-00-5e-00-00-10-00-55 is made of no 48-bit address, and the groups have room for no more; give one with ff-fe in the middle, or a group.prefix of 32 bits",
             ),
             (
                 "# eui64 = \"02-00-5e-ff-fe-10-00-55\"",
@@ -532,11 +544,32 @@ fn agents_may_have_peers_and_anchor() {
     assert!(error.contains("mma.anchor: 2001:db8:200:1::/64, of which regional addresses would be"), "{error}");
 }
 
+/// The rendezvous point of a /48 may be the agent's own address; its groups are a /80.
+#[test]
+fn groups_with_their_rendezvous_point() {
+    for (group, range) in [
+        ("{ layout = \"ssm\", scope = 8 }", "ff38::/64"),
+        ("{ layout = \"embedded\", prefix = \"2001:db8:200::/48\" }", "ff75:130:2001:db8:200::/80"),
+    ] {
+        let text = shipped("mma.toml").replacen("# group = {", &format!("group = {group} # {{"), 1);
+        let node = parse("mma.toml", &text, Path::new("")).unwrap_or_else(|error| panic!("{error}"));
+        let range: stack::addr::Prefix = range.parse().unwrap();
+        assert_eq!(node.mma.unwrap().group_layout.range(), range);
+        assert_eq!(node.router.unwrap().mobility_range, range, "what the router takes for the groups of terminals");
+    }
+}
+
 #[test]
 fn terminals() {
     check(
         "mobile-terminal.toml",
         &[
+            (
+                "eui64 = \"02-00-5e-ff-fe-10-00-55\"",
+                "group = { layout = \"embedded\", prefix = \"2001:db8:200::/48\" }\neui64 = \"02-00-5e-00-00-10-00-55\"",
+                1,
+                "mobile_terminal.eui64: 02-00-5e-00-00-10-00-55 is made of no 48-bit address, and the groups have room for no more; give one with ff-fe in the middle, or a group.prefix of 32 bits",
+            ),
             (
                 "home_agent = \"2001:db8:100:1::1\"",
                 "home_agent = \"2001:db8:200:1::1\"",

@@ -102,6 +102,8 @@ stack::counters! {
         refused_owner = "refused-owner",
         /// Group of another EUI-64, status 129.
         refused_terminal = "refused-terminal",
+        /// An EUI-64 that no group of the site's layout can hold, status 129.
+        refused_no_group = "refused-no-group",
         /// Group is another home address's, status 134.
         refused_group_taken = "refused-group-taken",
         /// Stateless care-of address is taken, status 134.
@@ -147,6 +149,7 @@ impl Counters {
             Refusal::NoHomeAgent => &mut self.refused_home_agent,
             Refusal::Owner => &mut self.refused_owner,
             Refusal::Terminal => &mut self.refused_terminal,
+            Refusal::NoGroup => &mut self.refused_no_group,
             Refusal::GroupTaken => &mut self.refused_group_taken,
             Refusal::CareOfTaken => &mut self.refused_care_of_taken,
             Refusal::CareOfExhausted => &mut self.refused_care_of_exhausted,

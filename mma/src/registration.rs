@@ -12,7 +12,7 @@ use crate::care_of_pool::NoCareOf;
 use crate::config::{Config, GrePolicy};
 use crate::forwarding::{self, Forwarding};
 use core::net::Ipv6Addr;
-use stack::addr::Eui64;
+use stack::addr::{Eui64, GroupLayout};
 use stack::tables::BindingState;
 use stack::wire::mobility::option::Subscription;
 use stack::wire::mobility::{BindingUpdate, BindingUpdateFlags, Lifetime, Status};
@@ -77,6 +77,9 @@ pub enum Refusal {
     /// The group is not that of the terminal's EUI-64.
     #[error("group of another EUI-64")]
     Terminal,
+    /// The terminal's EUI-64 has no group in this site's layout.
+    #[error("no group for this EUI-64")]
+    NoGroup,
     /// Another home address has the group.
     #[error("group taken by another home address")]
     GroupTaken,
@@ -121,7 +124,8 @@ impl Refusal {
             | Refusal::AccessPrefix
             | Refusal::NoHomeAgent
             | Refusal::Owner
-            | Refusal::Terminal => Status::ADMINISTRATIVELY_PROHIBITED,
+            | Refusal::Terminal
+            | Refusal::NoGroup => Status::ADMINISTRATIVELY_PROHIBITED,
             Refusal::NoBinding => Status::NOT_HOME_AGENT,
             Refusal::GroupTaken | Refusal::CareOfTaken | Refusal::RegionalTaken => Status::DUPLICATE_ADDRESS,
             Refusal::ReplayMemory | Refusal::CareOfExhausted | Refusal::Full | Refusal::Draining => {
@@ -283,8 +287,8 @@ impl Case<'_> {
     }
 }
 
-/// All layouts have the EUI-64 in the low half, so that a terminal that comes from a site with another layout gets the
-/// group that is its own here.
+/// Every layout says whose a group is, so that a terminal that comes from a site with another layout gets the group that
+/// is its own here.
 fn grant_group(
     config: &Config,
     bindings: &BindingTable,
@@ -292,11 +296,11 @@ fn grant_group(
     home_address: Ipv6Addr,
     asked: Ipv6Addr,
 ) -> Result<Ipv6Addr, Refusal> {
-    let asked_for = Eui64(asked.to_bits() as u64);
-    if asked_for == Eui64(0) || terminal.is_some_and(|terminal| terminal != asked_for) {
+    let asked_for = GroupLayout::terminal_of(asked).ok_or(Refusal::Terminal)?;
+    if terminal.is_some_and(|terminal| terminal != asked_for) {
         return Err(Refusal::Terminal);
     }
-    let group = config.layout.group(asked_for);
+    let group = config.layout.group(asked_for).ok_or(Refusal::NoGroup)?;
     match bindings.owner_of(group) {
         Some(owner) if owner != home_address => Err(Refusal::GroupTaken),
         _ => Ok(group),

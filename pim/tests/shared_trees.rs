@@ -81,6 +81,25 @@ fn a_terminal_that_names_no_source_moves_between_access_routers() {
     assert_eq!(changes, [(ANY, Membership::Joined), (ANY, Membership::Left)]);
 }
 
+/// `ff75:0530:2001:db8:0:` and a 48-bit address: the same rendezvous point, behind 48 bits of prefix.
+#[test]
+fn groups_with_48_bit_addresses_move_alike() {
+    let group = Ipv6Addr::new(0xff75, 0x0530, 0x2001, 0xdb8, 0, 0x200, 0x5e10, 1);
+    let any = MrouteKey { source: Ipv6Addr::UNSPECIFIED, group };
+    let mut net = Trees { range: "ff75:530:2001:db8::/80", ..TREES }.site();
+    net.set_listening(LINK_A, 0, group, Ipv6Addr::UNSPECIFIED, true);
+    net.run_for(DELAY * 3);
+    assert_eq!(net.nodes[1].router.entry(any).unwrap().root, RP);
+    assert_eq!(net.walk(0, MrouteKey { source: SOURCE, group }), [(0, 1), (1, 1), (LINK_A, 1)].into());
+    net.set_listening(LINK_B, 0, group, Ipv6Addr::UNSPECIFIED, true);
+    net.run_for(DELAY * 2);
+    net.set_listening(LINK_A, 0, group, Ipv6Addr::UNSPECIFIED, false);
+    net.run_for(DELAY * 2);
+    assert_eq!(net.mroute(1, any), mroute(Accept::Port(P0), &[P2]), "leaving takes no query and no waiting");
+    let queries = net.sent.iter().filter_map(Sent::mld).filter(|query| format!("{query:?}").contains("ff75"));
+    assert_eq!(queries.count(), 0);
+}
+
 #[test]
 fn a_shared_tree_is_refreshed_and_runs_out_without() {
     let mut net = site();

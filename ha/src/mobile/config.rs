@@ -27,7 +27,7 @@ pub struct Config {
     pub clock: Option<WallClock>,
     /// The identifier of the terminal in its group.
     pub eui64: Eui64,
-    /// How the group is made.
+    /// How the group is made; there has to be one for this identifier.
     pub group_layout: GroupLayout,
     /// The radio ports.
     pub radios: Vec<Radio>,

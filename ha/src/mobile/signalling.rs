@@ -110,7 +110,8 @@ impl MobileTerminal {
             Wish::Group => {
                 let layout = &self.config.group_layout;
                 let source = layout.is_source_specific().then_some(peer);
-                options.subscriptions = vec![SubscriptionOption { group: layout.group(self.config.eui64), source }];
+                let group = layout.group(self.config.eui64);
+                options.subscriptions.extend(group.map(|group| SubscriptionOption { group, source }));
                 options.gre_key = self.config.gre.then_some(GreKey { key: None });
             }
             Wish::CareOf(address) => {

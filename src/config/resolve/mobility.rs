@@ -2,8 +2,8 @@
 
 use super::super::document::Fault;
 use super::super::raw::{
-    Field, RawAssociation, RawGre, RawGroup, RawHomeAgent, RawHomeAgentRange, RawMma, RawMobileTerminal,
-    RawPreconfiguredPeer, RawRadio, RawTerminal,
+    Field, RawAssociation, RawGre, RawHomeAgent, RawHomeAgentRange, RawMma, RawMobileTerminal, RawPreconfiguredPeer,
+    RawRadio, RawTerminal,
 };
 use super::super::resolved::{
     AgentOptimisation, Attachment, CareOfMode, HomeAgentConfig, HomeDad, MmaConfig, MobileTerminalConfig, PortConfig,
@@ -13,11 +13,11 @@ use super::super::resolved::{
 use super::association::{AssociationFields, PreconfiguredFields, association, preconfigured_key};
 use super::routing::{AdvertisementDefaults, advertisement};
 use super::section::{Section, eui64, flag, in_range, routable, span_of, unicast_prefix, word};
-use super::{default_group_layout, port_by_name};
+use super::{group, port_by_name};
 use core::net::Ipv6Addr;
 use core::time::Duration;
 use mma::GrePolicy;
-use stack::addr::{GroupLayout, Prefix, Scope};
+use stack::addr::Prefix;
 use std::collections::BTreeSet;
 use std::path::Path;
 use toml::Spanned;
@@ -61,7 +61,7 @@ pub(super) fn mobility_agent(
         }
     });
     let care_of = care_of(section, raw);
-    let group_layout = group_layout(section, &raw.group);
+    let group_layout = group::layout(section, &raw.group);
     let own =
         ports.iter().flat_map(|port| port.addresses.iter().map(|own| own.address)).chain(loopback.iter().copied());
     if let (Some(layout), Some(table)) = (&group_layout, &raw.group)
@@ -117,6 +117,8 @@ pub(super) fn mobility_agent(
     });
 
     for (index, terminal) in raw.terminal.iter().enumerate() {
+        let key = format_args!("terminal[{index}].eui64");
+        group::check_identifier(section, key, &terminal.get_ref().eui64, group_layout.as_ref());
         if let Some(denied) = &terminal.get_ref().denied {
             let fault = Fault::new("only a home agent denies terminals", "take the terminal out of [[mma.terminal]]");
             section.fault::<()>(format_args!("terminal[{index}].denied"), denied.span(), fault);
@@ -326,53 +328,6 @@ fn terminals(
     })
 }
 
-fn group_layout(section: &Section<'_, '_>, field: &Field<RawGroup>) -> Option<GroupLayout> {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Layout {
-        Ssm,
-        Embedded,
-        Asm,
-    }
-    let Some(table) = field else { return Some(default_group_layout()) };
-    let section = &section.inner("group", table.span());
-    let raw = table.get_ref();
-    let words = [("ssm", Layout::Ssm), ("embedded", Layout::Embedded), ("asm", Layout::Asm)];
-    let layout = section.or("layout", &raw.layout, Layout::Ssm, |text| word(text, &words))?;
-    let scope = section.or("scope", &raw.scope, Scope::SITE_LOCAL, |&scope| {
-        let value = in_range::<u8>(scope, 4..=8)?;
-        Scope::new(value).ok_or_else(|| Fault::new("this is no scope", "give 5"))
-    });
-    if layout == Layout::Asm {
-        let what = "groups whose rendezvous point is configured are not in this version";
-        return section.fault(
-            "layout",
-            span_of(section, &raw.layout),
-            Fault::new(what, "give \"ssm\" or \"embedded\""),
-        );
-    }
-    if layout == Layout::Ssm {
-        let prefix = raw.prefix.as_ref().map(|prefix| ("prefix", prefix.span()));
-        let id = raw.rp_interface_id.as_ref().map(|id| ("rp_interface_id", id.span()));
-        if let Some((key, span)) = prefix.or(id) {
-            let what = "only the layout \"embedded\" names a rendezvous point";
-            return section.fault(key, span, Fault::new(what, "leave it out"));
-        }
-        return Some(GroupLayout::Ssm { scope: scope? });
-    }
-    let remedy = "give the operator's 32 bits in front of the rendezvous point as prefix = \"2001:db8::/32\"";
-    let prefix = section.required("prefix", &raw.prefix, remedy, |text| {
-        let prefix = unicast_prefix(text)?;
-        if prefix.length() == 32 {
-            Ok(prefix)
-        } else {
-            let what = format!("{prefix} has {} bits", prefix.length());
-            Err(Fault::new(what, "give a prefix of 32 bits: the rest of the group is the EUI-64"))
-        }
-    });
-    let rp_interface_id = section.number("rp_interface_id", &raw.rp_interface_id, 1..=15, 1_u8);
-    Some(GroupLayout::EmbeddedRp { scope: scope?, prefix: prefix?, rp_interface_id: rp_interface_id? })
-}
-
 /// Reads `[home_agent]`.
 pub(super) fn home_agent(
     section: &Section<'_, '_>,
@@ -482,7 +437,8 @@ pub(super) fn mobile_terminal(
     });
     let remedy = "give the EUI-64 of the terminal's radio as eui64 = \"02-00-5e-ff-fe-10-00-01\"";
     let eui64 = section.required("eui64", &raw.eui64, remedy, |text| eui64(text));
-    let group_layout = group_layout(section, &raw.group);
+    let group_layout = group::layout(section, &raw.group);
+    group::check_identifier(section, "eui64", &raw.eui64, group_layout.as_ref());
     let home_agent_association = shared_key(section, "home_agent_association", &raw.home_agent_association, directory);
     let mma_association = shared_key(section, "mma_association", &raw.mma_association, directory);
     let tun = match &raw.tun {

@@ -2,6 +2,7 @@
 
 mod association;
 mod correspondent;
+mod group;
 mod mobility;
 mod ports;
 mod routing;
@@ -14,7 +15,6 @@ use super::raw::{Field, RawNode, RawNodeFile, RawTunnelDscp};
 use super::resolved::{NodeConfig, PollMode, PortConfig, WorkerConfig};
 use core::net::Ipv6Addr;
 use section::{Section, flag, in_range, name, routable, span_of, word};
-use stack::addr::GroupLayout;
 use stack::pipeline::{MssClamp, TunnelDscp};
 use std::path::Path;
 use toml::Spanned;
@@ -79,7 +79,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
         mobility::mobility_agent(section, raw, &ports, &loopback, context.directory)
     });
     let mobility_range = mma.as_ref().and_then(|mma| mma.as_ref()).map(|mma| mma.group_layout.range());
-    let mobility_range = mobility_range.unwrap_or_else(|| default_group_layout().range());
+    let mobility_range = mobility_range.unwrap_or_else(|| group::DEFAULT.range());
     let router = optional(root, "router", &raw.router, |section, raw| {
         routing::router(section, raw, &ports, &advertised, mobility_range)
     });
@@ -124,11 +124,6 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
         correspondent_node: correspondent_node?,
     };
     root.source.is_clean().then_some(config)
-}
-
-/// The layout of groups where a file says nothing: source-specific, site-local scope (patent fig. 3).
-pub(crate) const fn default_group_layout() -> GroupLayout {
-    GroupLayout::Ssm { scope: stack::addr::Scope::SITE_LOCAL }
 }
 
 /// What `[node]` says.

@@ -13,6 +13,14 @@ impl Eui64 {
         Eui64(u64::from_be_bytes([m[0], m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]]))
     }
 
+    /// The 48-bit address that it is [made of](Self::of_mac); `None` where it is made of none.
+    pub const fn mac(self) -> Option<MacAddress> {
+        match self.0.to_be_bytes() {
+            [a, b, c, 0xff, 0xfe, d, e, f] => Some(MacAddress([a, b, c, d, e, f])),
+            _ => None,
+        }
+    }
+
     /// The interface identifier of the same interface (RFC 4291 appendix A): the universal/local bit turned over.
     pub const fn modified(self) -> u64 {
         self.0 ^ 1 << 57
@@ -62,6 +70,10 @@ mod tests {
         let eui = Eui64::of_mac(mac);
         assert_eq!(eui.to_string(), "02-00-5e-ff-fe-10-00-01");
         assert_eq!(eui.modified(), mac.interface_identifier());
+        assert_eq!(eui.mac(), Some(mac));
+        for other in [0x0200_5eff_ff10_0001, 0x0200_5efe_fe10_0001, 0x0200_5e00_0010_0001, 0xfffe] {
+            assert_eq!(Eui64(other).mac(), None, "{:?}", Eui64(other));
+        }
         assert_eq!("02-00-5e-ff-fe-10-00-01".parse(), Ok(eui));
         assert!("02-00".parse::<Eui64>().is_err());
     }

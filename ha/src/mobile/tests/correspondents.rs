@@ -59,7 +59,7 @@ fn to_correspondent(answers: &[String]) -> Vec<&String> {
 }
 
 fn group() -> Ipv6Addr {
-    GroupLayout::Ssm { scope: Scope::SITE_LOCAL }.group(EUI)
+    GroupLayout::Ssm { scope: Scope::SITE_LOCAL }.group(EUI).unwrap()
 }
 
 /// Home from site 1, where the agent had told a correspondent. Answers what follows the home agent's acknowledgement.

@@ -1,7 +1,9 @@
 use super::super::*;
 use super::world::*;
 use crate::home_agent::HomeDad;
+use stack::addr::{Eui64, GroupLayout, Scope};
 use stack::rng::Rng;
+use stack::wire::mobility::option::Subscription as SubscriptionOption;
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -29,6 +31,28 @@ fn first_registration() {
         let to: Vec<_> = world.updates.iter().map(|sent| sent.to).collect();
         assert_eq!(to, [AGENTS[0], HOME_AGENT], "{dad:?}");
         assert_eq!(world.updates[1].update.options.alternate_care_of_address, world.terminal.site().care_of);
+    }
+}
+
+/// A group with a 48-bit address is asked for as one with an EUI-64 is, and no source is named where the group names its
+/// rendezvous point. Without a group there is nothing to ask for.
+#[test]
+fn the_group_of_the_layout_is_asked_for() {
+    let embedded = |prefix: &str| {
+        let (scope, prefix) = (Scope::SITE_LOCAL, prefix.parse().unwrap());
+        GroupLayout::EmbeddedRp { scope, prefix, rp_interface_id: 2 }
+    };
+    for (prefix, eui64, group) in [
+        ("2001:db8::/32", EUI, Some("ff75:220:2001:db8:200:5eff:fe10:1")),
+        ("2001:db8:51::/48", EUI, Some("ff75:230:2001:db8:51:200:5e10:1")),
+        ("2001:db8:51::/48", Eui64(0x0200_5e00_0010_0001), None),
+    ] {
+        let config = Config { group_layout: embedded(prefix), eui64, ..terminal_config() };
+        let mut script = super::script::Script::new(config);
+        script.up(A);
+        let asked = script.last_asked(AGENTS[0]).update.options.subscriptions;
+        let group = group.map(|group| SubscriptionOption { group: group.parse().unwrap(), source: None });
+        assert_eq!(asked, Vec::from_iter(group));
     }
 }
 

@@ -69,7 +69,7 @@ fn name(address: Ipv6Addr) -> String {
 }
 
 fn group() -> Ipv6Addr {
-    GroupLayout::Ssm { scope: Scope::SITE_LOCAL }.group(super::world::EUI)
+    GroupLayout::Ssm { scope: Scope::SITE_LOCAL }.group(super::world::EUI).unwrap()
 }
 
 fn place(port: PortId) -> &'static str {

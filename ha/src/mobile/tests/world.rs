@@ -358,7 +358,7 @@ impl World {
 
     /// The first packet of the group through a port that has joined it.
     fn data(&mut self, port: PortId) {
-        let group = GroupLayout::Ssm { scope: Scope::SITE_LOCAL }.group(EUI);
+        let group = GroupLayout::Ssm { scope: Scope::SITE_LOCAL }.group(EUI).unwrap();
         let sources = self.joined.get(&(port, group)).cloned().unwrap_or_default();
         let comes = sources.iter().any(|&source| {
             let site = AGENTS.iter().position(|&agent| agent == source).unwrap();
@@ -609,7 +609,7 @@ impl World {
     /// Everything agrees that the terminal is at this spot.
     #[track_caller]
     pub(super) fn assert_settled_at(&self, spot: Spot) {
-        let group = GroupLayout::Ssm { scope: Scope::SITE_LOCAL }.group(EUI);
+        let group = GroupLayout::Ssm { scope: Scope::SITE_LOCAL }.group(EUI).unwrap();
         let port = spot.key.port;
         assert_eq!(self.terminal.current_router(), Some(spot.key));
         assert!(!self.terminal.is_registering(), "still registering");

@@ -108,7 +108,7 @@ fn each_move_inside_the_site_is_registered() {
 fn the_same_terminal_may_have_a_group_as_well() {
     let mut bench = Bench::new(anchor_config());
     let mut anchored = terminal(0);
-    let mut grouped = Terminal { home_address: home(0), group: LAYOUT.group(eui64(0)), ..anchored.clone() };
+    let mut grouped = Terminal { home_address: home(0), group: LAYOUT.group(eui64(0)).unwrap(), ..anchored.clone() };
     assert_eq!(ask(&mut bench, &mut anchored).status, Status::ACCEPTED);
     assert_eq!(bench.register(&mut grouped).status, Status::ACCEPTED);
     assert_eq!(bench.agent.bindings().count(), 2);

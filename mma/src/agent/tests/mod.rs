@@ -53,7 +53,7 @@ pub(super) fn access(link: u16, n: u16) -> Ipv6Addr {
 }
 
 pub(super) fn group(n: u64) -> Ipv6Addr {
-    LAYOUT.group(Eui64(0x0200_5eff_fe00_0000 | n))
+    LAYOUT.group(Eui64(0x0200_5eff_fe00_0000 | n)).unwrap()
 }
 
 pub(super) fn association(n: u16) -> SecurityAssociation {

@@ -26,7 +26,7 @@ fn what_is_refused_and_how() {
         }),
         ("refused-access-prefix", Status::ADMINISTRATIVELY_PROHIBITED, |t, _| t.access_address = access(3, 1)),
         ("refused-terminal", Status::ADMINISTRATIVELY_PROHIBITED, |_, u| {
-            u.options.subscriptions[0].group = LAYOUT.group(Eui64(0));
+            u.options.subscriptions[0].group = LAYOUT.range().address();
         }),
         ("refused-group-taken", Status::DUPLICATE_ADDRESS, |_, u| u.options.subscriptions[0].group = group(16)),
         ("refused-gre-required", Status::GRE_KEY_REQUIRED, |_, u| u.options.gre_key = None),

@@ -81,16 +81,78 @@ fn a_refresh_changes_nothing_but_lifetime_and_sequence() {
     assert_eq!(bench.entries[&terminal.home_address].gre_key, None);
 }
 
+const SHORT_GROUPS: &str = "2001:db8:f::/48";
+
+/// An agent whose groups hold 48-bit addresses.
+fn with_short_groups() -> Config {
+    let (scope, prefix) = (Scope::SITE_LOCAL, SHORT_GROUPS.parse().unwrap());
+    Config { layout: GroupLayout::EmbeddedRp { scope, prefix, rp_interface_id: 3 }, ..config() }
+}
+
 #[test]
 fn a_terminal_from_a_site_with_another_layout_gets_its_group_here() {
-    let mut bench = Bench::new(config());
-    let mut terminal = Terminal::new(0);
-    let here = terminal.group;
-    let asm = GroupLayout::Asm { scope: Scope::SITE_LOCAL, site_id: 9 };
-    terminal.group = asm.group(LAYOUT.terminal(here).unwrap());
-    let acknowledgement = bench.register(&mut terminal);
-    assert_eq!(acknowledgement.options.subscriptions, [Subscription { group: here, source: Some(SOURCE) }]);
-    assert_eq!(bench.counter("group-regranted"), 1);
+    let scope = Scope::SITE_LOCAL;
+    let embedded = |prefix: &str| {
+        let prefix = prefix.parse().unwrap();
+        GroupLayout::EmbeddedRp { scope, prefix, rp_interface_id: 1 }
+    };
+    let elsewhere = [
+        GroupLayout::Asm { scope, site_id: 9 },
+        embedded("2001:db8::/32"),
+        embedded("2001:db8:a::/48"),
+        GroupLayout::Ssm { scope: Scope::new(8).unwrap() },
+    ];
+    for (config, source) in [(config(), Some(SOURCE)), (with_short_groups(), None)] {
+        let layout = config.layout;
+        let mut bench = Bench::new(config);
+        for (index, other) in elsewhere.into_iter().enumerate() {
+            let mut terminal = Terminal::new(index as u16);
+            let eui64 = GroupLayout::terminal_of(terminal.group).unwrap();
+            terminal.group = other.group(eui64).unwrap();
+            let acknowledgement = bench.register(&mut terminal);
+            let group = layout.group(eui64).unwrap();
+            assert_eq!(acknowledgement.options.subscriptions, [Subscription { group, source }]);
+            assert_eq!(bench.counter("group-regranted"), 1 + index as u64);
+        }
+    }
+}
+
+/// Claims are of EUI-64 identifiers, however the groups that are asked for are written.
+#[test]
+fn short_groups_are_claimed_by_whole_identifiers() {
+    let mut config = with_short_groups();
+    let layout = config.layout;
+    let peer = Peer {
+        identifier: None,
+        home_address: Some(home(40)),
+        terminal: Some(Eui64(0x0200_5eff_fe00_0028)),
+        association: association(40),
+    };
+    config.associations.insert(peer).unwrap();
+    let mut bench = Bench::new(config);
+    // Two ways to ask for one group.
+    let (mut first, mut second) = (Terminal::new(0), Terminal::new(1));
+    second.group = layout.group(GroupLayout::terminal_of(first.group).unwrap()).unwrap();
+    assert_eq!(bench.register(&mut first).status, Status::ACCEPTED);
+    assert_eq!(bench.register(&mut second).status, Status::DUPLICATE_ADDRESS);
+    assert_eq!(bench.counter("refused-group-taken"), 1);
+    // One that is tied to an identifier.
+    let mut tied = Terminal::new(40);
+    tied.group = layout.group(Eui64(0x0200_5eff_fe00_0029)).unwrap();
+    assert_eq!(bench.register(&mut tied).status, Status::ADMINISTRATIVELY_PROHIBITED);
+    assert_eq!(bench.counter("refused-terminal"), 1);
+    tied.group = layout.group(Eui64(0x0200_5eff_fe00_0028)).unwrap();
+    assert_eq!(bench.register(&mut tied).status, Status::ACCEPTED);
+    assert_eq!(bench.entries[&tied.home_address].group, "ff75:330:2001:db8:f:200:5e00:28".parse::<Ipv6Addr>().unwrap());
+    // An identifier that is made of no 48-bit address has no group here.
+    let mut third = Terminal::new(2);
+    third.group = LAYOUT.group(Eui64(0x0200_5e12_3400_0002)).unwrap();
+    assert_eq!(bench.register(&mut third).status, Status::ADMINISTRATIVELY_PROHIBITED);
+    assert_eq!(bench.counter("refused-no-group"), 1);
+    // And nobody has none.
+    third.group = "ff75:330:2001:db8:f::".parse().unwrap();
+    assert_eq!(bench.register(&mut third).status, Status::ADMINISTRATIVELY_PROHIBITED);
+    assert_eq!(bench.counter("refused-terminal"), 2);
 }
 
 #[test]

@@ -251,9 +251,16 @@ impl Config {
 
     /// Whether an address is this agent's, or one that it gives out.
     pub(crate) fn is_own(&self, address: Ipv6Addr) -> bool {
-        [self.address, self.source].contains(&address)
-            || self.care_of.prefix().contains(address)
-            || self.anchors(address)
+        self.own_prefixes().any(|prefix| prefix.contains(address))
+    }
+
+    /// The prefixes of those addresses.
+    pub(crate) fn own_prefixes(&self) -> impl Iterator<Item = Prefix> {
+        let anchored = match self.anchor {
+            Anchor::Prefix(prefix) => Some(prefix),
+            Anchor::Off => None,
+        };
+        [Prefix::host(self.address), Prefix::host(self.source), self.care_of.prefix()].into_iter().chain(anchored)
     }
 
     /// Whether an address is a regional one of this anchor point.

@@ -81,7 +81,11 @@ impl MobilityManagementAgent {
         }));
         let optimiser = match &config.route_optimisation {
             RouteOptimisation::Off => None,
-            RouteOptimisation::On(config) => Some(Optimiser::new(config.clone(), secrets)),
+            RouteOptimisation::On(limits) => {
+                let mut limits = limits.clone();
+                limits.nowhere.extend(config.own_prefixes());
+                Some(Optimiser::new(limits, secrets))
+            }
         };
         MobilityManagementAgent {
             optimiser,

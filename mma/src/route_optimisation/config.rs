@@ -20,6 +20,8 @@ pub struct Config {
     pub failure_memory: Duration,
     /// With which correspondents; with all where there are none.
     pub correspondents: Vec<Prefix>,
+    /// Where there is no correspondent: what the initiator gives out itself, or has itself.
+    pub nowhere: Vec<Prefix>,
     /// With whom a key is shared in place of return routability.
     pub preconfigured: Vec<PreconfiguredPeer>,
 }
@@ -52,6 +54,7 @@ impl Default for Config {
             max_starts_per_sec: 256,
             failure_memory: Duration::from_secs(600),
             correspondents: Vec::new(),
+            nowhere: Vec::new(),
             preconfigured: Vec::new(),
         }
     }

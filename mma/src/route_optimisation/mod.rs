@@ -49,11 +49,11 @@ pub const MAX_RR_BINDING_LIFETIME: Duration = Duration::from_secs(420);
 /// What is known of a correspondent, for showing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct View {
-    /// Home address.
-    pub home_address: Ipv6Addr,
+    /// Home address; `None` where it is all of them.
+    pub home_address: Option<Ipv6Addr>,
     /// Correspondent.
     pub correspondent: Ipv6Addr,
-    /// `testing`, `updating`, `deleting`, `optimised` or `failed`.
+    /// `testing`, `updating`, `deleting`, `optimised`, `failed`, or `unable` of who knows no Mobile IPv6.
     pub state: &'static str,
     /// The care-of address that the correspondent has.
     pub care_of: Option<Ipv6Addr>,
@@ -316,21 +316,26 @@ impl Optimiser {
             };
             let bound = registration.bound;
             View {
-                home_address,
+                home_address: Some(home_address),
                 correspondent,
                 state,
                 care_of: bound.map(|bound| bound.care_of),
                 until: bound.map(|bound| bound.expires_at),
             }
         });
-        let failed = self.failed.iter().map(|((home_address, correspondent), until)| View {
+        let remembered = |home_address, correspondent, state, until| View {
             home_address,
             correspondent,
-            state: "failed",
+            state,
             care_of: None,
             until: Some(until),
+        };
+        let failed = self.failed.iter().map(move |((home_address, correspondent), until)| {
+            remembered(Some(home_address), correspondent, "failed", until)
         });
-        live.chain(failed)
+        let unable =
+            self.unable.iter().map(move |(correspondent, until)| remembered(None, correspondent, "unable", until));
+        live.chain(failed).chain(unable)
     }
 
     /// Whether a pair may be tried for the first time, or again after it failed.
@@ -343,6 +348,7 @@ impl Optimiser {
         };
         let refused = if correspondent == home_address
             || correspondent == care_of
+            || self.config.nowhere.iter().any(|prefix| prefix.contains(correspondent))
             || !addr::is_routable_unicast(correspondent)
             || until.since(now) < Lifetime(1).duration()
         {

@@ -15,6 +15,7 @@ use super::counters::Counter;
 use super::tunnel_header::{self, ExitError};
 use super::vector::{Lane, Origin, Places, Vector};
 use super::{Dataplane, header, sighting};
+use crate::addr;
 use crate::icmpv6::{Cause, upper_layer};
 use crate::machine::{CorrespondentWay, TunnelMeta};
 use crate::packet::BATCH_SIZE;
@@ -196,6 +197,11 @@ fn one(
             Err(ExitError::Ecn) => return Next::Drop(Counter::DropTunnelEcn),
         }
     }
+    // RFC 4291 §2.5.6: the home link, or the correspondent's, is another link than the terminal's.
+    if addr::is_link_local(header::source(&vector.job(place).packet.bytes()[strip..])) {
+        return Next::Drop(Counter::DropBindingInnerSource);
+    }
+    let job = vector.job(place);
     if let BindingState::Forward { from_home_agent, .. } = binding.state {
         if entrance == Entrance::Peer && !may_go_on(plane, &job.packet.bytes()[strip..]) {
             return Next::Drop(Counter::DropBindingForwardedTwice);

@@ -128,6 +128,8 @@ counters! {
     DropBindingForwardedTwice = "drop-binding-forwarded-twice",
     /// From another agent, with a routing header behind a destination that is no care-of address of such an agent.
     DropBindingFormerCareOf = "drop-binding-former-care-of",
+    /// From a link-local address.
+    DropBindingInnerSource = "drop-binding-inner-source",
     /// Not a whole IPv6 packet in the tunnel.
     DropTunnelInner = "drop-tunnel-inner",
     /// Not-ECT inside, CE outside (RFC 6040 §4.2).
@@ -246,6 +248,8 @@ counters! {
     HomeIntercepted = "home-intercepted",
     /// Packets of this node to a bound home address, with a type 2 routing header.
     HomeRouted = "home-routed",
+    /// Packets of a bound terminal to this node, its Home Address option taken out.
+    HomeOptionBelieved = "home-option-believed",
     /// Packets to a terminal's care-of address, with a type 2 routing header.
     CorrespondentSent = "correspondent-sent",
     /// Packets of a terminal, its Home Address option taken out.

@@ -94,7 +94,7 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
         protocol::IPV6 => Next::Tunnel,
         protocol::MOBILITY | protocol::PIM => Next::Node,
         protocol::ICMPV6 => icmpv6(plane, job, &chain),
-        _ if chain.home_address.is_some() => unbound(bytes, &chain),
+        _ if chain.home_address.is_some() => from_home(plane, job, &chain),
         protocol::NONE => Next::Drop(Counter::DropLocalNoNextHeader),
         protocol::TCP | protocol::UDP => match plane.config.transport {
             Transport::Local(address) if header::destination(bytes) == address => Next::Node,
@@ -104,15 +104,22 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
     }
 }
 
-/// A Home Address option with anything but signalling, to an address with which this node is no correspondent: the option
-/// is one that it does not know (RFC 8200 §4.2): the answer makes the terminal send through its tunnel.
-fn unbound(bytes: &[u8], chain: &Chain) -> Next {
-    match chain.home_address {
-        Some(option) if !header::destination(bytes).is_multicast() => {
-            Next::IcmpError(Cause::Option(option.offset as u32))
-        }
-        _ => Next::Drop(Counter::DropLocalHomeAddress),
+/// A Home Address option with anything but signalling, to an address with which this node is no correspondent. A home
+/// agent believes the terminals that it has bound (RFC 6275 §9.3.1). To anybody else the option is one that it does not
+/// know (RFC 8200 §4.2): the answer makes the terminal send through its tunnel.
+fn from_home(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
+    let bytes = job.packet.bytes();
+    let Some(option) = chain.home_address.filter(|_| !header::destination(bytes).is_multicast()) else {
+        return Next::Drop(Counter::DropLocalHomeAddress);
+    };
+    let bound =
+        plane.home_bindings.get(option.home_address).is_some_and(|bound| bound.care_of == header::source(bytes));
+    if !bound {
+        return Next::IcmpError(Cause::Option(option.offset as u32));
     }
+    home_address::take_option(&mut job.packet, &option);
+    plane.counters.add(Counter::HomeOptionBelieved);
+    Next::Lookup
 }
 
 fn icmpv6(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
@@ -136,7 +143,7 @@ fn icmpv6(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
         },
         // The home agent looks for the binding itself.
         home_link::TYPE_PREFIX_SOLICITATION => Next::Node,
-        _ if chain.home_address.is_some() => unbound(bytes, chain),
+        _ if chain.home_address.is_some() => from_home(plane, job, chain),
         ECHO_REQUEST => match echo::answer(plane, job, chain.upper_offset) {
             Ok(()) => Next::Lookup,
             Err(reason) => Next::Drop(reason),

@@ -64,7 +64,8 @@ pub(super) fn exit(plane: &Dataplane, service: &MmaService, inner: &[u8], tunnel
     if leaves_the_link(destination) { Ok(exit) } else { Err(Counter::DropTunnelLinkScope) }
 }
 
-fn leaves_the_link(destination: Ipv6Addr) -> bool {
+/// Whether a packet to this destination means anything on another link than the sender's.
+pub(super) fn leaves_the_link(destination: Ipv6Addr) -> bool {
     !addr::is_link_local(destination) && Scope::of(destination).is_none_or(|scope| scope > Scope::LINK_LOCAL)
 }
 

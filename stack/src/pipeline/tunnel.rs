@@ -66,12 +66,18 @@ fn exit(plane: &Dataplane, inner: &[u8], tunnel: TunnelMeta, arrival: Option<Por
         return Ok(Exit::Out);
     }
     let ends_for = |binding: &HomeBinding| binding.agent == tunnel.destination && binding.care_of == tunnel.source;
-    if plane.home_bindings.get(source).as_ref().is_some_and(ends_for) {
-        return Ok(Exit::Out);
-    }
-    // DEVIATION RFC 6275 §10.4.5: for a moment from the care-of address that has just ceased to be the primary one.
-    if !plane.former_home_bindings.is_empty() && plane.former_home_bindings.get(source).as_ref().is_some_and(ends_for) {
-        return Ok(Exit::OutOfFormerBinding);
+    let from_home = if plane.home_bindings.get(source).as_ref().is_some_and(ends_for) {
+        Some(Exit::Out)
+    } else if !plane.former_home_bindings.is_empty()
+        && plane.former_home_bindings.get(source).as_ref().is_some_and(ends_for)
+    {
+        // DEVIATION RFC 6275 §10.4.5: for a moment from the care-of address that has just ceased to be the primary one.
+        Some(Exit::OutOfFormerBinding)
+    } else {
+        None
+    };
+    if let Some(exit) = from_home {
+        return if reverse_tunnel::leaves_the_link(destination) { Ok(exit) } else { Err(Counter::DropTunnelLinkScope) };
     }
     let agent = plane.mma_service.as_ref().filter(|service| service.address == tunnel.destination);
     let Some(service) = agent else {

@@ -90,6 +90,13 @@ fn what_does_not_match_its_binding_goes_nowhere() {
         let sent = bench.sent(P0);
         assert_eq!((&sent[0][14 + 24..14 + 40], &sent[0][14 + 48..]), (&sender.octets()[..], &packet[..]));
     }
+    // Sources that mean nothing on the terminal's link, or nowhere.
+    let from = |source: &str| tunnel(HOME_AGENT, CARE_OF, &udp(source.parse().unwrap(), HOME, 60, b"x"));
+    bench.receive(P0, &["fe80::1", "::", "::1", "ff0e::1"].map(from));
+    bench.expect_counters(&[("rx", 4), ("drop-tunnel-inner", 3), ("drop-binding-inner-source", 1)]);
+    let routed = PacketBuilder::new("fe80::1".parse().unwrap(), CARE_OF).type2_routing(HOME);
+    bench.receive(P0, &[routed.payload(protocol::UDP, &inner[40..])]);
+    bench.expect_counters(&[("rx", 1), ("drop-binding-inner-source", 1)]);
     let unbound = tunnel(HOME_AGENT, CARE_OF, &udp(CN, FAR, 60, b"x"));
     bench.receive(P0, std::slice::from_ref(&unbound));
     bench.expect_counters(&[("rx", 1), ("icmp-error-address-unreachable", 1), ("generated", 1), ("output", 1)]);

@@ -24,6 +24,16 @@ fn the_home_agent_takes_reverse_tunnels_only_from_the_care_of_address() {
     bench.expect_counters(&[("rx", 2), ("tunnel-exit", 1), ("output", 1), ("drop-tunnel-care-of", 1)]);
 }
 
+/// Its link is not the terminal's (RFC 4291 §2.5.6): nobody there is asked in the name of a terminal that is away.
+#[test]
+fn the_home_agent_takes_nothing_for_its_links_out_of_reverse_tunnels() {
+    let mut bench = home_agent();
+    let to_link = |to: &str| PacketBuilder::new(HOME, to.parse().unwrap()).icmpv6(128, 0, b"\0\x01\0\x02");
+    let inner = ["ff02::1", "ff01::1", "fe80::1"].map(to_link);
+    bench.receive(P0, &inner.map(|inner| tunnel(CARE_OF, HOME_AGENT, &inner)));
+    bench.expect_counters(&[("rx", 3), ("drop-tunnel-link-scope", 3)]);
+}
+
 /// RFC 6275 §10.4.5 but for what was under way when the care-of address changed.
 #[test]
 fn the_home_agent_takes_reverse_tunnels_from_the_former_care_of_address_while_it_is_told_to() {
@@ -95,7 +105,6 @@ fn errors_from_inside_the_tunnel_reach_the_correspondent() {
 }
 
 #[test]
-
 fn agent_and_home_agent_share_a_node() {
     let mut bench = agent();
     bench.set_route(&format!("{HOME_AGENT}/128"), Route::Local);
@@ -136,4 +145,41 @@ fn the_home_agents_own_packets_have_a_routing_header() {
     bench.transmit(refresh.clone(), Via::Route);
     assert_eq!(bench.sent(P0), [out(&refresh)]);
     bench.expect_counters(&[("transmitted", 2), ("home-intercepted", 1), ("output", 2)]);
+}
+
+/// RFC 6275 §9.3.1 and §9.3.2: to its own terminals the home agent is a correspondent.
+#[test]
+fn the_home_agent_believes_the_options_of_its_terminals() {
+    let mut bench = home_agent();
+    let out = |packet: &[u8]| frame(mac_of(ROUTER), MAC0, packet);
+    let echo = |care_of| PacketBuilder::new(care_of, HOME_AGENT).home_address(HOME).icmpv6(128, 0, b"\0\x01\0\x02");
+    bench.receive(P0, &[echo(CARE_OF)]);
+    let reply = PacketBuilder::new(HOME_AGENT, CARE_OF).type2_routing(HOME).icmpv6(129, 0, b"\0\x01\0\x02");
+    assert_eq!(bench.sent(P0), [out(&reply)]);
+    bench.expect_counters(&[
+        ("rx", 1),
+        ("home-option-believed", 1),
+        ("echo-replies", 1),
+        ("home-routed", 1),
+        ("output", 1),
+    ]);
+    // A datagram for which nobody is there.
+    let to = PacketBuilder::new(CARE_OF, HOME_AGENT).home_address(HOME);
+    bench.receive(P0, &[to.payload(protocol::UDP, &[0, 1, 0, 2, 0, 8, 0, 0])]);
+    let datagram = PacketBuilder::new(HOME, HOME_AGENT).payload(protocol::UDP, &[0, 1, 0, 2, 0, 8, 0, 0]);
+    let refusal = PacketBuilder::new(HOME_AGENT, CARE_OF).type2_routing(HOME);
+    assert_eq!(bench.sent(P0), [out(&refusal.icmpv6(1, 4, &[&[0; 4][..], &datagram].concat()))]);
+    bench.expect_counters(&[
+        ("rx", 1),
+        ("home-option-believed", 1),
+        ("icmp-error-port-unreachable", 1),
+        ("generated", 1),
+        ("home-routed", 1),
+        ("output", 1),
+    ]);
+    // From where it is not bound, and what the machines look at themselves.
+    let solicitation = PacketBuilder::new(CARE_OF, HOME_AGENT).home_address(HOME).icmpv6(146, 0, &[0; 4]);
+    bench.receive(P0, &[echo(FAR), solicitation.clone()]);
+    assert_eq!(bench.local().iter().map(|(_, packet)| packet.clone()).collect::<Vec<_>>(), [solicitation]);
+    bench.expect_counters(&[("rx", 2), ("local", 1), ("icmp-error-option", 1), ("generated", 1), ("output", 1)]);
 }

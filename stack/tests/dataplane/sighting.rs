@@ -98,7 +98,7 @@ fn what_does_not_pass_the_tests_is_not_told() {
     );
     assert_eq!(bench.notices(), []);
     bench.expect_counters(&[("rx", 6), ("binding-to-group", 6), ("output", 6)]);
-    bench.receive(P0, &[by_home_agent("fe80::1".parse().unwrap())]);
+    bench.receive(P0, &[by_home_agent("::ffff:192.0.2.1".parse().unwrap())]);
     assert_eq!(bench.notices(), []);
     bench.expect_counters(&[("rx", 1), ("binding-to-group", 1), ("output", 1), ("correspondents-suppressed", 1)]);
 }

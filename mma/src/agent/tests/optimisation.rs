@@ -137,8 +137,20 @@ fn correspondents_are_told_the_care_of_address() {
             ]
         );
         let view = bench.agent.optimisations().next().unwrap();
-        assert_eq!((view.home_address, view.correspondent, view.state), (home(1), PEER, "optimised"));
+        assert_eq!((view.home_address, view.correspondent, view.state), (Some(home(1)), PEER, "optimised"));
     }
+}
+
+/// What the agent gives out, or is, is no correspondent whatever a packet's source says.
+#[test]
+fn nobody_at_an_address_of_the_agents_is_asked() {
+    let (mut bench, care_of) = bound(optimising());
+    let next = Ipv6Addr::from_bits(care_of.to_bits() ^ 0xff);
+    for correspondent in [AGENT, SOURCE, care_of, next] {
+        let command = Command::Correspondent { home_address: home(1), correspondent, way: CorrespondentWay::HomeAgent };
+        assert_eq!(bench.command(command), [], "{correspondent}");
+    }
+    assert_eq!(bench.agent.optimisation_counters().unwrap().refused_address, 4);
 }
 
 #[test]
@@ -213,6 +225,9 @@ fn errors_about_a_test_end_it() {
     assert_eq!(sent(&bench.give_by(META, &broken)).len(), 1, "not verified, so it is not ours");
     assert_eq!(bench.give_by(META, &error), []);
     assert_eq!(bench.agent.optimisation_counters().unwrap().failed_unable, 1);
+    let views: Vec<_> = bench.agent.optimisations().collect();
+    let [view] = views[..] else { panic!("{views:?}") };
+    assert_eq!((view.home_address, view.correspondent, view.state), (None, PEER, "unable"));
     assert_eq!(seen(&mut bench, CorrespondentWay::HomeAgent), []);
 }
 

@@ -90,7 +90,7 @@ impl Bench {
     }
 
     fn state(&self) -> &'static str {
-        let view = self.optimiser.views().find(|view| (view.home_address, view.correspondent) == (HOME, PEER));
+        let view = self.optimiser.views().find(|view| (view.home_address, view.correspondent) == (Some(HOME), PEER));
         view.map_or("none", |view| view.state)
     }
 

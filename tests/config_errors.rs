@@ -388,6 +388,24 @@ fn agents() {
                 "mma.preconfigured_key[0].correspondent: this key is missing; give the address of who shares the key as correspondent = \"2001:db8:d::10\"",
             ),
             (
+                "[[mma.home_agent]]",
+                "[[mma.preconfigured_key]]\nhome_address = \"2001:db8:999:1::55\"\ncorrespondent = \"2001:db8:d::10\"\nkey = \"00112233445566778899aabbccddeeff00112233\"\nhome_nonce = \"00\"\ncare_of_nonce = \"01\"\n[[mma.home_agent]]",
+                1,
+                "mma.preconfigured_key[0].home_address: 2001:db8:999:1::55 has no home agent here; add the one of its home prefix as [[mma.home_agent]]",
+            ),
+            (
+                "care_of_prefix",
+                "route_optimisation = \"off\"\npreconfigured_key = [{ home_address = \"2001:db8:100:1::55\", correspondent = \"2001:db8:d::10\", key = \"00112233445566778899aabbccddeeff00112233\", home_nonce = \"00\", care_of_nonce = \"01\" }]\ncare_of_prefix",
+                1,
+                "mma.preconfigured_key[0].correspondent: with route_optimisation = \"off\" no correspondent is told anything; remove the key, or route_optimisation",
+            ),
+            (
+                "care_of_prefix",
+                "route_optimisation_with = [\"2001:db8:e::/48\"]\npreconfigured_key = [{ home_address = \"2001:db8:100:1::55\", correspondent = \"2001:db8:d::10\", key = \"00112233445566778899aabbccddeeff00112233\", home_nonce = \"00\", care_of_nonce = \"01\" }]\ncare_of_prefix",
+                1,
+                "mma.preconfigured_key[0].correspondent: 2001:db8:d::10 is in no prefix of route_optimisation_with, so that it is told nothing; add its prefix there, or remove the key",
+            ),
+            (
                 "care_of_prefix",
                 "max_forward_secs = 601\ncare_of_prefix",
                 0,
@@ -670,7 +688,7 @@ fn terminals() {
                 "[node]\n",
                 "[correspondent_node]\n[node]\n",
                 0,
-                "correspondent_node.address: this key is missing; give an address of this node as address = \"2001:db8:0:1::10\"\nmobile-terminal.toml:29: mobile_terminal: a terminal has no other role; give the terminal a file of its own",
+                "correspondent_node.address: this key is missing; give an address of this node as address = \"2001:db8:0:1::10\"\nmobile-terminal.toml:30: mobile_terminal: a terminal has no other role; give the terminal a file of its own",
             ),
         ],
     );

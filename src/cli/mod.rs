@@ -177,6 +177,15 @@ fn run(file: &Path, seed: Option<u64>, until_stdin_ends: bool) -> u8 {
         eprintln!("drover: /dev/urandom cannot be read; give --seed");
         return UNAVAILABLE;
     };
+    // Who started it within a lab does so anew each time.
+    if config.state_dir.is_none() && config.has_memory() && !until_stdin_ends {
+        let name = &config.name;
+        eprintln!(
+            "drover: {}: without node.state_dir a restart forgets which messages are old; give one as state_dir = \
+             \"/var/lib/drover/{name}\"",
+            file.display()
+        );
+    }
     match crate::node::run(config, seed, until_stdin_ends) {
         Ok(()) => DONE,
         Err(error) => {

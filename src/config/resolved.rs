@@ -77,6 +77,11 @@ impl NodeConfig {
         roles
     }
 
+    /// Whether a role of the node knows what has to be known after a restart: which messages are old.
+    pub fn has_memory(&self) -> bool {
+        self.mma.is_some() || self.home_agent.is_some() || self.mobile_terminal.is_some()
+    }
+
     /// The port with this name.
     pub fn port_named(&self, name: &str) -> Option<&PortConfig> {
         self.ports.iter().find(|port| port.name == name)

@@ -482,6 +482,12 @@ impl DroverNode {
                     agent.handle_command(now, ha_machine::Command::AddressConflict { port, address });
                 }
             }
+            // Autoconfiguration knows nothing of the home address, which the terminal claims itself.
+            neighbor::Event::AddressDuplicate { port, address } => {
+                if let Some(terminal) = self.terminal.as_mut().filter(|terminal| terminal.home_address() == address) {
+                    terminal.handle_command(now, mobile::Command::AddressRemoved { port, address });
+                }
+            }
             _ => {}
         }
     }

@@ -255,11 +255,16 @@ fn check_sources(seen: &[Seen]) {
 
 /// How many packets were forwarded from one care-of address to another place, each counted once.
 pub(crate) fn forwarded(seen: &[Seen], care_of: Ipv6Addr) -> usize {
+    all_forwarded(seen, care_of).len()
+}
+
+/// Fingerprints of those packets.
+pub(crate) fn all_forwarded(seen: &[Seen], care_of: Ipv6Addr) -> BTreeSet<u64> {
     let forwarded = seen.iter().filter(|s| {
         let headers = s.headers();
         headers.len() > 1 && headers[0].0 == care_of && headers[0].1 != HOME_AGENT
     });
-    forwarded.map(|s| s.what.fingerprint(&s.frame)).collect::<BTreeSet<_>>().len()
+    forwarded.map(|s| s.what.fingerprint(&s.frame)).collect()
 }
 
 /// Whether the correspondent of ours has sent straight to this care-of address since.

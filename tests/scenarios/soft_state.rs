@@ -2,7 +2,7 @@
 
 use crate::between::{FIRST_A, Roamer, SECOND_C, With};
 use crate::blocks::{FIRST_OF_THREE, FOREIGN_SITE, Mode, is_heard, is_settled};
-use crate::roaming::{FORWARD_SECS, forwarded, is_registered_at, three_sites_with};
+use crate::roaming::{FORWARD_SECS, Place, forwarded, is_registered_at, three_sites_with};
 use crate::world::{
     Draft, GROUP, HOME, HOME_AGENT, PEER, Seen, Stream, Weather, World, is_in, over_seeds, weather, weathers,
 };
@@ -379,5 +379,36 @@ fn s17_a_home_agent_restarts() {
         assert!(!seen.iter().any(|s| s.leaves(GROUP)), "the tree stays");
         assert_eq!(world.terminal("mt").site().care_of, care_of);
         roamer.end();
+    });
+}
+
+/// A terminal that comes up at home and has forgotten that it was away hears the home agent answer for its home address,
+/// and has it let go (RFC 6275 §10.4.1, §11.5.5).
+#[test]
+fn s17_a_terminal_that_has_forgotten_its_binding_comes_up_at_home() {
+    let lab = three_sites_with("radio-a", "off").lab();
+    over_seeds(|seed| {
+        let mut roamer = Roamer::start(&lab, seed, FIRST_A, With::Cn);
+        let streams = roamer.talk(20, 40_000);
+        let (is_fair, world) = (roamer.weather.is_fair(), &mut roamer.world);
+        // The home agent has not found anybody else with the home address.
+        world.run_ms(1_500);
+        world.crash("mt");
+        world.jump("mt", "radio-a", "home", 40);
+        world.restart("mt");
+        let restarted = world.now();
+        let bound = |world: &World<'_>| {
+            world.worker("ha").node().home_agent().expect("a home agent").bindings().active(HOME).is_some()
+        };
+        assert!(bound(world), "nothing to forget");
+        world.run_until("the home agent lets go", if is_fair { 2_500 } else { 30_000 }, |world| !bound(world));
+        world.run_until("it is home", 10_000, |world| is_registered_at(world, &Place::Home));
+        for stream in streams {
+            comes_again(world, "packets come again", stream, if is_fair { 500 } else { 8_000 });
+        }
+        let seen = world.seen_since(restarted);
+        let removals = updates(&seen, HOME_AGENT).filter(|s| s.update().is_some_and(|u| u.lifetime.0 == 0));
+        assert!(removals.count() >= 1, "the home agent was not asked\n{}", world.story(20));
+        world.check();
     });
 }

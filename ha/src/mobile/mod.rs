@@ -430,7 +430,7 @@ impl MobileTerminal {
             }
             Command::AddressUsable { port, address } => self.links.address_usable(port, address),
             Command::AddressRemoved { port, address } => {
-                if address == self.config.home_address && self.claimed == Some(port) {
+                if address == self.config.home_address && self.claimed == Some(port) && !self.is_home_address_taken {
                     self.home_address_taken(now);
                 }
                 self.links.address_removed(port, address);

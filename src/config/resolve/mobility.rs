@@ -36,7 +36,7 @@ const QUARANTINE_SECS: u64 = 420;
 const DEFAULT_MAX_FORWARD_SECS: u64 = 120;
 /// MAX_DELETE_BCE_TIMEOUT (RFC 6275 §12).
 const DEREGISTRATION_HOLD_SECS: u64 = 10;
-const FORMER_CARE_OF_MS: u64 = 1_000;
+const FORMER_CARE_OF_MS: u64 = ha::home_agent::FORMER_CARE_OF.as_millis() as u64;
 /// The longest prefix that care-of addresses are chosen from.
 const MAX_ASSIGNED_PREFIX: u8 = 112;
 const DEFAULT_BINDINGS: usize = 65_536;
@@ -101,12 +101,7 @@ pub(super) fn mobility_agent(
         });
     let tells = route_optimisation != Some(AgentOptimisation::Off);
     let optimisation_with = optimisation_with(section, &raw.route_optimisation_with, tells);
-    let preconfigured_keys = preconfigured_keys(section, &raw.preconfigured_key, directory);
-    let site_key = match &raw.site_key {
-        None => Some(None),
-        key => shared_key(section, "site_key", key, directory).map(Some),
-    };
-    let terminals = terminals(section, &raw.terminal, directory, |address| {
+    let has_home_agent = |address: Ipv6Addr| {
         let serves = |agents: &Vec<mma::HomeAgent>| agents.iter().any(|agent| agent.prefix.contains(address));
         if home_agents.as_ref().is_none_or(serves) {
             Ok(())
@@ -114,7 +109,24 @@ pub(super) fn mobility_agent(
             let what = format!("{address} has no home agent here");
             Err(Fault::new(what, "add the one of its home prefix as [[mma.home_agent]]"))
         }
-    });
+    };
+    let is_told = |correspondent: Ipv6Addr| match &optimisation_with {
+        _ if !tells => Err(Fault::new(
+            "with route_optimisation = \"off\" no correspondent is told anything",
+            "remove the key, or route_optimisation",
+        )),
+        Some(with) if !with.is_empty() && !with.iter().any(|prefix| prefix.contains(correspondent)) => Err(Fault::new(
+            format!("{correspondent} is in no prefix of route_optimisation_with, so that it is told nothing"),
+            "add its prefix there, or remove the key",
+        )),
+        _ => Ok(()),
+    };
+    let preconfigured_keys = preconfigured_keys(section, &raw.preconfigured_key, directory, has_home_agent, is_told);
+    let site_key = match &raw.site_key {
+        None => Some(None),
+        key => shared_key(section, "site_key", key, directory).map(Some),
+    };
+    let terminals = terminals(section, &raw.terminal, directory, has_home_agent);
 
     for (index, terminal) in raw.terminal.iter().enumerate() {
         let key = format_args!("terminal[{index}].eui64");
@@ -178,14 +190,20 @@ fn preconfigured_keys(
     section: &Section<'_, '_>,
     raw: &[Spanned<RawPreconfiguredPeer>],
     directory: &Path,
+    has_home_agent: impl Fn(Ipv6Addr) -> Result<(), Fault>,
+    is_told: impl Fn(Ipv6Addr) -> Result<(), Fault>,
 ) -> Option<Vec<(Ipv6Addr, PreconfiguredKeyConfig)>> {
     let (mut pairs, mut keys) = (BTreeSet::new(), BTreeSet::new());
     section.tables("preconfigured_key", raw, |section, raw| {
         let remedy = "give the terminal's home address as home_address = \"2001:db8:100:1::55\"";
-        let home_address = section.required("home_address", &raw.home_address, remedy, |text| routable(text));
+        let home_address = section.required("home_address", &raw.home_address, remedy, |text| {
+            let address = routable(text)?;
+            has_home_agent(address).map(|()| address)
+        });
         let remedy = "give the address of who shares the key as correspondent = \"2001:db8:d::10\"";
         let correspondent = section.required("correspondent", &raw.correspondent, remedy, |text| {
             let address = routable(text)?;
+            is_told(address)?;
             if home_address.is_none_or(|home_address| pairs.insert((home_address, address))) {
                 Ok(address)
             } else {

@@ -86,3 +86,23 @@ pub(crate) fn mutate(rng: &mut Rng, sample: &[u8], octets: fn(&mut Rng, &[u8]) -
     }
     history
 }
+
+/// What a fuzzer tries next where it is not to mutate octets as it does by itself: now and then one of the `samples`, else
+/// another history made of `input`.
+pub(crate) fn start_or_mutate(
+    seed: u32,
+    input: &[u8],
+    samples: fn() -> Vec<Vec<u8>>,
+    octets: fn(&mut Rng, &[u8]) -> Vec<u8>,
+) -> Option<Vec<u8>> {
+    let mut rng = Rng::new(u64::from(seed));
+    match rng.below(8) {
+        0..2 => None,
+        2 => {
+            let mut samples = samples();
+            let place = rng.below(samples.len() as u64) as usize;
+            Some(mutate(&mut rng, &samples.swap_remove(place), octets))
+        }
+        _ => Some(mutate(&mut rng, input, octets)),
+    }
+}

@@ -4,6 +4,7 @@
 #[path = "../../fuzz/properties/correspondent.rs"]
 mod correspondent;
 #[path = "../../fuzz/properties/history.rs"]
+#[allow(dead_code, reason = "shared with the fuzz targets")]
 mod history;
 #[path = "../../fuzz/properties/home_agent.rs"]
 mod home_agent;

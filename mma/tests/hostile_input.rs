@@ -4,6 +4,7 @@
 #[path = "../../fuzz/properties/agent.rs"]
 mod agent;
 #[path = "../../fuzz/properties/history.rs"]
+#[allow(dead_code, reason = "shared with the fuzz targets")]
 mod history;
 #[path = "../../fuzz/properties/mend.rs"]
 #[allow(dead_code, reason = "shared with properties of other machines")]

@@ -380,6 +380,12 @@ fn a_file_that_cannot_be_trusted_gets_one_line() {
     std::fs::write(&file, &written).unwrap();
     let error = Keeper::open(&directory.0, &other).unwrap_err().to_string();
     assert!(error.contains("state of another node (`drover-state 1 mma mma1`)"), "{error}");
+    // What no node has written is not shown, whatever its checksum says.
+    for name in ["\u{1b}[2J", "two words", &"x".repeat(10_000), ""] {
+        let words = format!("drover-state 1 mma {name}");
+        let sum = words.bytes().fold(0x811c_9dc5_u32, |sum, octet| (sum ^ u32::from(octet)).wrapping_mul(0x0100_0193));
+        assert!(said(&format!("{words} *{sum:08x}\n")).contains("this is no state that this version knows"));
+    }
     // Every cut of a good file is a power cut: what was whole before is there.
     let header = written.find('\n').unwrap() + 1;
     for cut in header..written.len() {

@@ -1,5 +1,8 @@
 #![no_main]
 
+#[path = "../properties/mend.rs"]
+#[allow(dead_code, reason = "shared with other targets")]
+mod mend;
 #[path = "../properties/correspondent.rs"]
 #[allow(dead_code, reason = "shared with other targets")]
 mod properties;

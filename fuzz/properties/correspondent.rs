@@ -1,6 +1,7 @@
 //! What holds of a correspondent node whatever it is sent: it answers a packet by one at the most, it keeps no binding that
 //! was not authorised, and it loses none but those whose terminals, or whose routers, say so.
 
+use crate::mend;
 use core::net::Ipv6Addr;
 use ha::correspondent::{Config, CorrespondentNode};
 use mma::return_routability::{NodeKey, PreconfiguredKey};
@@ -9,8 +10,6 @@ use stack::machine::{Machine, Output, PortId, RxMeta};
 use stack::tables::TableUpdate;
 use stack::time::Instant;
 use stack::wire::build::PacketBuilder;
-use stack::wire::checksum;
-use stack::wire::ext::Chain;
 use stack::wire::ipv6::{Header, protocol};
 use stack::wire::mobility::{
     BindingUpdate, BindingUpdateFlags, CHECKSUM_AT, Lifetime, MobilityMessage, MobilityOptions, TestAnswer,
@@ -52,9 +51,7 @@ pub(crate) fn packet(input: &[u8]) {
     node.handle_packet(now, &META, &update(1));
     while node.poll_output().is_some() {}
     assert!(node.bindings().get(HOME).is_some());
-    let mut repaired = input.to_vec();
-    repair_checksum(&mut repaired);
-    for packet in [input, &repaired] {
+    for packet in [input, &mend::summed(input)] {
         node.handle_packet(now, &META, packet);
         let mut answers = 0;
         while let Some(output) = node.poll_output() {
@@ -74,19 +71,6 @@ pub(crate) fn packet(input: &[u8]) {
         assert!(answers <= 1, "{answers} answers");
         let bound: Vec<_> = node.bindings().iter().map(|binding| (binding.home_address, binding.care_of)).collect();
         assert_eq!(bound, [(HOME, CARE_OF)]);
-    }
-}
-
-fn repair_checksum(packet: &mut [u8]) {
-    let (Ok(header), Ok(chain)) = (Header::parse(packet), Chain::parse(packet)) else { return };
-    let start = chain.upper_offset;
-    let Some(&units) = packet.get(start + 1) else { return };
-    let end = start + 8 + 8 * usize::from(units);
-    if chain.upper == protocol::MOBILITY && end <= header.total_length() {
-        let source = chain.home_address.map_or(header.source, |option| option.home_address);
-        packet[start + CHECKSUM_AT..start + CHECKSUM_AT + 2].fill(0);
-        let sum = checksum::upper_layer(source, header.destination, protocol::MOBILITY, &packet[start..end]);
-        packet[start + CHECKSUM_AT..start + CHECKSUM_AT + 2].copy_from_slice(&sum.to_be_bytes());
     }
 }
 

@@ -7,4 +7,6 @@ pub mod home_agent;
 pub mod mobile;
 mod reception;
 #[cfg(test)]
+#[path = "../../fuzz/properties/samples.rs"]
+#[allow(dead_code, reason = "shared with the fuzz targets")]
 mod samples;

@@ -17,6 +17,10 @@ mod forwarding;
 mod registration;
 pub mod return_routability;
 pub mod route_optimisation;
+#[cfg(test)]
+#[path = "../../fuzz/properties/samples.rs"]
+#[allow(dead_code, reason = "shared with the fuzz targets")]
+mod samples;
 pub mod secret;
 
 pub use agent::{Command, Event, MobilityManagementAgent, Removal};

@@ -11,6 +11,8 @@ pub mod raw;
 mod resolve;
 pub mod resolved;
 
+pub(crate) use resolve::section::is_name;
+
 use document::{ConfigError, Fault, Problem, Source, Tables};
 use resolve::section::Section;
 use resolve::{Context, Place};

@@ -3,6 +3,7 @@
 use super::Role;
 use super::keeper::StateError;
 use super::record::{Image, Record, read_line, write_line, write_record};
+use crate::config;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -101,9 +102,15 @@ fn read(path: &Path, header: &str, node: &str) -> Result<Image, StateError> {
     match lines.next().and_then(|(_, line)| words(line)) {
         Some(first) if first == header => {}
         Some(first) => {
-            let same_form = header.strip_suffix(node).is_some_and(|form| first.starts_with(form));
+            // Only what a node has written is shown: its name has letters that any screen takes.
+            let other = header.strip_suffix(node).and_then(|form| first.strip_prefix(form));
+            let is_another_node = other.is_some_and(config::is_name);
             let path = path.to_owned();
-            return Err(if same_form { StateError::Foreign { path, header: first } } else { StateError::Form(path) });
+            return Err(if is_another_node {
+                StateError::Foreign { path, header: first }
+            } else {
+                StateError::Form(path)
+            });
         }
         None => return Err(StateError::Form(path.to_owned())),
     }

@@ -7,12 +7,16 @@ mod dataplane;
 #[path = "../../fuzz/properties/mutate.rs"]
 #[allow(dead_code, reason = "shared with tests that use other parts of it")]
 mod mutate;
+#[path = "../../fuzz/properties/reassembly.rs"]
+mod reassembly;
 #[path = "../../fuzz/properties/wire.rs"]
 mod wire;
 
 use stack::rng::Rng;
 
 const ROUNDS: u32 = 50_000;
+/// Histories of fragments.
+const HISTORIES: u32 = 10_000;
 /// Batches of one to 63 frames that a data plane is fed.
 const BATCHES: u32 = 4_000;
 
@@ -67,4 +71,9 @@ fn a_data_plane_loses_no_frame_to_hostile_ones() {
         subject.finish();
         assert!(subject.counted().len() > 60, "too few ways were taken: {:?}", subject.counted());
     }
+}
+
+#[test]
+fn fragments_make_nothing_but_their_packet() {
+    mutate::run("reassembly", 1, HISTORIES, &reassembly::samples(), mutate::mutate, reassembly::fragments);
 }

@@ -194,13 +194,18 @@ pub(crate) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Fault>
 
 /// A name of a node, port or link.
 pub(crate) fn name(text: &str) -> Result<String, Fault> {
-    let letters = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    if letters && (1..=MAX_NAME).contains(&text.len()) && !text.starts_with('-') {
+    if is_name(text) {
         Ok(text.to_owned())
     } else {
         let remedy = format!("give 1 to {MAX_NAME} letters, digits, - _ or .");
         Err(Fault::new(format!("\"{text}\" is no name"), remedy))
     }
+}
+
+/// Whether a node, port or link can have this name.
+pub(crate) fn is_name(text: &str) -> bool {
+    let letters = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    letters && (1..=MAX_NAME).contains(&text.len()) && !text.starts_with('-')
 }
 
 /// Letters of a name.

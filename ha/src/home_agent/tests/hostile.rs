@@ -2,7 +2,7 @@
 //! counted.
 
 use super::*;
-use crate::samples::{forged_authentication, messages, with_option};
+use crate::samples::{forgeries, messages, with_option};
 
 #[test]
 fn no_type_of_message_changes_anything_unless_it_is_authentic_and_fresh() {
@@ -24,13 +24,8 @@ fn no_type_of_message_changes_anything_unless_it_is_authentic_and_fresh() {
         assert_eq!(agent.bindings().iter().collect::<Vec<_>>(), [&before], "{what}");
         assert!(counted(agent) > count, "{what} is not counted");
     };
-    let changes = [
-        ("forged", forged_authentication(0x100)),
-        ("of a stranger", forged_authentication(0x200)),
-        ("with a reserved SPI", forged_authentication(3)),
-        ("bare", Vec::new()),
-    ];
-    for (kind, message) in messages(HOME) {
+    let changes = forgeries(0x100);
+    for (kind, message) in messages(HOME, BindingUpdateFlags::HOME_REGISTRATION) {
         for (how, appended) in &changes {
             let bytes = with_option(&message, appended);
             let builder = PacketBuilder::new(LOCAL, AGENT).home_address(HOME);

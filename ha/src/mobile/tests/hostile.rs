@@ -3,11 +3,11 @@
 
 use super::script::Script;
 use super::world::*;
-use crate::samples::{forged_authentication, messages, with_option};
+use crate::samples::{forgeries, messages, with_option};
 use core::net::Ipv6Addr;
 use stack::wire::build::PacketBuilder;
 use stack::wire::ipv6::protocol;
-use stack::wire::mobility::{CHECKSUM_AT, Lifetime, MobilityOptions, Status};
+use stack::wire::mobility::{BindingUpdateFlags, CHECKSUM_AT, Lifetime, MobilityOptions, Status};
 
 const STRANGER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 1);
 /// Binding Refresh Request and Binding Error: nobody can authenticate them, and a peer of whom they seem to come is asked
@@ -28,14 +28,9 @@ fn check(script: &mut Script, what: &str, packet: &[u8]) {
 #[test]
 fn no_type_of_message_changes_anything_unless_it_is_authentic_and_fresh() {
     let mut script = Script::settled_at(A);
-    let changes = [
-        ("forged", forged_authentication(0x100)),
-        ("of a stranger", forged_authentication(0x200)),
-        ("with a reserved SPI", forged_authentication(3)),
-        ("bare", Vec::new()),
-    ];
+    let changes = forgeries(0x100);
     for source in [STRANGER, AGENTS[0], HOME_AGENT] {
-        for (kind, message) in messages(HOME_ADDRESS) {
+        for (kind, message) in messages(HOME_ADDRESS, BindingUpdateFlags::HOME_REGISTRATION) {
             if ASK_AGAIN.contains(&kind) && source != STRANGER {
                 continue;
             }
@@ -68,7 +63,10 @@ fn a_flood_of_what_nobody_can_authenticate() {
     let mut asked = 0;
     for _ in 0..1_000 {
         for source in [AGENTS[0], HOME_AGENT] {
-            for (_, message) in messages(HOME_ADDRESS).into_iter().filter(|(kind, _)| ASK_AGAIN.contains(kind)) {
+            for (_, message) in messages(HOME_ADDRESS, BindingUpdateFlags::HOME_REGISTRATION)
+                .into_iter()
+                .filter(|(kind, _)| ASK_AGAIN.contains(kind))
+            {
                 let bytes = message.emit();
                 let packet = PacketBuilder::new(source, A.address()).type2_routing(HOME_ADDRESS).checksummed(
                     protocol::MOBILITY,

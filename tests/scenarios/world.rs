@@ -705,6 +705,10 @@ impl Seen {
         records.iter().filter(move |record| record.group == group)
     }
 
+    pub(crate) fn is_hello(&self) -> bool {
+        matches!(self.what.kind, Kind::Pim(pim::Message::Hello))
+    }
+
     fn join_prune(&self) -> Option<&pim::JoinPrune> {
         match &self.what.kind {
             Kind::Pim(pim::Message::JoinPrune(message)) => Some(message),

@@ -5,13 +5,15 @@
 mod allocations;
 mod calibration;
 mod handover;
+mod instructions;
 mod machine;
+mod memory;
 mod pipeline;
+mod report;
 mod statistics;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use serde::Serialize;
 
 /// Benchmarks of Drover.
 #[derive(Parser)]
@@ -27,23 +29,6 @@ enum Command {
     Pipeline(pipeline::Options),
     /// How long a router takes from a report or a Join to its own Join
     Handover(handover::Options),
-}
-
-/// What `--json` prints: one object a run.
-#[derive(Serialize)]
-struct Report<Method, Line> {
-    benchmark: &'static str,
-    machine: machine::Machine,
-    calibration: calibration::Calibration,
-    method: Method,
-    results: Vec<Line>,
-}
-
-impl<Method: Serialize, Line: Serialize> Report<Method, Line> {
-    fn print_json(&self) -> Result<()> {
-        println!("{}", serde_json::to_string_pretty(self)?);
-        Ok(())
-    }
 }
 
 fn main() -> Result<()> {

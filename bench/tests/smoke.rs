@@ -15,9 +15,35 @@ fn check_surroundings(report: &Value, benchmark: &str) {
         assert!(!report["machine"][key].as_str().unwrap().is_empty(), "{key}");
     }
     assert!(report["machine"]["cores"].as_u64().unwrap() > 0);
-    for probe in ["integer_loop_ns", "load_256_kib_ns", "load_4_mib_ns", "load_64_mib_ns"] {
+    for probe in ["integer_loop_ns", "load_256_kib_ns", "load_4_mib_ns", "load_64_mib_ns", "dependent_load_ns"] {
         assert!(report["calibration"][probe]["median"].as_f64().unwrap() > 0.0, "{probe}");
     }
+    let results = report["results"].as_array().unwrap();
+    assert!(!results.is_empty());
+    results.iter().for_each(check_line);
+}
+
+/// The keys that every result of every subcommand has.
+fn check_line(line: &Value) {
+    assert!(!line["path"].as_str().unwrap().is_empty(), "{line}");
+    assert!(!line["distribution"].as_str().unwrap().is_empty(), "{line}");
+    assert!(line["entries"].as_u64().unwrap() > 0, "{line}");
+    assert!(line["groups"].is_u64() && line["branches"].is_u64(), "{line}");
+    assert!(line["packet_octets"].is_u64() || line["packet_octets"].is_null(), "{line}");
+    assert!(line["instructions_per_packet"].is_number() || line["instructions_per_packet"].is_null(), "{line}");
+    assert!(line["allocations_per_packet"].as_f64().unwrap() >= 0.0, "{line}");
+    assert!(line["packets"].as_u64().unwrap() > 0, "{line}");
+    check_spread(&line["ns_per_packet"]);
+}
+
+fn check_spread(spread: &Value) {
+    let [min, median, max] = ["min", "median", "max"].map(|key| spread[key].as_f64().unwrap());
+    assert!(0.0 <= min && min <= median && median <= max && max > 0.0, "{spread}");
+}
+
+fn check_percentiles(percentiles: &Value) {
+    let [p50, p99, p999, max] = ["p50", "p99", "p999", "max"].map(|key| percentiles[key].as_u64().unwrap());
+    assert!(0 < p50 && p50 <= p99 && p99 <= p999 && p999 <= max, "{percentiles}");
 }
 
 #[test]
@@ -37,10 +63,8 @@ fn pipeline() {
         assert_eq!(line["packets"], 1400, "{line}");
         let octets = line["packet_octets"].as_u64().unwrap();
         assert!(line["frame_octets"].as_u64().unwrap() >= octets + 14, "{line}");
-        let [min, median, max] = ["min", "median", "max"].map(|key| line["ns_per_packet"][key].as_f64().unwrap());
-        assert!(0.0 < median && min <= median && median <= max, "{line}");
-        let [p50, p99, max] = ["p50", "p99", "max"].map(|key| line["batch_ns"][key].as_u64().unwrap());
-        assert!(0 < p50 && p50 <= p99 && p99 <= max, "{line}");
+        check_spread(&line["mean_ns_per_packet"]);
+        check_percentiles(&line["batch_ns"]);
     }
     for path in ["unicast", "multicast", "mma-group", "mma-group-gre", "mma-reverse", "ha-intercept", "terminal"] {
         assert!(results.iter().any(|line| line["path"] == path), "{path}");
@@ -58,8 +82,8 @@ fn handover() {
     let expected = [("access", 140), ("core", 70), ("root", 70), ("crossover", 70), ("arrival", 70), ("handover", 70)];
     assert_eq!(samples, expected);
     for line in results {
-        let [p50, p99, max] = ["p50", "p99", "max"].map(|key| line["ns"][key].as_u64().unwrap());
-        assert!(0 < p50 && p50 <= p99 && p99 <= max, "{line}");
+        assert_eq!((&line["entries"], &line["groups"]), (&20.into(), &20.into()));
+        check_percentiles(&line["ns"]);
     }
 }
 

@@ -6,10 +6,12 @@
 mod frame;
 mod path;
 
+use crate::allocations;
 use crate::calibration::Probes;
+use crate::instructions::Instructions;
 use crate::machine::Machine;
-use crate::statistics::{Durations, Percentiles, Spread};
-use crate::{Report, allocations};
+use crate::report::{Line, Report};
+use crate::statistics::{Durations, Percentiles, Spread, clock_nanos};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use path::{Kind, MAX_BRANCHES, MAX_ENTRIES, Path};
@@ -17,9 +19,6 @@ use serde::Serialize;
 use stack::packet::{BATCH_SIZE, Batch};
 use stack::rng::Rng;
 use std::time::Instant;
-
-/// Empty sections that are timed to know what timing costs.
-const CLOCK_SAMPLES: usize = 20_001;
 
 /// What to measure.
 #[derive(Args)]
@@ -70,23 +69,17 @@ struct Method {
     clock_ns: f64,
 }
 
-/// A path's figures.
+/// A path's figures beside those that every benchmark has. Nanoseconds a packet are there those of each repetition's
+/// median batch: what else runs on the machine interrupts some batches, and not the median one.
 #[derive(Serialize)]
-struct Line {
-    path: Kind,
-    entries: u32,
-    branches: u8,
-    packet_octets: usize,
+struct More {
     frame_octets: usize,
-    distribution: &'static str,
-    packets: u64,
-    /// Of each repetition the median batch: what else runs on the machine interrupts some batches, and not the median one.
-    ns_per_packet: Spread,
     /// Of each repetition the mean over all batches, interruptions included.
     mean_ns_per_packet: Spread,
     /// Nanoseconds of whole batches, timing included.
     batch_ns: Percentiles,
-    allocations_per_packet: f64,
+    /// The same by quantile.
+    batch_curve: Vec<(f64, u64)>,
 }
 
 /// Measures and prints.
@@ -106,14 +99,23 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         }
     }
     probes.probe();
+    let instructions = Instructions::probe();
+    for run in &mut runs {
+        run.count_instructions(&instructions, options.packets, options.batch)?;
+    }
     let report = Report {
         benchmark: "pipeline",
         machine,
         calibration: probes.finish(),
         method: Method { packets: options.packets, repetitions: options.repetitions, batch: options.batch, clock_ns },
-        results: runs.iter().map(Run::line).collect::<Vec<Line>>(),
+        results: runs.iter().map(Run::line).collect(),
     };
-    if options.json { report.print_json() } else { print(&report) }
+    if options.json {
+        println!("{}", report.json()?);
+    } else {
+        print(&report);
+    }
+    Ok(())
 }
 
 fn runs(options: &Options) -> Result<Vec<Run>> {
@@ -150,6 +152,7 @@ struct Run {
     nanos_per_packet: Vec<f64>,
     mean_nanos_per_packet: Vec<f64>,
     batches: Durations,
+    instructions_per_packet: Option<f64>,
 }
 
 impl Run {
@@ -164,18 +167,23 @@ impl Run {
             nanos_per_packet: Vec::new(),
             mean_nanos_per_packet: Vec::new(),
             batches: Durations::new(),
+            instructions_per_packet: None,
         }
     }
 
     /// One repetition. The caches belong to another path when it begins, so that an eighth more goes ahead untimed.
     fn repeat(&mut self, packets: u64, batch: u64, clock_ns: f64) -> Result<()> {
-        self.pass(packets / 8, batch, |_| {})?;
+        self.pass(packets / 8, batch, Path::process)?;
         let mut batches = Durations::new();
         let (mut nanos, mut allocations) = (0, 0);
-        self.pass(packets, batch, |sample| {
-            batches.record(sample.nanos);
-            nanos += sample.nanos;
-            allocations += sample.allocations;
+        self.pass(packets, batch, |path, batch, out| {
+            let before = allocations::count();
+            let started = Instant::now();
+            path.process(batch, out);
+            let taken = started.elapsed().as_nanos() as u64;
+            allocations += allocations::count() - before;
+            batches.record(taken);
+            nanos += taken;
         })?;
         let median = batches.percentiles().p50 as f64 - clock_ns;
         self.nanos_per_packet.push(median.max(0.0) / batch.min(packets) as f64);
@@ -187,8 +195,27 @@ impl Run {
         self.path.check(self.sent)
     }
 
-    /// Sends so many packets in batches, and tells what each batch cost.
-    fn pass(&mut self, packets: u64, size: u64, mut tell: impl FnMut(Sample)) -> Result<()> {
+    /// Counts the instructions of so many packets, by system calls around each batch, for which reason nothing is timed.
+    fn count_instructions(&mut self, counter: &Instructions, packets: u64, batch: u64) -> Result<()> {
+        if !counter.is_there() {
+            return Ok(());
+        }
+        let mut sum = Some(0);
+        self.pass(packets, batch, |path, batch, out| {
+            let counted = counter.count(|| path.process(batch, out));
+            sum = sum.zip(counted).map(|(sum, (_, instructions))| sum + instructions);
+        })?;
+        self.instructions_per_packet = sum.map(|sum| sum as f64 / packets as f64);
+        self.path.check(self.sent)
+    }
+
+    /// Makes so many packets and gives them in batches to `measure`, which takes each batch through the path.
+    fn pass(
+        &mut self,
+        packets: u64,
+        size: u64,
+        mut measure: impl FnMut(&mut Path, &mut Batch, &mut Batch),
+    ) -> Result<()> {
         let (mut batch, mut out) = (Batch::new(), Batch::new());
         let mut left = packets;
         while left > 0 {
@@ -198,11 +225,7 @@ impl Run {
                 self.sent += 1;
             }
             left -= batch.len() as u64;
-            let before = allocations::count();
-            let started = Instant::now();
-            self.path.process(&mut batch, &mut out);
-            let nanos = started.elapsed().as_nanos() as u64;
-            tell(Sample { nanos, allocations: allocations::count() - before });
+            measure(&mut self.path, &mut batch, &mut out);
         }
         Ok(())
     }
@@ -215,41 +238,29 @@ impl Run {
         self.batches = Durations::new();
     }
 
-    fn line(&self) -> Line {
+    fn line(&self) -> Line<More> {
         Line {
-            path: self.path.kind,
-            entries: self.path.entries,
-            branches: self.path.branches,
-            packet_octets: self.octets,
-            frame_octets: self.path.frame.octets().len(),
-            distribution: "uniform",
-            packets: self.packets,
+            path: self.path.kind.name(),
+            entries: self.path.entries.into(),
+            groups: self.path.groups(),
+            branches: self.path.branches.into(),
+            packet_octets: Some(self.octets as u64),
+            distribution: "uniform".to_owned(),
             ns_per_packet: Spread::of(&self.nanos_per_packet).rounded(),
-            mean_ns_per_packet: Spread::of(&self.mean_nanos_per_packet).rounded(),
-            batch_ns: self.batches.percentiles(),
+            instructions_per_packet: self.instructions_per_packet,
             allocations_per_packet: self.allocations as f64 / self.packets as f64,
+            packets: self.packets,
+            more: More {
+                frame_octets: self.path.frame.octets().len(),
+                mean_ns_per_packet: Spread::of(&self.mean_nanos_per_packet).rounded(),
+                batch_ns: self.batches.percentiles(),
+                batch_curve: self.batches.curve(),
+            },
         }
     }
 }
 
-/// What a batch cost.
-struct Sample {
-    nanos: u64,
-    allocations: u64,
-}
-
-/// Nanoseconds between two looks at the clock with nothing between them.
-fn clock_nanos() -> f64 {
-    let samples: Vec<f64> = (0..CLOCK_SAMPLES)
-        .map(|_| {
-            let started = Instant::now();
-            started.elapsed().as_nanos() as f64
-        })
-        .collect();
-    Spread::of(&samples).median
-}
-
-fn print(report: &Report<Method, Line>) -> Result<()> {
+fn print(report: &Report<Method, More>) {
     let Method { packets, repetitions, batch, clock_ns } = report.method;
     println!("{}", report.machine);
     println!("{}", report.calibration);
@@ -265,16 +276,16 @@ fn print(report: &Report<Method, Line>) -> Result<()> {
         let Spread { median, min, max } = line.ns_per_packet;
         println!(
             "{:<16} {:>8} {:>8} {:>6} {:>8.1} {:>15} {:>6.2} {:>8.1} {:>8} {:>8} {:>6}",
-            line.path.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default(),
+            line.path,
             line.entries,
             line.branches,
-            line.packet_octets,
+            line.packet_octets.unwrap_or_default(),
             median,
             format!("[{min:.1}-{max:.1}]"),
             1e3 / median,
-            line.mean_ns_per_packet.median,
-            line.batch_ns.p50,
-            line.batch_ns.p99,
+            line.more.mean_ns_per_packet.median,
+            line.more.batch_ns.p50,
+            line.more.batch_ns.p99,
             line.allocations_per_packet
         );
     }
@@ -282,5 +293,4 @@ fn print(report: &Report<Method, Line>) -> Result<()> {
         "\nns a packet: the median batch of a repetition, then median [min-max] over repetitions; mean: over all batches, \
          interruptions by others included\nbatch, p99: median and 99th percentile of the nanoseconds of a batch"
     );
-    Ok(())
 }

@@ -4,7 +4,6 @@ use super::frame::{Frame, nth};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use core::net::Ipv6Addr;
-use serde::Serialize;
 use stack::addr::{MacAddress, Prefix};
 use stack::machine::PortId;
 use stack::packet::{Batch, Pool};
@@ -48,8 +47,7 @@ const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x0200, 0x5eff, 0, 0);
 const PEER: MacAddress = MacAddress([2, 0, 0, 0, 1, 0]);
 
 /// A way through the data plane.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Kind {
     /// Unicast by /64 routes
     Unicast,
@@ -76,6 +74,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// As on the command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
     /// Whether the node is a host, which has one entry.
     pub(crate) fn is_terminal(self) -> bool {
         matches!(self, Kind::Terminal | Kind::TerminalGre)
@@ -127,6 +130,17 @@ impl Path {
         path.frame = path.fill_tables(octets)?.on_ethernet(link_address(IN.0), PEER);
         ensure!(path.plane.counters().get(Counter::RefusedUpdates) == 0, "a table refused an entry");
         Ok(path)
+    }
+
+    /// Groups with a route each.
+    pub(crate) fn groups(&self) -> u64 {
+        match self.kind {
+            Kind::Multicast | Kind::MmaGroup | Kind::MmaGroupGre | Kind::MmaRouted | Kind::MmaReverse => {
+                self.entries.into()
+            }
+            Kind::Terminal | Kind::TerminalGre => 1,
+            _ => 0,
+        }
     }
 
     /// Fills the tables; answers the packets, as they are on a link without link-layer header.

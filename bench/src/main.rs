@@ -1,19 +1,27 @@
-//! Benchmarks of Drover: what a packet costs in the data plane, and how long a router takes to join a tree.
+//! Benchmarks of Drover: what a packet costs in the data plane, and how long a router takes to join a
+//! tree; and what has changed from one run to another.
 //!
 //! Everything runs in one process, in memory. See README.md for what is measured, what is not, and figures.
 
 mod allocations;
 mod calibration;
+mod chart;
+mod compare;
 mod handover;
 mod instructions;
 mod machine;
 mod memory;
+mod output;
+mod page;
 mod pipeline;
+mod progress;
 mod report;
 mod statistics;
+mod traffic;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// Benchmarks of Drover.
 #[derive(Parser)]
@@ -29,11 +37,28 @@ enum Command {
     Pipeline(pipeline::Options),
     /// How long a router takes from a report or a Join to its own Join
     Handover(handover::Options),
+    /// What has changed from one run to another beyond the noise; exit code 1 where something has become slower
+    Compare(compare::Options),
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
-        Command::Pipeline(options) => pipeline::main(&options),
-        Command::Handover(options) => handover::main(&options),
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::from(2)
+        }
     }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Pipeline(options) => pipeline::main(&options)?,
+        Command::Handover(options) => handover::main(&options)?,
+        Command::Compare(options) => {
+            let slower = compare::main(&options)?;
+            return Ok(ExitCode::from(u8::from(slower)));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,6 @@
 use crate::calibration::Calibration;
 use crate::machine::Machine;
 use crate::statistics::Spread;
-use anyhow::Result;
 use serde::Serialize;
 
 /// A run.
@@ -45,11 +44,4 @@ pub(crate) struct Line<More> {
     pub(crate) packets: u64,
     #[serde(flatten)]
     pub(crate) more: More,
-}
-
-impl<Method: Serialize, More: Serialize> Report<Method, More> {
-    /// The object as text.
-    pub(crate) fn json(&self) -> Result<String> {
-        Ok(serde_json::to_string_pretty(self)?)
-    }
 }

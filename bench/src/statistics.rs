@@ -87,6 +87,47 @@ impl Durations {
     }
 }
 
+/// What an operation took, over some repetitions.
+pub(crate) struct Costs {
+    /// Medians of the repetitions, what timing costs taken off, an operation.
+    pub(crate) medians: Vec<f64>,
+    /// Each update, or each batch of lookups.
+    pub(crate) all: Durations,
+    pub(crate) allocations: u64,
+    pub(crate) operations: u64,
+}
+
+impl Costs {
+    pub(crate) fn new() -> Self {
+        Costs { medians: Vec::new(), all: Durations::new(), allocations: 0, operations: 0 }
+    }
+
+    /// Adds what another thread has.
+    pub(crate) fn add(&mut self, other: &Costs) {
+        self.medians.extend(&other.medians);
+        self.all.add(&other.all);
+        self.allocations += other.allocations;
+        self.operations += other.operations;
+    }
+
+    /// Adds a repetition in which every sample is of so many operations.
+    pub(crate) fn add_repetition(
+        &mut self,
+        samples: &Durations,
+        operations_each: u64,
+        allocations: u64,
+        clock_ns: f64,
+    ) {
+        if samples.len() > 0 {
+            let median = (samples.percentiles().p50 as f64 - clock_ns).max(0.0);
+            self.medians.push(median / operations_each as f64);
+            self.all.add(samples);
+            self.allocations += allocations;
+            self.operations += samples.len() * operations_each;
+        }
+    }
+}
+
 /// Nanoseconds between two looks at the clock with nothing between them: what timing a section costs.
 pub(crate) fn clock_nanos() -> f64 {
     let samples: Vec<f64> = (0..CLOCK_SAMPLES)

@@ -1,12 +1,44 @@
-//! Every subcommand runs, prints JSON of the documented shape, and the data plane allocates nothing. No figure is judged.
+//! Every subcommand runs, prints JSON of the documented shape, writes its files, and the data plane allocates nothing. No
+//! figure is judged.
 
 use serde_json::Value;
-use std::process::Command;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
-fn run(arguments: &[&str]) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_bench")).args(arguments).output().unwrap();
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bench")).args(arguments).output().unwrap()
+}
+
+/// A directory that belongs to one test.
+fn directory(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&directory);
+    directory
+}
+
+/// Runs a benchmark for a test; answers its JSON, which the file has too. The page beside it needs nothing else.
+fn run(test: &str, arguments: &[&str]) -> Value {
+    let out = directory(test);
+    let output = bench(&[arguments, &["--json", "--out", out.to_str().unwrap()]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let file = |extension: &str| {
+        let files: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(files.len(), 2, "{files:?}");
+        let file = files.iter().find(|file| file.extension().is_some_and(|found| found == extension)).unwrap();
+        assert!(file.file_name().unwrap().to_str().unwrap().starts_with(arguments[0]));
+        fs::read_to_string(file).unwrap()
+    };
+    assert_eq!(serde_json::from_str::<Value>(&file("json")).unwrap(), report);
+    let page = file("html");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
+    assert!(page.contains("<svg") && page.contains("<circle"));
+    let page = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
+    for outside in ["http", "<script", "src=", "href", "url("] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    report
 }
 
 fn check_surroundings(report: &Value, benchmark: &str) {
@@ -48,32 +80,82 @@ fn check_percentiles(percentiles: &Value) {
 
 #[test]
 fn pipeline() {
-    let sizes =
-        ["--bindings", "1,300", "--routes", "1,300", "--groups", "300", "--branches", "1,8", "--octets", "64,1500"];
-    let arguments = [&["pipeline", "--json", "--packets", "700", "--repetitions", "2"], &sizes[..]].concat();
-    let report = run(&arguments);
+    let tables =
+        ["--bindings", "1,300", "--routes", "1,300", "--neighbors", "300", "--groups", "300", "--branches", "1,8"];
+    let traffic =
+        ["--octets", "64,1500,imix", "--distribution", "uniform,zipf", "--packets", "300", "--repetitions", "2"];
+    let arguments = [&["pipeline"][..], &tables, &traffic].concat();
+    let report = run("pipeline", &arguments);
     check_surroundings(&report, "pipeline");
     assert_eq!(report["method"]["batch"], 32);
     assert!(report["method"]["clock_ns"].is_number());
     let results = report["results"].as_array().unwrap();
-    // Two unicast paths of two sizes, multicast with two branch counts, six binding paths of two sizes, two terminals.
-    assert_eq!(results.len(), 2 * (2 * 2 + 2 + 6 * 2 + 2));
+    // Two unicast paths of two sizes, neighbours, multicast with two branch counts, six binding paths of two sizes, two
+    // terminals; each with three sizes of packets and two distributions.
+    assert_eq!(results.len(), 3 * 2 * (2 * 2 + 1 + 2 + 6 * 2 + 2));
     for line in results {
         assert_eq!(line["allocations_per_packet"], 0.0, "{line}");
-        assert_eq!(line["packets"], 1400, "{line}");
+        assert_eq!(line["packets"], 600, "{line}");
         let octets = line["packet_octets"].as_u64().unwrap();
         assert!(line["frame_octets"].as_u64().unwrap() >= octets + 14, "{line}");
         check_spread(&line["mean_ns_per_packet"]);
         check_percentiles(&line["batch_ns"]);
     }
-    for path in ["unicast", "multicast", "mma-group", "mma-group-gre", "mma-reverse", "ha-intercept", "terminal"] {
-        assert!(results.iter().any(|line| line["path"] == path), "{path}");
+    for path in
+        ["unicast", "on-link", "multicast", "mma-group", "mma-group-gre", "mma-reverse", "ha-intercept", "terminal"]
+    {
+        for distribution in ["uniform", "zipf(1)"] {
+            for (size, octets) in [("64", 64), ("1500", 1500), ("imix", 354)] {
+                let is = |line: &&Value| {
+                    line["path"] == path && line["distribution"] == distribution && line["size"] == size
+                };
+                assert_eq!(results.iter().find(is).unwrap()["packet_octets"], octets, "{path}");
+            }
+        }
     }
 }
 
 #[test]
+fn compare() {
+    let out = directory("compare");
+    fs::create_dir_all(&out).unwrap();
+    let mut report = run("compare-runs", &["handover", "--moves", "40", "--terminals", "5"]);
+    let path = |name: &str| out.join(name).to_str().unwrap().to_owned();
+    fs::write(path("a.json"), report.to_string()).unwrap();
+    let arguments = ["compare", &path("a.json"), &path("a.json"), "--json"];
+    let output = bench(&arguments);
+    let comparison: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), comparison["changes"].as_array().unwrap().len()), (Some(0), 6));
+    assert!(comparison["changes"].as_array().unwrap().iter().all(|change| change["verdict"] == "same"));
+
+    let slow = report["results"][0]["ns_per_packet"]["max"].as_f64().unwrap() * 3.0;
+    report["results"][0]["ns_per_packet"] = serde_json::json!({ "median": slow, "min": slow, "max": slow });
+    fs::write(path("b.json"), report.to_string()).unwrap();
+    let output = bench(&["compare", &path("a.json"), &path("b.json")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 slower, 0 faster, 5 the same"));
+    let output = bench(&["compare", &path("b.json"), &path("a.json")]);
+    assert_eq!(output.status.code(), Some(0), "what became faster is no fault");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("0 slower, 1 faster, 5 the same"));
+
+    fs::write(path("c.json"), "{}").unwrap();
+    for other in ["c.json", "there is none.json"] {
+        assert_eq!(bench(&["compare", &path("a.json"), &path(other)]).status.code(), Some(2));
+    }
+}
+
+#[test]
+fn text_is_for_people() {
+    let out = directory("text");
+    let arguments = ["pipeline", "--paths", "multicast", "--packets-in", "cache,memory", "--packets", "100"];
+    let output = bench(&[&arguments[..], &["--repetitions", "1", "--out", out.to_str().unwrap()]].concat());
+    assert!(output.status.success() || cfg!(not(target_arch = "x86_64")));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("memory") || cfg!(not(target_arch = "x86_64")));
+}
+
+#[test]
 fn handover() {
-    let report = run(&["handover", "--json", "--moves", "70", "--terminals", "20"]);
+    let report = run("handover", &["handover", "--moves", "70", "--terminals", "20"]);
     check_surroundings(&report, "handover");
     assert_eq!((&report["method"]["moves"], &report["method"]["terminals"]), (&70.into(), &20.into()));
     let results = report["results"].as_array().unwrap();
@@ -89,10 +171,20 @@ fn handover() {
 
 #[test]
 fn what_cannot_be_measured_is_refused() {
-    for arguments in
-        [&["pipeline", "--octets", "20"][..], &["pipeline", "--batch", "65"], &["handover", "--terminals", "0"]]
-    {
-        let output = Command::new(env!("CARGO_BIN_EXE_bench")).args(arguments).output().unwrap();
-        assert!(!output.status.success());
+    let out = directory("refused");
+    let many = "20000000";
+    for arguments in [
+        &["pipeline", "--octets", "20"][..],
+        &["pipeline", "--batch", "65"],
+        &["pipeline", "--bindings", many],
+        &["pipeline", "--zipf-exponent", "0"],
+        &["pipeline", "--distribution", "pareto"],
+        &["handover", "--terminals", "0"],
+    ] {
+        let output = bench(&[arguments, &["--out", out.to_str().unwrap()]].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
+    // A file is in the way of the directory.
+    let output = bench(&["handover", "--moves", "1", "--out", env!("CARGO_BIN_EXE_bench")]);
+    assert_eq!(output.status.code(), Some(2));
 }

@@ -9,6 +9,8 @@ mod stage;
 
 use crate::calibration::Probes;
 use crate::machine::Machine;
+use crate::output::Output;
+use crate::progress::Progress;
 use crate::report::Report;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -36,9 +38,8 @@ pub(crate) struct Options {
     /// Terminals in the site, each with a group of its own
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=MAX_TERMINALS))]
     terminals: u32,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// How the figures came to be.
@@ -50,10 +51,14 @@ struct Method {
 
 /// Measures and prints.
 pub(crate) fn main(options: &Options) -> Result<()> {
+    options.output.prepare()?;
     let machine = Machine::here();
     let mut probes = Probes::new();
     probes.probe();
+    let progress = Progress::new(options.moves.into());
+    progress.begin(|| format!("{} terminals arrive", options.terminals));
     let mut bench = Bench::new(options.terminals)?;
+    progress.begin(|| "moves".to_owned());
     // The first moves fill the caches and what grows once.
     for _ in 0..options.moves / 10 {
         bench.step()?;
@@ -61,11 +66,13 @@ pub(crate) fn main(options: &Options) -> Result<()> {
     bench.stages = Stages::new();
     for step in 0..options.moves {
         bench.step()?;
+        progress.step();
         if (step + 1) % options.moves.div_ceil(BLOCKS) == 0 || step + 1 == options.moves {
             probes.probe();
             bench.stages.end_block();
         }
     }
+    drop(progress);
     let report = Report {
         benchmark: "handover",
         machine,
@@ -73,12 +80,7 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         method: Method { moves: options.moves, terminals: options.terminals },
         results: bench.stages.all.iter().map(|stage| stage.line(options.terminals)).collect(),
     };
-    if options.json {
-        println!("{}", report.json()?);
-    } else {
-        print(&report);
-    }
-    Ok(())
+    options.output.publish(&report, &stage::charts(&report.results), print)
 }
 
 /// The site and where its terminals are.

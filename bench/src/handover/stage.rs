@@ -1,9 +1,13 @@
 //! The stages of a handover and what each took.
 
+use crate::chart::{Axis, Chart, Curve, Row, Scale};
 use crate::report::Line;
 use crate::statistics::{Durations, Percentiles, Spread};
 use core::ops::Add;
 use serde::Serialize;
+
+const QUANTILE: Axis = Axis { label: "quantile of moves", scale: Scale::Quantile };
+const MICROS: Axis = Axis { label: "microseconds", scale: Scale::Logarithmic };
 
 /// What a turn, or some turns one after the other, cost.
 #[derive(Clone, Copy)]
@@ -105,6 +109,30 @@ impl Costs {
             more: More { stage, what, samples, ns: self.all.percentiles(), ns_curve: self.all.curve() },
         }
     }
+}
+
+/// The charts of these results: what follows what, and how long each stage takes.
+pub(crate) fn charts(lines: &[Line<More>]) -> Vec<Chart> {
+    let stage = |stage: Stage| {
+        let (name, _) = stage.describe();
+        let line = lines.iter().find(|line| line.path == name);
+        (name.to_owned(), line.map_or(0.0, |line| line.more.ns.p50 as f64 / 1e3))
+    };
+    let row = |name: &str, stages: &[Stage]| Row {
+        name: name.to_owned(),
+        stages: stages.iter().copied().map(stage).collect(),
+    };
+    let rows = vec![
+        row("arrival", &[Stage::Access, Stage::Core, Stage::Root]),
+        row("handover", &[Stage::Access, Stage::Crossover]),
+    ];
+    let latency = lines.iter().map(|line| Curve {
+        name: line.path.clone(),
+        points: line.more.ns_curve.iter().map(|&(quantile, nanos)| (quantile, nanos as f64 / 1e3)).collect(),
+    });
+    let mut charts = vec![Chart::timeline("Stages one after the other, medians, without links", rows)];
+    charts.extend(Chart::curves("Latency of a stage", QUANTILE, MICROS, latency.collect()));
+    charts
 }
 
 /// The costs of every stage.

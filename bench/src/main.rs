@@ -1,4 +1,4 @@
-//! Benchmarks of Drover: what a packet costs in the data plane, and how long a router takes to join a
+//! Benchmarks of Drover: what a packet costs in the data plane, what its tables cost, and how long a router takes to join a
 //! tree; and what has changed from one run to another.
 //!
 //! Everything runs in one process, in memory. See README.md for what is measured, what is not, and figures.
@@ -17,6 +17,7 @@ mod pipeline;
 mod progress;
 mod report;
 mod statistics;
+mod tables;
 mod traffic;
 
 use anyhow::Result;
@@ -35,6 +36,8 @@ struct Cli {
 enum Command {
     /// What a packet costs on each path of the data plane, without ports
     Pipeline(pipeline::Options),
+    /// What the data plane's tables cost: lookups, updates, both together, memory
+    Tables(tables::Options),
     /// How long a router takes from a report or a Join to its own Join
     Handover(handover::Options),
     /// What has changed from one run to another beyond the noise; exit code 1 where something has become slower
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Pipeline(options) => pipeline::main(&options)?,
+        Command::Tables(options) => tables::main(&options)?,
         Command::Handover(options) => handover::main(&options)?,
         Command::Compare(options) => {
             let slower = compare::main(&options)?;

@@ -116,6 +116,45 @@ fn pipeline() {
 }
 
 #[test]
+fn tables() {
+    let arguments = ["tables", "--entries", "20,3000", "--updates", "500", "--lookups", "700", "--repetitions", "2"];
+    let report = run("tables", &arguments);
+    check_surroundings(&report, "tables");
+    let results = report["results"].as_array().unwrap();
+    let operations = [
+        "fill",
+        "insert",
+        "replace",
+        "delete",
+        "lookup",
+        "mixed-lookup",
+        "mixed-update",
+        "reader-alone",
+        "reader-beside-writer",
+        "writer-beside-readers",
+    ];
+    for table in ["binding", "home-binding", "mfib", "fib", "fib-lengths", "neighbor"] {
+        for operation in operations {
+            let path = format!("{table}/{operation}");
+            let lines: Vec<_> = results.iter().filter(|line| line["path"] == *path).collect();
+            assert_eq!(lines.len(), 2, "{path}");
+            for line in lines {
+                check_percentiles(&line["latency_ns"]);
+                if line["packet_octets"].is_u64() {
+                    assert_eq!(line["allocations_per_packet"], 0.0, "{line}");
+                }
+                if operation == "fill" {
+                    assert_eq!(line["packets"], line["entries"]);
+                    assert!(line["allocated_octets_per_entry"].as_f64().unwrap() >= 0.0, "{line}");
+                    assert!(line["resident_octets_per_entry"].is_number(), "{line}");
+                }
+            }
+        }
+    }
+    assert_eq!(results.len(), 6 * 2 * operations.len());
+}
+
+#[test]
 fn compare() {
     let out = directory("compare");
     fs::create_dir_all(&out).unwrap();
@@ -179,6 +218,9 @@ fn what_cannot_be_measured_is_refused() {
         &["pipeline", "--bindings", many],
         &["pipeline", "--zipf-exponent", "0"],
         &["pipeline", "--distribution", "pareto"],
+        &["tables", "--entries", "0"],
+        &["tables", "--entries", "2000000", "--tables", "neighbor"],
+        &["tables", "--readers", "65"],
         &["handover", "--terminals", "0"],
     ] {
         let output = bench(&[arguments, &["--out", out.to_str().unwrap()]].concat());

@@ -34,9 +34,9 @@ mod tests {
 
     #[test]
     fn what_is_touched_is_resident() {
-        let before = resident_octets();
+        // Other tests of this process come and go meanwhile: only what is here now is known.
         let touched = std::hint::black_box(vec![1u8; 64 << 20]);
-        assert!(resident_octets() >= before + (32 << 20));
+        assert!(resident_octets() >= 64 << 20);
         assert!(total_octets() > available_octets() && available_octets() > 0);
         drop(touched);
     }

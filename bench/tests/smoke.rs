@@ -100,6 +100,7 @@ fn pipeline() {
         assert!(line["frame_octets"].as_u64().unwrap() >= octets + 14, "{line}");
         check_spread(&line["mean_ns_per_packet"]);
         check_percentiles(&line["batch_ns"]);
+        assert!(line["cycles_per_packet"].is_number() || line["cycles_per_packet"].is_null(), "{line}");
     }
     for path in
         ["unicast", "on-link", "multicast", "mma-group", "mma-group-gre", "mma-reverse", "ha-intercept", "terminal"]
@@ -145,6 +146,8 @@ fn tables() {
                 }
                 if operation == "fill" {
                     assert_eq!(line["packets"], line["entries"]);
+                    let longest = line["longest"].as_array().unwrap();
+                    assert!(!longest.is_empty() && longest.len() <= 8, "{line}");
                     assert!(line["allocated_octets_per_entry"].as_f64().unwrap() >= 0.0, "{line}");
                     assert!(line["resident_octets_per_entry"].is_number(), "{line}");
                 }

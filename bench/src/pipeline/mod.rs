@@ -11,10 +11,10 @@ pub(crate) mod path;
 pub(crate) mod run;
 
 use crate::calibration::Probes;
-use crate::instructions::Instructions;
 use crate::machine::Machine;
 use crate::memory;
 use crate::output::Output;
+use crate::processor::Processor;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::statistics::{Spread, clock_nanos};
@@ -105,7 +105,7 @@ pub(crate) fn main(options: &Options) -> Result<()> {
     let rounds = rounds(specifications(options)?, memory::available_octets() / 2)?;
     let machine = Machine::here();
     let pace = Pace { packets: options.packets, batch: options.batch, clock_ns: clock_nanos() };
-    let instructions = Instructions::probe();
+    let processor = Processor::probe();
     let mut probes = Probes::new();
     let beds: u64 = rounds.iter().map(|round| round.len() as u64).sum();
     let progress = Progress::new(beds * (u64::from(options.repetitions) + 2));
@@ -130,7 +130,7 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         }
         probes.probe();
         for bed in &mut beds {
-            bed.each(|run, path, sent| run.count_instructions(path, sent, &instructions, pace))?;
+            bed.each(|run, path, sent| run.count(path, sent, &processor, pace))?;
             results.extend(bed.runs.iter().map(|run| run.line(&bed.path, bed.state_octets)));
             progress.step();
         }

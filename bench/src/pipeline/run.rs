@@ -4,7 +4,7 @@ use super::cold::PacketsIn;
 use super::frame::Frame;
 use super::path::Path;
 use crate::allocations;
-use crate::instructions::Instructions;
+use crate::processor::{Counts, Processor};
 use crate::report::Line;
 use crate::statistics::{Costs, Durations, Percentiles, Spread};
 use crate::traffic::popularity::Popularity;
@@ -37,6 +37,8 @@ pub(crate) struct More {
     pub(crate) packets_in: &'static str,
     /// Octets that the tables have taken.
     pub(crate) state_octets: u64,
+    /// User-space cycles of the core's clock; null where the kernel does not offer the counter.
+    pub(crate) cycles_per_packet: Option<f64>,
     /// Of each repetition the mean over all batches, interruptions included.
     pub(crate) mean_ns_per_packet: Spread,
     /// Nanoseconds of whole batches, timing included.
@@ -57,7 +59,8 @@ pub(crate) struct Run {
     nanos_per_packet: Vec<f64>,
     mean_nanos_per_packet: Vec<f64>,
     batches: Durations,
-    instructions_per_packet: Option<f64>,
+    /// Instructions and cycles, and of how many packets.
+    counts: Option<(Counts, u64)>,
 }
 
 impl Run {
@@ -72,7 +75,7 @@ impl Run {
             nanos_per_packet: Vec::new(),
             mean_nanos_per_packet: Vec::new(),
             batches: Durations::new(),
-            instructions_per_packet: None,
+            counts: None,
         }
     }
 
@@ -123,23 +126,17 @@ impl Run {
         path.check(*sent)
     }
 
-    /// Counts the instructions of so many packets, by system calls around each batch, for which reason nothing is timed.
-    pub(crate) fn count_instructions(
-        &mut self,
-        path: &mut Path,
-        sent: &mut u64,
-        counter: &Instructions,
-        pace: Pace,
-    ) -> Result<()> {
-        if !counter.is_there() {
+    /// Counts instructions and cycles of so many packets, by system calls around each batch, for which reason nothing is
+    /// timed.
+    pub(crate) fn count(&mut self, path: &mut Path, sent: &mut u64, processor: &Processor, pace: Pace) -> Result<()> {
+        if !processor.is_there() {
             return Ok(());
         }
-        let mut sum = Some(0);
+        let mut counts = Counts::ZERO;
         self.pass(path, sent, (pace.packets, pace.batch), |path, batch, out| {
-            let counted = counter.count(|| path.process(batch, out));
-            sum = sum.zip(counted).map(|(sum, (_, instructions))| sum + instructions);
+            counts = counts.and(processor.count(|| path.process(batch, out)).1);
         })?;
-        self.instructions_per_packet = sum.map(|sum| sum as f64 / pace.packets as f64);
+        self.counts = Some((counts, pace.packets));
         path.check(*sent)
     }
 
@@ -181,6 +178,10 @@ impl Run {
     /// # Panics
     /// Before the first repetition.
     pub(crate) fn line(&self, path: &Path, state_octets: u64) -> Line<More> {
+        let counted = |of: fn(&Counts) -> Option<u64>| {
+            let (counts, packets) = self.counts.as_ref()?;
+            Some(of(counts)? as f64 / *packets as f64)
+        };
         // All headers have one length, so that the mean goes through them.
         let headers = self.frames[0].octets().len() as f64 - f64::from(self.size.octets()[0]);
         Line {
@@ -191,7 +192,7 @@ impl Run {
             packet_octets: Some(self.size.mean_octets().round() as u64),
             distribution: self.popularity.name(),
             ns_per_packet: Spread::of(&self.nanos_per_packet).rounded(),
-            instructions_per_packet: self.instructions_per_packet,
+            instructions_per_packet: counted(|counts| counts.instructions),
             allocations_per_packet: self.allocations as f64 / self.packets as f64,
             packets: self.packets,
             more: More {
@@ -199,6 +200,7 @@ impl Run {
                 frame_octets: (self.size.mean_octets() + headers).round() as u64,
                 packets_in: self.packets_in.name(),
                 state_octets,
+                cycles_per_packet: counted(|counts| counts.cycles),
                 mean_ns_per_packet: Spread::of(&self.mean_nanos_per_packet).rounded(),
                 batch_ns: self.batches.percentiles(),
                 batch_curve: self.batches.curve(),

@@ -201,7 +201,7 @@ fn print(report: &Report<Method, More>) {
     );
     for line in &report.results {
         let Spread { median, min, max } = line.ns_per_packet;
-        let More { latency_ns: latency, octets_per_entry: octets, .. } = line.more;
+        let More { latency_ns: latency, octets_per_entry: octets, .. } = &line.more;
         println!(
             "{:<34} {:>8} {:>8.1} {:>15} {:>7} {:>8} {:>8} {:>9} {:>9} {:>7.3}",
             line.path,
@@ -215,6 +215,12 @@ fn print(report: &Report<Method, More>) {
             octets.map_or("-".to_owned(), |octets| format!("{octets:.0}")),
             line.allocations_per_packet
         );
+    }
+    println!("\nthe longest insertions of each fill, ms, and at how many entries:");
+    for line in &report.results {
+        let Some(longest) = &line.more.longest else { continue };
+        let each = longest.iter().map(|&(entries, nanos)| format!("{:.2} at {entries}", nanos as f64 / 1e6));
+        println!("{:<20} {:>8}: {}", line.more.table, line.entries, each.collect::<Vec<_>>().join(", "));
     }
     println!(
         "\nns: the median of a repetition, then median [min-max] over repetitions, {clock_ns} ns for the clock subtracted\n\

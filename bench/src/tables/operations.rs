@@ -22,6 +22,8 @@ use std::time::Instant;
 const GROUP: u64 = 8192;
 /// A prime above every number of entries, so that multiples of it are entries far from each other.
 const STRIDE: u64 = 2_654_435_761;
+/// Of a fill, so many of the longest insertions are told one by one.
+const LONGEST: usize = 8;
 /// Parts of filling a table, each of which has a median.
 const FILL_BLOCKS: u32 = 8;
 
@@ -48,8 +50,12 @@ pub(crate) fn measure(plan: Plan, probes: &mut Probes) -> Result<Vec<Line<More>>
                 let index = writer.next_entry();
                 writer.apply(&mut path, Update::Set(index), &mut replaces)?;
             }
-            group.iter().try_for_each(|&index| writer.apply(&mut path, Update::Remove(index), &mut deletes))?;
-            group.iter().try_for_each(|&index| writer.apply(&mut path, Update::Set(index), &mut inserts))?;
+            for &index in &group {
+                writer.apply(&mut path, Update::Remove(index), &mut deletes)?;
+            }
+            for &index in &group {
+                writer.apply(&mut path, Update::Set(index), &mut inserts)?;
+            }
         }
         inserts.end(&mut insert, plan);
         replaces.end(&mut replace, plan);
@@ -88,8 +94,10 @@ fn fill(path: &mut Path, plan: Plan) -> Result<Line<More>> {
     let mut costs = Costs::new();
     let block = plan.entries.div_ceil(FILL_BLOCKS);
     let mut samples = Samples::new();
+    let mut longest = Longest::default();
     for index in 0..plan.entries {
-        writer.apply(path, Update::Set(index), &mut samples)?;
+        let nanos = writer.apply(path, Update::Set(index), &mut samples)?;
+        longest.add(index, nanos);
         if (index + 1) % block == 0 || index + 1 == plan.entries {
             std::mem::replace(&mut samples, Samples::new()).end(&mut costs, plan);
         }
@@ -99,10 +107,25 @@ fn fill(path: &mut Path, plan: Plan) -> Result<Line<More>> {
     let mut line = line(plan, Operation::Fill, &costs);
     let each = |octets: f64| (octets / f64::from(plan.entries) * 10.0).round() / 10.0;
     let (heap, resident) = (each(heap.max(0) as f64), each(resident as f64));
+    line.more.longest = Some(longest.0);
     line.more.octets_per_entry = Some(heap.max(resident));
     line.more.allocated_octets_per_entry = Some(heap);
     line.more.resident_octets_per_entry = Some(resident);
     Ok(line)
+}
+
+/// The longest insertions so far, the longest first: how many entries there were, and nanoseconds.
+#[derive(Default)]
+struct Longest(Vec<(u32, u64)>);
+
+impl Longest {
+    fn add(&mut self, entries: u32, nanos: u64) {
+        if self.0.len() < LONGEST || self.0.last().is_some_and(|last| nanos > last.1) {
+            let at = self.0.partition_point(|other| other.1 >= nanos);
+            self.0.insert(at, (entries, nanos));
+            self.0.truncate(LONGEST);
+        }
+    }
 }
 
 /// An update of one entry.
@@ -158,11 +181,12 @@ impl Writer {
         if self.turns.is_multiple_of(2) {
             self.apply(path, Update::Remove(index), samples)?;
         }
-        self.apply(path, Update::Set(index), samples)
+        self.apply(path, Update::Set(index), samples)?;
+        Ok(())
     }
 
     /// One timed update; making it is not timed.
-    fn apply(&mut self, path: &mut Path, update: Update, samples: &mut Samples) -> Result<()> {
+    fn apply(&mut self, path: &mut Path, update: Update, samples: &mut Samples) -> Result<u64> {
         let update: TableUpdate = match update {
             Update::Set(index) => path.set_entry(index)?,
             Update::Remove(index) => path.remove_entry(index)?,
@@ -173,13 +197,24 @@ impl Writer {
         let nanos = started.elapsed().as_nanos() as u64;
         samples.allocations += allocations::count() - before;
         samples.durations.record(nanos);
-        Ok(())
+        Ok(nanos)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_are_kept_in_order() {
+        let mut longest = Longest::default();
+        for number in 0..100 {
+            longest.add(number, u64::from(number * 37 % 100));
+        }
+        let nanos: Vec<u64> = longest.0.iter().map(|&(_, nanos)| nanos).collect();
+        assert_eq!(nanos, [99, 98, 97, 96, 95, 94, 93, 92]);
+        assert!(longest.0.iter().all(|&(entries, nanos)| u64::from(entries * 37 % 100) == nanos));
+    }
 
     #[test]
     fn groups_have_no_entry_twice() {

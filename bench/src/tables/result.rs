@@ -74,6 +74,10 @@ pub(crate) struct More {
     pub(crate) latency_curve: Vec<(f64, u64)>,
     /// Their mean.
     pub(crate) latency_mean_ns: f64,
+    /// Of a fill the longest insertions: how many entries there were, and nanoseconds. What comes again at the same number
+    /// is the table's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) longest: Option<Vec<(u32, u64)>>,
     /// Octets that an entry takes: the larger of the next two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) octets_per_entry: Option<f64>,
@@ -111,6 +115,7 @@ pub(crate) fn line(plan: Plan, operation: Operation, costs: &Costs) -> Line<More
             latency_ns: costs.all.percentiles(),
             latency_curve: costs.all.curve(),
             latency_mean_ns: (costs.all.mean() * 10.0).round() / 10.0,
+            longest: None,
             octets_per_entry: None,
             allocated_octets_per_entry: None,
             resident_octets_per_entry: None,
@@ -120,17 +125,30 @@ pub(crate) fn line(plan: Plan, operation: Operation, costs: &Costs) -> Line<More
 
 /// The charts of these results.
 pub(crate) fn charts(lines: &[Line<More>]) -> Vec<Chart> {
-    let is_update = |line: &&Line<More>| line.packet_octets.is_none();
-    let lookups = curves(lines.iter().filter(|line| !is_update(line)), |line| Some(line.ns_per_packet.median));
-    let updates = curves(lines.iter().filter(is_update), |line| Some(line.ns_per_packet.median));
-    let octets = curves(lines.iter(), |line| line.more.octets_per_entry);
-    let latency = lines.iter().filter(is_update).map(|line| Curve {
+    use Operation::{
+        Delete, Fill, Insert, Lookup, MixedLookup, MixedUpdate, ReaderAlone, ReaderBesideWriter, Replace,
+        WriterBesideReaders,
+    };
+    let of = |operations: &[Operation]| {
+        let lines =
+            lines.iter().filter(|line| operations.iter().any(|operation| operation.name() == line.more.operation));
+        curves(lines, |line| Some(line.ns_per_packet.median))
+    };
+    let latency = lines.iter().filter(|line| line.packet_octets.is_none()).map(|line| Curve {
         name: format!("{}, {}", line.path, line.entries),
         points: line.more.latency_curve.iter().map(|&(quantile, nanos)| (quantile, nanos as f64 / 1e3)).collect(),
     });
-    let mut charts = Chart::curves("Lookups by table size", ENTRIES, NANOS, lookups);
-    charts.extend(Chart::curves("Updates by table size", ENTRIES, NANOS, updates));
+    let mut charts = Vec::new();
+    for (title, operations) in [
+        ("Lookups by table size", &[Lookup][..]),
+        ("Lookups beside updates", &[MixedLookup, ReaderAlone, ReaderBesideWriter]),
+        ("Updates by table size", &[Fill, Insert, Replace, Delete]),
+        ("Updates beside lookups", &[MixedUpdate, WriterBesideReaders]),
+    ] {
+        charts.extend(Chart::curves(title, ENTRIES, NANOS, of(operations)));
+    }
     charts.extend(Chart::curves("Latency of an update", QUANTILE, MICROS, latency.collect()));
+    let octets = curves(lines.iter(), |line| line.more.octets_per_entry);
     charts.extend(Chart::curves("Memory by table size", ENTRIES, OCTETS, octets));
     charts
 }

@@ -220,18 +220,21 @@ impl Bed {
     fn new(specification: Specification, options: &Options) -> Result<Self> {
         let Specification { kind, entries, branches } = specification;
         let before = memory::resident_octets();
-        let path = Path::new(kind, entries, branches)?;
+        let mut path = Path::new(kind, entries, branches)?;
         let state_octets = memory::resident_octets().saturating_sub(before);
-        let mut runs = Vec::new();
+        let (mut sent, mut runs) = (0, Vec::new());
+        path.touch_all(&mut sent)?;
         for &distribution in &options.distribution {
             for &packets_in in &options.packets_in {
                 for &size in &options.octets {
-                    let popularity = Popularity::new(distribution, options.zipf_exponent, entries, 7);
+                    // Each has a sequence of its own, or one would find in the cache what the one before has left.
+                    let seed = 7 + runs.len() as u64;
+                    let popularity = Popularity::new(distribution, options.zipf_exponent, entries, seed);
                     runs.push(Run::new(&path, size, popularity, packets_in));
                 }
             }
         }
-        Ok(Bed { path, state_octets, sent: 0, runs })
+        Ok(Bed { path, state_octets, sent, runs })
     }
 
     fn each(&mut self, mut what: impl FnMut(&mut Run, &mut Path, &mut u64) -> Result<()>) -> Result<()> {

@@ -76,6 +76,7 @@ fn read(
     pin(core);
     let mut sent = 0;
     let prepared = Path::new(plan.table.path(), plan.entries, 1).and_then(|mut path| {
+        path.touch_all(&mut sent)?;
         let mut run = reader(&path, plan, 100 + number);
         run.warm_up(&mut path, &mut sent, plan.lookups.packets, plan.lookups.batch)?;
         Ok((path, run))

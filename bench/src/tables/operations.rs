@@ -36,6 +36,7 @@ pub(crate) fn measure(plan: Plan, probes: &mut Probes) -> Result<Vec<Line<More>>
     let mut writer = Writer::new(plan, 9);
     let [mut insert, mut replace, mut delete, mut mixed_update] = core::array::from_fn(|_| Costs::new());
     let mut sent = 0;
+    path.touch_all(&mut sent)?;
     lookup.warm_up(&mut path, &mut sent, plan.lookups.packets, plan.lookups.batch)?;
     for _ in 0..plan.repetitions {
         probes.probe();

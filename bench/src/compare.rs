@@ -261,7 +261,7 @@ fn table(before: &Run, after: &Run, comparison: &Comparison) -> Result<String> {
             Verdict::OnlyBefore => "  only before",
             Verdict::OnlyAfter => "  only after",
         };
-        let octets = name.packet_octets.map_or("-".to_owned(), |octets| octets.to_string());
+        let octets = name.size.clone().or(name.packet_octets.map(|octets| octets.to_string()));
         let because = because.as_ref().map(|because| format!(" ({because})")).unwrap_or_default();
         writeln!(
             text,
@@ -269,7 +269,7 @@ fn table(before: &Run, after: &Run, comparison: &Comparison) -> Result<String> {
             name.path,
             name.entries,
             name.branches,
-            octets,
+            octets.as_deref().unwrap_or("-"),
             name.distribution,
             ns(before_ns),
             ns(after_ns),

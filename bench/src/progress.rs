@@ -10,7 +10,6 @@ pub(crate) struct Progress(ProgressBar);
 impl Progress {
     /// A bar of so many steps.
     pub(crate) fn new(steps: u64) -> Self {
-        // Without a limit on redraws the bar is right whenever it stands still for a while.
         let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {bar:40} {pos}/{len} {msg}") {
             bar.set_style(style);

@@ -6,8 +6,8 @@
 
 use stack::rng::Rng;
 
-/// Draws for one number at the most. Of three more than two are taken for every n and s; that a number needs so many has a
-/// probability below 1e-30, and then the last one is taken.
+/// Draws for one number at the most. More than two of three are taken, so that a number needs so many with a probability
+/// below 1e-30; then the last one is taken.
 const MAX_DRAWS: u32 = 64;
 
 /// The distribution.
@@ -35,18 +35,26 @@ impl Zipf {
 
     /// The next number.
     pub(crate) fn sample(&self, rng: &mut Rng) -> u32 {
-        let mut number = 1.0;
+        let mut number = 1;
         for _ in 0..MAX_DRAWS {
-            // 53 random bits are a number from 0 to 1, 1 not included.
-            let unit = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-            let area = self.last + unit * (self.first - self.last);
-            let point = self.inverse(area);
-            number = (point + 0.5).floor().clamp(1.0, self.count);
-            if number - point <= self.sure || area >= self.integral(number + 0.5) - self.hat(number) {
+            let taken;
+            (number, taken) = self.draw(rng);
+            if taken {
                 break;
             }
         }
-        number as u32
+        number
+    }
+
+    /// A number, and whether it is taken.
+    fn draw(&self, rng: &mut Rng) -> (u32, bool) {
+        // 53 random bits are a number from 0 to 1, 1 not included.
+        let unit = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        let area = self.last + unit * (self.first - self.last);
+        let point = self.inverse(area);
+        let number = (point + 0.5).floor().clamp(1.0, self.count);
+        let taken = number - point <= self.sure || area >= self.integral(number + 0.5) - self.hat(number);
+        (number as u32, taken)
     }
 
     fn hat(&self, x: f64) -> f64 {
@@ -95,6 +103,17 @@ mod tests {
                 let freedom = f64::from(count - 1);
                 let bound = freedom + 6.0 * (2.0 * freedom).sqrt() + 1e-9;
                 assert!(statistic <= bound, "{statistic} of {count} numbers, exponent {exponent}");
+            }
+        }
+    }
+
+    #[test]
+    fn more_than_two_of_three_draws_are_taken() {
+        for exponent in [0.01, 0.5, 1.0, 1.5, 3.0, 10.0] {
+            for count in [1, 2, 3, 10, 1000, 10_000_000] {
+                let (zipf, mut rng) = (Zipf::new(count, exponent), Rng::new(1));
+                let taken = (0..10_000).filter(|_| zipf.draw(&mut rng).1).count();
+                assert!(taken > 6_667, "{taken} of 10,000 with {count} numbers, exponent {exponent}");
             }
         }
     }

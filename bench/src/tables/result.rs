@@ -134,7 +134,12 @@ pub(crate) fn charts(lines: &[Line<More>]) -> Vec<Chart> {
             lines.iter().filter(|line| operations.iter().any(|operation| operation.name() == line.more.operation));
         curves(lines, |line| Some(line.ns_per_packet.median))
     };
-    let latency = lines.iter().filter(|line| line.packet_octets.is_none()).map(|line| Curve {
+    // Of each table only the largest: the others would hide it.
+    let is_largest = |line: &Line<More>| {
+        lines.iter().all(|other| other.more.table != line.more.table || other.entries <= line.entries)
+    };
+    let updates = lines.iter().filter(|line| line.packet_octets.is_none() && is_largest(line));
+    let latency = updates.map(|line| Curve {
         name: format!("{}, {}", line.path, line.entries),
         points: line.more.latency_curve.iter().map(|&(quantile, nanos)| (quantile, nanos as f64 / 1e3)).collect(),
     });

@@ -1,6 +1,7 @@
 //! How fast the machine is at two things that do not change with the code: a loop of arithmetic, and loads that depend on
 //! each other in memory of several sizes. Runs on other machines, or on this one in a worse minute, can be related by it.
 
+use crate::machine;
 use crate::statistics::Spread;
 use serde::Serialize;
 use stack::rng::Rng;
@@ -14,6 +15,8 @@ const STRIDE: usize = 128;
 const LOOP_STEPS: u32 = 1_000_000;
 /// Loads of one probe.
 const LOADS: u32 = 50_000;
+/// The block that no cache holds is within these.
+const MISSING_OCTETS: core::ops::Range<usize> = 64 << 20..512 << 20;
 
 /// What the probes said over a run.
 #[derive(Clone, Copy, Serialize)]
@@ -26,21 +29,28 @@ pub(crate) struct Calibration {
     load_4_mib_ns: Spread,
     /// Nanoseconds a dependent load in 64 MiB.
     load_64_mib_ns: Spread,
+    /// Nanoseconds a dependent load that misses the caches: in the first block that is at least four times as large as the
+    /// last level.
+    dependent_load_ns: Spread,
+    /// Octets of that block.
+    dependent_load_octets: usize,
 }
 
-/// Memory to probe, and what was found so far.
+/// Memory to probe, and what was found so far. The last block is the one that no cache holds.
 pub(crate) struct Probes {
-    chains: [Chain; 3],
+    chains: [Chain; 4],
     loops: Vec<f64>,
-    loads: [Vec<f64>; 3],
+    loads: [Vec<f64>; 4],
 }
 
 impl Probes {
     pub(crate) fn new() -> Self {
+        let missing = (machine::last_level_cache_octets() * 4).next_power_of_two();
+        let missing = missing.clamp(MISSING_OCTETS.start, MISSING_OCTETS.end);
         Probes {
-            chains: [256 << 10, 4 << 20, 64 << 20].map(Chain::new),
+            chains: [256 << 10, 4 << 20, 64 << 20, missing].map(Chain::new),
             loops: Vec::new(),
-            loads: [const { Vec::new() }; 3],
+            loads: [const { Vec::new() }; 4],
         }
     }
 
@@ -55,12 +65,14 @@ impl Probes {
     /// # Panics
     /// Before the first probe.
     pub(crate) fn finish(&self) -> Calibration {
-        let [small, middle, large] = self.loads.each_ref().map(|loads| Spread::of(loads).rounded());
+        let [small, middle, large, missing] = self.loads.each_ref().map(|loads| Spread::of(loads).rounded());
         Calibration {
             integer_loop_ns: Spread::of(&self.loops),
             load_256_kib_ns: small,
             load_4_mib_ns: middle,
             load_64_mib_ns: large,
+            dependent_load_ns: missing,
+            dependent_load_octets: self.chains[3].places.len() * STRIDE,
         }
     }
 }
@@ -69,7 +81,8 @@ impl fmt::Display for Calibration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "integer loop {:.2} ns a step", self.integer_loop_ns.median)?;
         let loads = [("256 KiB", self.load_256_kib_ns), ("4 MiB", self.load_4_mib_ns), ("64 MiB", self.load_64_mib_ns)];
-        for (size, Spread { median, min, max }) in loads {
+        let missing = format!("{} MiB", self.dependent_load_octets >> 20);
+        for (size, Spread { median, min, max }) in loads.into_iter().chain([(&*missing, self.dependent_load_ns)]) {
             write!(f, "; a dependent load in {size} {median:.1} ns [{min:.1}-{max:.1}]")?;
         }
         Ok(())

@@ -1,17 +1,28 @@
-//! Benchmarks of Drover: what a packet costs in the data plane, and how long a router takes to join a tree.
+//! Benchmarks of Drover: what a packet costs in the data plane, what its tables cost, and how long a router takes to join a
+//! tree; and what has changed from one run to another.
 //!
 //! Everything runs in one process, in memory. See README.md for what is measured, what is not, and figures.
 
 mod allocations;
 mod calibration;
+mod chart;
+mod compare;
 mod handover;
 mod machine;
+mod memory;
+mod output;
+mod page;
 mod pipeline;
+mod processor;
+mod progress;
+mod report;
 mod statistics;
+mod tables;
+mod traffic;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use serde::Serialize;
+use std::process::ExitCode;
 
 /// Benchmarks of Drover.
 #[derive(Parser)]
@@ -25,30 +36,33 @@ struct Cli {
 enum Command {
     /// What a packet costs on each path of the data plane, without ports
     Pipeline(pipeline::Options),
+    /// What the data plane's tables cost: lookups, updates, both together, memory
+    Tables(tables::Options),
     /// How long a router takes from a report or a Join to its own Join
     Handover(handover::Options),
+    /// What has changed from one run to another beyond the noise; exit code 1 where something has become slower
+    Compare(compare::Options),
 }
 
-/// What `--json` prints: one object a run.
-#[derive(Serialize)]
-struct Report<Method, Line> {
-    benchmark: &'static str,
-    machine: machine::Machine,
-    calibration: calibration::Calibration,
-    method: Method,
-    results: Vec<Line>,
-}
-
-impl<Method: Serialize, Line: Serialize> Report<Method, Line> {
-    fn print_json(&self) -> Result<()> {
-        println!("{}", serde_json::to_string_pretty(self)?);
-        Ok(())
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::from(2)
+        }
     }
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
-        Command::Pipeline(options) => pipeline::main(&options),
-        Command::Handover(options) => handover::main(&options),
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Pipeline(options) => pipeline::main(&options)?,
+        Command::Tables(options) => tables::main(&options)?,
+        Command::Handover(options) => handover::main(&options)?,
+        Command::Compare(options) => {
+            let slower = compare::main(&options)?;
+            return Ok(ExitCode::from(u8::from(slower)));
+        }
     }
+    Ok(ExitCode::SUCCESS)
 }

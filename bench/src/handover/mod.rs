@@ -5,17 +5,20 @@
 //! not part of it, nor is what happens between turns: leaving, timers, hellos.
 
 mod site;
+mod stage;
 
-use crate::Report;
 use crate::calibration::Probes;
 use crate::machine::Machine;
-use crate::statistics::{Durations, Percentiles};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::report::Report;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde::Serialize;
 use site::{Place, Site, Terminal};
 use stack::rng::Rng;
 use stack::time::Duration;
+use stage::{More, Stage, Stages};
 
 /// Terminals at the most: what a router's table of trees holds unless it is told otherwise.
 const MAX_TERMINALS: i64 = 65_536;
@@ -23,8 +26,8 @@ const MAX_TERMINALS: i64 = 65_536;
 const BETWEEN_MOVES: Duration = Duration::from_millis(1);
 /// One of so many moves has the crossover's branches looked at, which takes long where there are many trees.
 const LOOKED_AT: u32 = 64;
-/// The machine is probed so often in a run.
-const PROBES: u32 = 8;
+/// Blocks of moves at the most; after each the machine is probed.
+const BLOCKS: u32 = 8;
 
 /// What to measure.
 #[derive(Args)]
@@ -35,9 +38,8 @@ pub(crate) struct Options {
     /// Terminals in the site, each with a group of its own
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=MAX_TERMINALS))]
     terminals: u32,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// How the figures came to be.
@@ -47,31 +49,16 @@ struct Method {
     terminals: u32,
 }
 
-/// Figures of a stage.
-#[derive(Serialize)]
-struct Line {
-    stage: &'static str,
-    what: &'static str,
-    samples: u64,
-    ns: Percentiles,
-}
-
-/// The stages.
-struct Stages {
-    access: Durations,
-    core: Durations,
-    root: Durations,
-    crossover: Durations,
-    arrival: Durations,
-    handover: Durations,
-}
-
 /// Measures and prints.
 pub(crate) fn main(options: &Options) -> Result<()> {
+    options.output.prepare()?;
     let machine = Machine::here();
     let mut probes = Probes::new();
     probes.probe();
+    let progress = Progress::new(options.moves.into());
+    progress.begin(|| format!("{} terminals arrive", options.terminals));
     let mut bench = Bench::new(options.terminals)?;
+    progress.begin(|| "moves".to_owned());
     // The first moves fill the caches and what grows once.
     for _ in 0..options.moves / 10 {
         bench.step()?;
@@ -79,18 +66,21 @@ pub(crate) fn main(options: &Options) -> Result<()> {
     bench.stages = Stages::new();
     for step in 0..options.moves {
         bench.step()?;
-        if (step + 1) % options.moves.div_ceil(PROBES) == 0 {
+        progress.step();
+        if (step + 1) % options.moves.div_ceil(BLOCKS) == 0 || step + 1 == options.moves {
             probes.probe();
+            bench.stages.end_block();
         }
     }
+    drop(progress);
     let report = Report {
         benchmark: "handover",
         machine,
         calibration: probes.finish(),
         method: Method { moves: options.moves, terminals: options.terminals },
-        results: bench.stages.lines(),
+        results: bench.stages.all.iter().map(|stage| stage.line(options.terminals)).collect(),
     };
-    if options.json { report.print_json() } else { print(&report) }
+    options.output.publish(&report, &stage::charts(&report.results), print)
 }
 
 /// The site and where its terminals are.
@@ -140,9 +130,9 @@ impl Bench {
         if self.steps.is_multiple_of(LOOKED_AT) {
             ensure!(self.site.branches(Place::Core, terminal.group()) == 2, "the crossover has no second branch");
         }
-        self.stages.access.record(access);
-        self.stages.crossover.record(crossover);
-        self.stages.handover.record(access + crossover);
+        self.stages.record(Stage::Access, access);
+        self.stages.record(Stage::Crossover, crossover);
+        self.stages.record(Stage::Handover, access + crossover);
         self.leave(number, old)?;
         self.at[number as usize] = new;
         Ok(())
@@ -161,10 +151,10 @@ impl Bench {
         let join = site::join_of(up, terminal.group()).context("no Join has left the core router")?;
         let (root, _) = self.site.turn(Place::Root, 0, join)?;
         ensure!(self.site.trees(Place::Root) == trees + 1, "the root has no route for the group");
-        self.stages.access.record(access);
-        self.stages.core.record(core);
-        self.stages.root.record(root);
-        self.stages.arrival.record(access + core + root);
+        self.stages.record(Stage::Access, access);
+        self.stages.record(Stage::Core, core);
+        self.stages.record(Stage::Root, root);
+        self.stages.record(Stage::Arrival, access + core + root);
         Ok(())
     }
 
@@ -181,38 +171,16 @@ impl Bench {
     }
 }
 
-impl Stages {
-    fn new() -> Self {
-        let [access, core, root, crossover, arrival, handover] = core::array::from_fn(|_| Durations::new());
-        Stages { access, core, root, crossover, arrival, handover }
-    }
-
-    fn lines(&self) -> Vec<Line> {
-        let line = |stage, what, durations: &Durations| Line {
-            stage,
-            what,
-            samples: durations.len(),
-            ns: durations.percentiles(),
-        };
-        vec![
-            line("access", "report in, Join out", &self.access),
-            line("core", "Join in, route set and Join out", &self.core),
-            line("root", "Join in, route set", &self.root),
-            line("crossover", "Join in, branch added", &self.crossover),
-            line("arrival", "access, core and root, without links", &self.arrival),
-            line("handover", "access and crossover, without links", &self.handover),
-        ]
-    }
-}
-
-fn print(report: &Report<Method, Line>) -> Result<()> {
+fn print(report: &Report<Method, More>) {
     println!("{}", report.machine);
     println!("{}", report.calibration);
     println!("{} moves of {} terminals", report.method.moves, report.method.terminals);
-    println!("\n{:<10} {:<38} {:>8} {:>9} {:>9} {:>9}", "stage", "what", "samples", "p50 us", "p99 us", "max us");
-    for Line { stage, what, samples, ns } in &report.results {
-        let [p50, p99, max] = [ns.p50, ns.p99, ns.max].map(|nanos| nanos as f64 / 1e3);
-        println!("{stage:<10} {what:<38} {samples:>8} {p50:>9.1} {p99:>9.1} {max:>9.1}");
+    println!(
+        "\n{:<10} {:<38} {:>8} {:>9} {:>9} {:>9} {:>9}",
+        "stage", "what", "samples", "p50 us", "p99 us", "p99.9 us", "max us"
+    );
+    for More { stage, what, samples, ns, .. } in report.results.iter().map(|line| &line.more) {
+        let [p50, p99, p999, max] = [ns.p50, ns.p99, ns.p999, ns.max].map(|nanos| nanos as f64 / 1e3);
+        println!("{stage:<10} {what:<38} {samples:>8} {p50:>9.1} {p99:>9.1} {p999:>9.1} {max:>9.1}");
     }
-    Ok(())
 }

@@ -7,6 +7,8 @@
 //! They are the nodes of the appliance, made of configuration files, each with its own worker. Terminals are the MLD
 //! reports that they send.
 
+use super::stage::Cost;
+use crate::allocations;
 use anyhow::{Context, Result, bail, ensure};
 use core::net::Ipv6Addr;
 use drover::config;
@@ -102,18 +104,20 @@ impl Site {
 
     /// One turn of a router in which it receives `frame` by a port: what the turn takes, and what it sends on the port
     /// towards the root. Nothing else must be waiting for it.
-    pub(crate) fn turn(&mut self, place: Place, port: usize, frame: Vec<u8>) -> Result<(u64, Vec<Vec<u8>>)> {
+    pub(crate) fn turn(&mut self, place: Place, port: usize, frame: Vec<u8>) -> Result<(Cost, Vec<Vec<u8>>)> {
         self.hear(place, port, frame)?;
         let now = self.now;
         let router = self.router(place);
+        let before = allocations::count();
         let started = std::time::Instant::now();
         router.worker.iterate(now);
         let nanos = started.elapsed().as_nanos() as u64;
+        let cost = Cost { nanos, allocations: allocations::count() - before };
         let up = match place {
             Place::Root => Vec::new(),
             _ => core::iter::from_fn(|| router.ends[0].pop()).collect(),
         };
-        Ok((nanos, up))
+        Ok((cost, up))
     }
 
     /// Puts a frame before a router, for its next turn.

@@ -31,7 +31,7 @@ enum Value {
     Number,
     /// Its complement, so that a checksum over both never changes.
     Complement,
-    /// The entry's address in a list.
+    /// The entry's address, all of it.
     Address,
     /// Its complement.
     AddressComplement,
@@ -44,7 +44,8 @@ enum Value {
 pub(crate) struct Frame {
     octets: Vec<u8>,
     marks: Vec<(usize, Value)>,
-    addresses: Vec<Ipv6Addr>,
+    /// The address of an entry.
+    address: fn(u32) -> Ipv6Addr,
 }
 
 impl Frame {
@@ -54,14 +55,14 @@ impl Frame {
         Self::with(builder, octets, HEADER_LEN + UDP_LEN, &(!number(0)).to_be_bytes())
     }
 
-    /// A UDP packet of so many octets, at least 64, to one of these destinations.
-    pub(crate) fn udp_to_each(source: Ipv6Addr, destinations: Vec<Ipv6Addr>, octets: usize) -> Self {
-        let builder = PacketBuilder::new(source, destinations[0]);
-        let complement = !destinations[0].to_bits();
+    /// A UDP packet of so many octets, at least 64, to the address of the entry.
+    pub(crate) fn udp_to_each(source: Ipv6Addr, destination: fn(u32) -> Ipv6Addr, octets: usize) -> Self {
+        let builder = PacketBuilder::new(source, destination(0));
+        let complement = !destination(0).to_bits();
         let mut frame = Self::with(builder, octets, HEADER_LEN + UDP_LEN, &complement.to_be_bytes());
         frame.marks.push((HEADER_LEN - 16, Value::Address));
         frame.marks.push((HEADER_LEN + UDP_LEN, Value::AddressComplement));
-        frame.addresses = destinations;
+        frame.address = destination;
         frame
     }
 
@@ -81,7 +82,11 @@ impl Frame {
         datagram[4..6].copy_from_slice(&length.to_be_bytes());
         datagram.extend_from_slice(complement);
         datagram.resize(usize::from(length), 0x5a);
-        Frame { octets: builder.checksummed(protocol::UDP, datagram, 6), marks: Vec::new(), addresses: Vec::new() }
+        Frame {
+            octets: builder.checksummed(protocol::UDP, datagram, 6),
+            marks: Vec::new(),
+            address: |_| Ipv6Addr::UNSPECIFIED,
+        }
     }
 
     /// The source is the entry's. Only one address that a checksum covers may be.
@@ -162,7 +167,7 @@ impl Frame {
                 Value::Complement => !number(index),
                 Value::Sequence => sequence,
                 Value::Address | Value::AddressComplement => {
-                    let address = self.addresses[index as usize].to_bits();
+                    let address = (self.address)(index).to_bits();
                     let bits = if value == Value::Address { address } else { !address };
                     copy[at..at + 16].copy_from_slice(&bits.to_be_bytes());
                     continue;
@@ -198,10 +203,10 @@ mod tests {
             assert!(checksum::verify(SOURCE, destination, protocol::UDP, &packet[HEADER_LEN..]));
             assert_eq!((packet.len(), &packet[24..40]), (64, &destination.octets()[..]));
         }
-        let destinations = vec![DESTINATION, Ipv6Addr::new(0x2a00, 1, 2, 3, 4, 5, 6, 7)];
-        let frame = Frame::udp_to_each(SOURCE, destinations.clone(), 64);
-        for (index, &destination) in destinations.iter().enumerate() {
-            let packet = packet(&frame, index as u32);
+        let destination = |index| Ipv6Addr::from_bits(0x2a00 << 112 | u128::from(index) << 77 | 7);
+        let frame = Frame::udp_to_each(SOURCE, destination, 64);
+        for index in [0, 1, u32::MAX] {
+            let (packet, destination) = (packet(&frame, index), destination(index));
             assert!(checksum::verify(SOURCE, destination, protocol::UDP, &packet[HEADER_LEN..]));
             assert_eq!((packet.len(), &packet[24..40]), (64, &destination.octets()[..]));
         }

@@ -1,25 +1,35 @@
 //! What a packet costs in the data plane of a node, without ports.
 //!
 //! Batches of packets are made outside the timed section; what is timed is [`path::Path::process`]: all stages, and
-//! giving the frames back. The paths take turns, so that a bad minute of the machine meets all of them.
+//! giving the frames back. The paths take turns, so that a bad minute of the machine meets all of them. Where the tables of
+//! all paths do not fit into memory together, the paths take turns in as few rounds as that takes.
 
+mod charts;
+mod cold;
 mod frame;
-mod path;
+pub(crate) mod path;
+pub(crate) mod run;
 
 use crate::calibration::Probes;
 use crate::machine::Machine;
-use crate::statistics::{Durations, Percentiles, Spread};
-use crate::{Report, allocations};
-use anyhow::Result;
+use crate::memory;
+use crate::output::Output;
+use crate::processor::Processor;
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::statistics::{Spread, clock_nanos};
+use crate::traffic::popularity::{Distribution, Popularity};
+use crate::traffic::size::Size;
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
-use path::{Kind, MAX_BRANCHES, MAX_ENTRIES, Path};
+pub(crate) use cold::PacketsIn;
+use path::{Kind, MAX_BRANCHES, MAX_ENTRIES, MAX_NEIGHBORS, Path};
+use run::{More, Pace, Run};
 use serde::Serialize;
-use stack::packet::{BATCH_SIZE, Batch};
-use stack::rng::Rng;
-use std::time::Instant;
+use stack::packet::BATCH_SIZE;
 
-/// Empty sections that are timed to know what timing costs.
-const CLOCK_SAMPLES: usize = 20_001;
+/// Octets of memory that an entry is reckoned with before it is known what it takes: more than any does.
+pub(crate) const RECKONED_OCTETS: u64 = 1024;
 
 /// What to measure.
 #[derive(Args)]
@@ -33,15 +43,27 @@ pub(crate) struct Options {
     /// Packets that go through the pipeline together
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=BATCH_SIZE as u64))]
     batch: u64,
-    /// Octets of the innermost IPv6 packet; tunnels and Ethernet come on top
-    #[arg(long, value_delimiter = ',', default_value = "64", value_parser = clap::value_parser!(u64).range(64..=1500))]
-    octets: Vec<u64>,
+    /// Octets of the innermost IPv6 packet, from 64 to 1500, or imix; tunnels and Ethernet come on top
+    #[arg(long, value_delimiter = ',', default_value = "64")]
+    octets: Vec<Size>,
+    /// How the entry is drawn that the next packet belongs to
+    #[arg(long, value_delimiter = ',', default_value = "uniform")]
+    distribution: Vec<Distribution>,
+    /// The exponent of Zipf's distribution, above 0 and up to 10
+    #[arg(long, default_value_t = 1.0, value_parser = exponent)]
+    zipf_exponent: f64,
+    /// Where packets are when the data plane begins with them
+    #[arg(long, value_delimiter = ',', default_value = "cache")]
+    packets_in: Vec<PacketsIn>,
     /// Bindings, of the mobility agent (as many groups with them) and of the home agent
     #[arg(long, value_delimiter = ',', default_value = "1,10000,100000", value_parser = entries())]
     bindings: Vec<u64>,
     /// Unicast routes
     #[arg(long, value_delimiter = ',', default_value = "1,100000", value_parser = entries())]
     routes: Vec<u64>,
+    /// Neighbours on the link
+    #[arg(long, value_delimiter = ',', default_value = "1,100000", value_parser = clap::value_parser!(u64).range(1..=u64::from(MAX_NEIGHBORS)))]
+    neighbors: Vec<u64>,
     /// Groups with an (S,G) route each
     #[arg(long, value_delimiter = ',', default_value = "1,100000", value_parser = entries())]
     groups: Vec<u64>,
@@ -51,9 +73,15 @@ pub(crate) struct Options {
     /// Paths to measure; all where absent
     #[arg(long, value_delimiter = ',')]
     paths: Vec<Kind>,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+fn exponent(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(exponent) if exponent > 0.0 && exponent <= 10.0 => Ok(exponent),
+        _ => Err("the exponent is above 0 and at most 10".to_owned()),
+    }
 }
 
 fn entries() -> impl clap::builder::TypedValueParser<Value = u64> {
@@ -70,186 +98,151 @@ struct Method {
     clock_ns: f64,
 }
 
-/// A path's figures.
-#[derive(Serialize)]
-struct Line {
-    path: Kind,
-    entries: u32,
-    branches: u8,
-    packet_octets: usize,
-    frame_octets: usize,
-    distribution: &'static str,
-    packets: u64,
-    /// Of each repetition the median batch: what else runs on the machine interrupts some batches, and not the median one.
-    ns_per_packet: Spread,
-    /// Of each repetition the mean over all batches, interruptions included.
-    mean_ns_per_packet: Spread,
-    /// Nanoseconds of whole batches, timing included.
-    batch_ns: Percentiles,
-    allocations_per_packet: f64,
-}
-
 /// Measures and prints.
 pub(crate) fn main(options: &Options) -> Result<()> {
+    options.packets_in.iter().try_for_each(|packets_in| packets_in.check())?;
+    options.output.prepare()?;
+    let rounds = rounds(specifications(options)?, memory::available_octets() / 2)?;
     let machine = Machine::here();
-    let mut runs = runs(options)?;
+    let pace = Pace { packets: options.packets, batch: options.batch, clock_ns: clock_nanos() };
+    let processor = Processor::probe();
     let mut probes = Probes::new();
-    let clock_ns = clock_nanos();
-    for run in &mut runs {
-        run.repeat(options.packets, options.batch, clock_ns)?;
-        run.forget();
-    }
-    for _ in 0..options.repetitions {
+    let beds: u64 = rounds.iter().map(|round| round.len() as u64).sum();
+    let progress = Progress::new(beds * (u64::from(options.repetitions) + 2));
+    let mut results = Vec::new();
+    for round in rounds {
+        let mut beds = Vec::new();
+        for specification in round {
+            progress.begin(|| format!("filling {specification:?}"));
+            beds.push(Bed::new(specification, options)?);
+            progress.step();
+        }
+        for bed in &mut beds {
+            bed.each(|run, path, sent| run.warm_up(path, sent, pace.packets, pace.batch))?;
+        }
+        for _ in 0..options.repetitions {
+            probes.probe();
+            for bed in &mut beds {
+                progress.begin(|| bed.path.kind.name());
+                bed.each(|run, path, sent| run.repeat(path, sent, pace))?;
+                progress.step();
+            }
+        }
         probes.probe();
-        for run in &mut runs {
-            run.repeat(options.packets, options.batch, clock_ns)?;
+        for bed in &mut beds {
+            bed.each(|run, path, sent| run.count(path, sent, &processor, pace))?;
+            results.extend(bed.runs.iter().map(|run| run.line(&bed.path, bed.state_octets)));
+            progress.step();
         }
     }
-    probes.probe();
+    drop(progress);
     let report = Report {
         benchmark: "pipeline",
         machine,
         calibration: probes.finish(),
-        method: Method { packets: options.packets, repetitions: options.repetitions, batch: options.batch, clock_ns },
-        results: runs.iter().map(Run::line).collect::<Vec<Line>>(),
+        method: Method {
+            packets: options.packets,
+            repetitions: options.repetitions,
+            batch: options.batch,
+            clock_ns: pace.clock_ns,
+        },
+        results,
     };
-    if options.json { report.print_json() } else { print(&report) }
+    options.output.publish(&report, &charts::charts(&report.results), print)
 }
 
-fn runs(options: &Options) -> Result<Vec<Run>> {
+/// Tables to be made.
+#[derive(Clone, Copy, Debug)]
+struct Specification {
+    kind: Kind,
+    entries: u32,
+    branches: u8,
+}
+
+/// What the options ask for.
+fn specifications(options: &Options) -> Result<Vec<Specification>> {
     let kinds = if options.paths.is_empty() { Kind::value_variants() } else { &options.paths };
-    let mut runs = Vec::new();
-    for &octets in &options.octets {
-        for &kind in kinds {
-            let (sizes, branches) = match kind {
-                Kind::Unicast | Kind::UnicastLengths => (&options.routes[..], &[1][..]),
-                Kind::Multicast => (&options.groups[..], &options.branches[..]),
-                Kind::Terminal | Kind::TerminalGre => (&[1][..], &[1][..]),
-                _ => (&options.bindings[..], &[1][..]),
-            };
-            for &entries in sizes {
-                for &branches in branches {
-                    let path = Path::new(kind, u32::try_from(entries)?, branches, octets as usize)?;
-                    runs.push(Run::new(path, octets as usize));
+    let mut specifications = Vec::new();
+    for &kind in kinds {
+        let (sizes, branches) = match kind {
+            Kind::Unicast | Kind::UnicastLengths => (&options.routes[..], &[1][..]),
+            Kind::OnLink => (&options.neighbors[..], &[1][..]),
+            Kind::Multicast => (&options.groups[..], &options.branches[..]),
+            Kind::Terminal | Kind::TerminalGre => (&[1][..], &[1][..]),
+            _ => (&options.bindings[..], &[1][..]),
+        };
+        for &entries in sizes {
+            let entries = u32::try_from(entries)?;
+            specifications.extend(branches.iter().map(|&branches| Specification { kind, entries, branches }));
+        }
+    }
+    Ok(specifications)
+}
+
+/// Puts what fits into so many octets together into one round.
+///
+/// # Errors
+/// Where something does not even fit alone.
+fn rounds(specifications: Vec<Specification>, octets: u64) -> Result<Vec<Vec<Specification>>> {
+    let mut rounds: Vec<Vec<Specification>> = Vec::new();
+    let mut left = 0;
+    for specification in specifications {
+        let needed = u64::from(specification.entries) * RECKONED_OCTETS;
+        ensure!(
+            needed <= octets,
+            "{} entries are reckoned with {} MiB, and half of what is available is {} MiB: ask for fewer",
+            specification.entries,
+            needed >> 20,
+            octets >> 20
+        );
+        match rounds.last_mut() {
+            Some(round) if needed <= left => round.push(specification),
+            _ => {
+                rounds.push(vec![specification]);
+                left = octets;
+            }
+        }
+        left -= needed;
+    }
+    Ok(rounds)
+}
+
+/// A path and the traffic that goes over it.
+struct Bed {
+    path: Path,
+    state_octets: u64,
+    /// Packets since the beginning.
+    sent: u64,
+    runs: Vec<Run>,
+}
+
+impl Bed {
+    fn new(specification: Specification, options: &Options) -> Result<Self> {
+        let Specification { kind, entries, branches } = specification;
+        let before = memory::resident_octets();
+        let mut path = Path::new(kind, entries, branches)?;
+        let state_octets = memory::resident_octets().saturating_sub(before);
+        let (mut sent, mut runs) = (0, Vec::new());
+        path.touch_all(&mut sent)?;
+        for &distribution in &options.distribution {
+            for &packets_in in &options.packets_in {
+                for &size in &options.octets {
+                    // Each has a sequence of its own, or one would find in the cache what the one before has left.
+                    let seed = 7 + runs.len() as u64;
+                    let popularity = Popularity::new(distribution, options.zipf_exponent, entries, seed);
+                    runs.push(Run::new(&path, size, popularity, packets_in));
                 }
             }
         }
-    }
-    Ok(runs)
-}
-
-/// A path under measurement.
-struct Run {
-    path: Path,
-    octets: usize,
-    rng: Rng,
-    /// Packets since the beginning, warm-up included.
-    sent: u64,
-    packets: u64,
-    allocations: u64,
-    nanos_per_packet: Vec<f64>,
-    mean_nanos_per_packet: Vec<f64>,
-    batches: Durations,
-}
-
-impl Run {
-    fn new(path: Path, octets: usize) -> Self {
-        Run {
-            path,
-            octets,
-            rng: Rng::new(7),
-            sent: 0,
-            packets: 0,
-            allocations: 0,
-            nanos_per_packet: Vec::new(),
-            mean_nanos_per_packet: Vec::new(),
-            batches: Durations::new(),
-        }
+        Ok(Bed { path, state_octets, sent, runs })
     }
 
-    /// One repetition. The caches belong to another path when it begins, so that an eighth more goes ahead untimed.
-    fn repeat(&mut self, packets: u64, batch: u64, clock_ns: f64) -> Result<()> {
-        self.pass(packets / 8, batch, |_| {})?;
-        let mut batches = Durations::new();
-        let (mut nanos, mut allocations) = (0, 0);
-        self.pass(packets, batch, |sample| {
-            batches.record(sample.nanos);
-            nanos += sample.nanos;
-            allocations += sample.allocations;
-        })?;
-        let median = batches.percentiles().p50 as f64 - clock_ns;
-        self.nanos_per_packet.push(median.max(0.0) / batch.min(packets) as f64);
-        let total = nanos as f64 - batches.len() as f64 * clock_ns;
-        self.mean_nanos_per_packet.push(total.max(0.0) / packets as f64);
-        self.batches.add(&batches);
-        self.packets += packets;
-        self.allocations += allocations;
-        self.path.check(self.sent)
-    }
-
-    /// Sends so many packets in batches, and tells what each batch cost.
-    fn pass(&mut self, packets: u64, size: u64, mut tell: impl FnMut(Sample)) -> Result<()> {
-        let (mut batch, mut out) = (Batch::new(), Batch::new());
-        let mut left = packets;
-        while left > 0 {
-            for _ in 0..size.min(left) {
-                let index = self.rng.below(u64::from(self.path.entries)) as u32;
-                self.path.generate(&mut batch, index, self.sent as u32)?;
-                self.sent += 1;
-            }
-            left -= batch.len() as u64;
-            let before = allocations::count();
-            let started = Instant::now();
-            self.path.process(&mut batch, &mut out);
-            let nanos = started.elapsed().as_nanos() as u64;
-            tell(Sample { nanos, allocations: allocations::count() - before });
-        }
-        Ok(())
-    }
-
-    /// Forgets the warm-up.
-    fn forget(&mut self) {
-        (self.packets, self.allocations) = (0, 0);
-        self.nanos_per_packet.clear();
-        self.mean_nanos_per_packet.clear();
-        self.batches = Durations::new();
-    }
-
-    fn line(&self) -> Line {
-        Line {
-            path: self.path.kind,
-            entries: self.path.entries,
-            branches: self.path.branches,
-            packet_octets: self.octets,
-            frame_octets: self.path.frame.octets().len(),
-            distribution: "uniform",
-            packets: self.packets,
-            ns_per_packet: Spread::of(&self.nanos_per_packet).rounded(),
-            mean_ns_per_packet: Spread::of(&self.mean_nanos_per_packet).rounded(),
-            batch_ns: self.batches.percentiles(),
-            allocations_per_packet: self.allocations as f64 / self.packets as f64,
-        }
+    fn each(&mut self, mut what: impl FnMut(&mut Run, &mut Path, &mut u64) -> Result<()>) -> Result<()> {
+        self.runs.iter_mut().try_for_each(|run| what(run, &mut self.path, &mut self.sent))
     }
 }
 
-/// What a batch cost.
-struct Sample {
-    nanos: u64,
-    allocations: u64,
-}
-
-/// Nanoseconds between two looks at the clock with nothing between them.
-fn clock_nanos() -> f64 {
-    let samples: Vec<f64> = (0..CLOCK_SAMPLES)
-        .map(|_| {
-            let started = Instant::now();
-            started.elapsed().as_nanos() as f64
-        })
-        .collect();
-    Spread::of(&samples).median
-}
-
-fn print(report: &Report<Method, Line>) -> Result<()> {
+fn print(report: &Report<Method, More>) {
     let Method { packets, repetitions, batch, clock_ns } = report.method;
     println!("{}", report.machine);
     println!("{}", report.calibration);
@@ -258,23 +251,37 @@ fn print(report: &Report<Method, Line>) -> Result<()> {
          making the packets is not timed, {clock_ns} ns for the clock are subtracted a batch"
     );
     println!(
-        "\n{:<16} {:>8} {:>8} {:>6} {:>8} {:>15} {:>6} {:>8} {:>8} {:>8} {:>6}",
-        "path", "entries", "branches", "octets", "ns", "[min-max]", "Mpps", "mean", "batch", "p99", "allocs"
+        "\n{:<16} {:>8} {:>8} {:>6} {:<9} {:<6} {:>8} {:>15} {:>6} {:>8} {:>8} {:>8} {:>6}",
+        "path",
+        "entries",
+        "branches",
+        "octets",
+        "traffic",
+        "in",
+        "ns",
+        "[min-max]",
+        "Mpps",
+        "mean",
+        "batch",
+        "p99",
+        "allocs"
     );
     for line in &report.results {
         let Spread { median, min, max } = line.ns_per_packet;
         println!(
-            "{:<16} {:>8} {:>8} {:>6} {:>8.1} {:>15} {:>6.2} {:>8.1} {:>8} {:>8} {:>6}",
-            line.path.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default(),
+            "{:<16} {:>8} {:>8} {:>6} {:<9} {:<6} {:>8.1} {:>15} {:>6.2} {:>8.1} {:>8} {:>8} {:>6}",
+            line.path,
             line.entries,
             line.branches,
-            line.packet_octets,
+            line.more.size,
+            line.distribution,
+            line.more.packets_in,
             median,
             format!("[{min:.1}-{max:.1}]"),
             1e3 / median,
-            line.mean_ns_per_packet.median,
-            line.batch_ns.p50,
-            line.batch_ns.p99,
+            line.more.mean_ns_per_packet.median,
+            line.more.batch_ns.p50,
+            line.more.batch_ns.p99,
             line.allocations_per_packet
         );
     }
@@ -282,5 +289,31 @@ fn print(report: &Report<Method, Line>) -> Result<()> {
         "\nns a packet: the median batch of a repetition, then median [min-max] over repetitions; mean: over all batches, \
          interruptions by others included\nbatch, p99: median and 99th percentile of the nanoseconds of a batch"
     );
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_hold_what_fits_together_in_order() {
+        let specification = |entries| Specification { kind: Kind::Unicast, entries, branches: 1 };
+        let of = |sizes: &[u32], octets| {
+            let rounds = rounds(sizes.iter().copied().map(specification).collect(), octets)?;
+            let entries = |round: &Vec<Specification>| round.iter().map(|bed| bed.entries).collect::<Vec<_>>();
+            Ok::<_, anyhow::Error>(rounds.iter().map(entries).collect::<Vec<_>>())
+        };
+        let room = 10 * RECKONED_OCTETS;
+        assert_eq!(of(&[1, 9, 10, 4, 4, 4], room).unwrap(), [vec![1, 9], vec![10], vec![4, 4], vec![4]]);
+        assert!(of(&[1, 11], room).is_err());
+        assert!(of(&[], room).unwrap().is_empty());
+    }
+
+    #[test]
+    fn exponents() {
+        assert_eq!((exponent("0.99"), exponent("10")), (Ok(0.99), Ok(10.0)));
+        for text in ["0", "-1", "nan", "inf", "11", ""] {
+            assert!(exponent(text).is_err(), "{text}");
+        }
+    }
 }

@@ -4,7 +4,6 @@ use super::frame::{Frame, nth};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use core::net::Ipv6Addr;
-use serde::Serialize;
 use stack::addr::{MacAddress, Prefix};
 use stack::machine::PortId;
 use stack::packet::{Batch, Pool};
@@ -20,10 +19,16 @@ use stack::time::Instant;
 const FRAMES: u32 = 1024;
 /// The largest packet on every link, so that 1,500 octets fit with two outer headers.
 const MTU: usize = 1600;
+/// Octets of the smallest packet.
+const MIN_OCTETS: u16 = 64;
 /// Branches of a tree at the most.
 pub(crate) const MAX_BRANCHES: u8 = 32;
 /// Entries of a table at the most.
-pub(crate) const MAX_ENTRIES: u32 = 1 << 22;
+pub(crate) const MAX_ENTRIES: u32 = 10_000_000;
+/// Neighbours at the most, which is what a data plane takes.
+pub(crate) const MAX_NEIGHBORS: u32 = (1 << 20) - 1 - SPARE;
+/// Room in every table beside the entries that are looked up.
+const SPARE: u32 = 16;
 /// Routers behind which the routes are.
 const NEXT_HOPS: u32 = 8;
 /// The shortest prefix of [`Kind::UnicastLengths`].
@@ -44,17 +49,19 @@ const SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x202, 0, 0, 0, 0, 1);
 const HOME: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 1, 0, 0, 0, 0);
 const CARE_OF: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 0, 0, 0, 0, 0);
 const ACCESS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x300, 0xa, 0x0200, 0x5eff, 0, 0);
+const ON_LINK: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x400, 0, 0, 0, 0, 0);
 const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x0200, 0x5eff, 0, 0);
 const PEER: MacAddress = MacAddress([2, 0, 0, 0, 1, 0]);
 
 /// A way through the data plane.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Kind {
     /// Unicast by /64 routes
     Unicast,
     /// Unicast by routes of 25 prefix lengths, /32 to /56
     UnicastLengths,
+    /// Unicast to neighbours on the link
+    OnLink,
     /// Multicast by (S,G) routes
     Multicast,
     /// Mobility agent: home agent's tunnel to the terminal's group
@@ -76,18 +83,22 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// As on the command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
     /// Whether the node is a host, which has one entry.
     pub(crate) fn is_terminal(self) -> bool {
         matches!(self, Kind::Terminal | Kind::TerminalGre)
     }
 }
 
-/// A path with its tables filled.
+/// A path with its tables.
 pub(crate) struct Path {
     pub(crate) kind: Kind,
     pub(crate) entries: u32,
     pub(crate) branches: u8,
-    pub(crate) frame: Frame,
     plane: Dataplane,
     pool: Pool,
     /// What every packet has to be counted as.
@@ -96,17 +107,32 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    /// The path with tables of so many entries, and packets whose innermost IPv6 packet has so many octets.
-    pub(crate) fn new(kind: Kind, entries: u32, branches: u8, octets: usize) -> Result<Self> {
+    /// The path with tables of so many entries.
+    pub(crate) fn new(kind: Kind, entries: u32, branches: u8) -> Result<Self> {
+        let mut path = Self::without_entries(kind, entries, branches)?;
+        for index in 0..entries {
+            path.apply(path.set_entry(index)?);
+        }
+        path.check_updates()?;
+        Ok(path)
+    }
+
+    /// The path with room for so many entries, of which it has none yet: of what a packet needs only the entry that it
+    /// belongs to is missing.
+    pub(crate) fn without_entries(kind: Kind, entries: u32, branches: u8) -> Result<Self> {
         let forwarding = if kind.is_terminal() { Forwarding::Host } else { Forwarding::Router };
-        let limit = entries + 16;
-        let limits = Limits {
+        let limit = entries + SPARE;
+        let mut limits = Limits {
             routes: limit as usize,
             mroutes: limit,
             mma_bindings: limit,
             home_bindings: limit,
             ..Limits::default()
         };
+        if kind == Kind::OnLink {
+            ensure!(entries <= MAX_NEIGHBORS, "a data plane has {MAX_NEIGHBORS} neighbours at the most");
+            limits.neighbors = limit;
+        }
         let config =
             DataplaneConfig { forwarding, host_ports: PortSet::single(TUN), limits, ..DataplaneConfig::default() };
         let mut ports: Vec<PortInfo> = (0..=branches.max(TUN.0)).map(port).collect();
@@ -114,156 +140,176 @@ impl Path {
             ports[usize::from(TUN.0)].medium = Medium::Ip;
         }
         let pool = Pool::new(FRAMES)?;
-        let mut path = Path {
-            kind,
-            entries,
-            branches,
-            frame: Frame::udp(CORRESPONDENT, nth(HOME, 0), octets),
-            plane: Dataplane::new(config, pool.clone(), &ports),
-            pool,
-            passes: Counter::Output,
-            leaves_by: vec![OUT],
+        let (passes, leaves_by) = match kind {
+            Kind::Unicast | Kind::UnicastLengths | Kind::OnLink => (Counter::Output, vec![OUT]),
+            Kind::Multicast => (Counter::Output, (1..=branches).map(PortId).collect()),
+            Kind::MmaGroup | Kind::MmaGroupGre | Kind::MmaRouted => (Counter::BindingToGroup, vec![OUT]),
+            Kind::MmaReverse => (Counter::TunnelToHomeAgent, vec![OUT]),
+            Kind::HaIntercept => (Counter::HomeIntercepted, vec![OUT]),
+            Kind::HaReverse => (Counter::TunnelExit, vec![OUT]),
+            Kind::Terminal | Kind::TerminalGre => (Counter::TerminalReceived, vec![TUN]),
         };
-        path.frame = path.fill_tables(octets)?.on_ethernet(link_address(IN.0), PEER);
-        ensure!(path.plane.counters().get(Counter::RefusedUpdates) == 0, "a table refused an entry");
+        let plane = Dataplane::new(config, pool.clone(), &ports);
+        let mut path = Path { kind, entries, branches, plane, pool, passes, leaves_by };
+        path.set_surroundings();
+        path.check_updates()?;
         Ok(path)
     }
 
-    /// Fills the tables; answers the packets, as they are on a link without link-layer header.
-    fn fill_tables(&mut self, octets: usize) -> Result<Frame> {
-        let entries = 0..self.entries;
-        let down = Frame::udp(CORRESPONDENT, nth(HOME, 0), octets).destination_varies();
-        let up = Frame::udp(nth(HOME, 0), CORRESPONDENT, octets).source_varies();
-        Ok(match self.kind {
-            Kind::Unicast | Kind::UnicastLengths => {
-                let mut destinations = Vec::new();
-                for index in entries {
-                    let (prefix, host) = self.unicast_prefix(index)?;
-                    self.route(prefix, Route::Via { port: OUT, next_hop: router(index) });
-                    destinations.push(host);
-                }
-                Frame::udp_to_each(CORRESPONDENT, destinations, octets)
+    /// Groups with a route each.
+    pub(crate) fn groups(&self) -> u64 {
+        match self.kind {
+            Kind::Multicast | Kind::MmaGroup | Kind::MmaGroupGre | Kind::MmaRouted | Kind::MmaReverse => {
+                self.entries.into()
             }
-            Kind::Multicast => {
-                self.leaves_by = (1..=self.branches).map(PortId).collect();
-                let forward: PortSet = self.leaves_by.iter().copied().collect();
-                for index in entries {
-                    self.mroute(index, Mroute { accept: Accept::Port(IN), forward });
-                }
-                Frame::udp(SOURCE, nth(GROUP, 0), octets).destination_varies()
+            Kind::Terminal | Kind::TerminalGre => 1,
+            _ => 0,
+        }
+    }
+
+    /// What packets need beside the entry that they belong to.
+    fn set_surroundings(&mut self) {
+        match self.kind {
+            Kind::Unicast | Kind::UnicastLengths => (0..NEXT_HOPS).for_each(|index| self.neighbor(router(index))),
+            Kind::OnLink => self.apply(TableUpdate::RouteSet(Prefix::of_link(ON_LINK), Route::OnLink(OUT))),
+            Kind::Multicast => {}
+            Kind::MmaGroup | Kind::MmaGroupGre | Kind::MmaRouted | Kind::MmaReverse => {
+                self.default_route();
+                self.apply(TableUpdate::RouteSet(Prefix::of_link(CARE_OF), Route::CareOf));
+                self.apply(TableUpdate::RouteSet(Prefix::host(AGENT), Route::Local));
+                self.apply(TableUpdate::MmaServiceSet(MmaService {
+                    address: AGENT,
+                    access_prefixes: vec![Prefix::of_link(ACCESS)],
+                    peers: Vec::new(),
+                    chain: false,
+                }));
+                let mroute = Mroute { accept: Accept::Local, forward: PortSet::single(OUT) };
+                (0..self.entries).for_each(|index| self.apply(TableUpdate::MrouteSet(mroute_key(index), mroute)));
             }
-            Kind::MmaGroup | Kind::MmaGroupGre | Kind::MmaRouted => {
-                self.passes = Counter::BindingToGroup;
-                self.mobility_agent();
-                match self.kind {
-                    Kind::MmaRouted => Frame::routed(CORRESPONDENT, nth(CARE_OF, 0), nth(HOME, 0), octets),
-                    _ => down.tunnelled(HOME_AGENT, nth(CARE_OF, 0), None).outer_destination_varies(),
-                }
-            }
-            Kind::MmaReverse => {
-                self.passes = Counter::TunnelToHomeAgent;
-                self.mobility_agent();
-                up.tunnelled(nth(ACCESS, 0), AGENT, None).outer_source_varies()
-            }
-            Kind::HaIntercept => {
-                self.passes = Counter::HomeIntercepted;
-                self.home_agent();
-                down
-            }
-            Kind::HaReverse => {
-                self.passes = Counter::TunnelExit;
-                self.home_agent();
-                up.tunnelled(nth(CARE_OF, 0), HOME_AGENT, None).outer_source_varies()
+            Kind::HaIntercept | Kind::HaReverse => {
+                self.default_route();
+                self.apply(TableUpdate::RouteSet(Prefix::host(HOME_AGENT), Route::Local));
+                self.apply(TableUpdate::RouteSet(Prefix::of_link(HOME), Route::OnLink(TUN)));
             }
             Kind::Terminal | Kind::TerminalGre => {
-                self.passes = Counter::TerminalReceived;
-                self.leaves_by = vec![TUN];
-                let gre_key = (self.kind == Kind::TerminalGre).then_some(GRE_KEY);
-                let (care_of, home_address) = (nth(CARE_OF, 0), nth(HOME, 0));
-                self.route(Prefix::host(home_address), Route::OnLink(TUN));
+                self.apply(TableUpdate::RouteSet(Prefix::host(nth(HOME, 0)), Route::OnLink(TUN)));
+            }
+        }
+    }
+
+    /// The update that makes an entry, or replaces it by its like.
+    pub(crate) fn set_entry(&self, index: u32) -> Result<TableUpdate> {
+        let gre_key = matches!(self.kind, Kind::MmaGroupGre | Kind::TerminalGre).then_some(GRE_KEY);
+        Ok(match self.kind {
+            Kind::Unicast | Kind::UnicastLengths => {
+                TableUpdate::RouteSet(self.unicast_prefix(index)?, Route::Via { port: OUT, next_hop: router(index) })
+            }
+            Kind::OnLink => {
+                let [a, b, c, d] = index.to_be_bytes();
+                let neighbor = Neighbor { link_address: MacAddress([2, 3, a, b, c, d]), notify_use: false };
+                TableUpdate::NeighborSet(OUT, nth(ON_LINK, index), neighbor)
+            }
+            Kind::Multicast => {
+                let forward = self.leaves_by.iter().copied().collect();
+                TableUpdate::MrouteSet(mroute_key(index), Mroute { accept: Accept::Port(IN), forward })
+            }
+            Kind::MmaGroup | Kind::MmaGroupGre | Kind::MmaRouted | Kind::MmaReverse => {
+                let binding = MmaBinding {
+                    care_of: nth(CARE_OF, index),
+                    group: nth(GROUP, index),
+                    source: SOURCE,
+                    home_agent: HOME_AGENT,
+                    gre_key,
+                    access_identifier: nth(ACCESS, index).to_bits() as u64,
+                    optimise: false,
+                    state: BindingState::Active,
+                };
+                TableUpdate::MmaBindingSet(nth(HOME, index), binding)
+            }
+            Kind::HaIntercept | Kind::HaReverse => {
+                let binding = HomeBinding { care_of: nth(CARE_OF, index), agent: HOME_AGENT, home_port: TUN };
+                TableUpdate::HomeBindingSet(nth(HOME, index), binding)
+            }
+            Kind::Terminal | Kind::TerminalGre => {
+                let (care_of, home_address) = (nth(CARE_OF, index), nth(HOME, index));
                 let reception = GroupReception { source: SOURCE, gre_key, care_of, home_address };
-                self.apply(TableUpdate::GroupReceptionSet(nth(GROUP, 0), reception));
-                let inner = Frame::udp(CORRESPONDENT, home_address, octets);
-                inner.tunnelled(SOURCE, nth(GROUP, 0), gre_key)
+                TableUpdate::GroupReceptionSet(nth(GROUP, index), reception)
             }
         })
     }
 
-    /// A prefix, far from that of the entry before, and an address in it.
-    fn unicast_prefix(&self, index: u32) -> Result<(Prefix, Ipv6Addr)> {
+    /// The update that takes an entry away.
+    pub(crate) fn remove_entry(&self, index: u32) -> Result<TableUpdate> {
+        Ok(match self.kind {
+            Kind::Unicast | Kind::UnicastLengths => TableUpdate::RouteRemove(self.unicast_prefix(index)?),
+            Kind::OnLink => TableUpdate::NeighborRemove(OUT, nth(ON_LINK, index)),
+            Kind::Multicast => TableUpdate::MrouteRemove(mroute_key(index)),
+            Kind::MmaGroup | Kind::MmaGroupGre | Kind::MmaRouted | Kind::MmaReverse => {
+                TableUpdate::MmaBindingRemove(nth(HOME, index))
+            }
+            Kind::HaIntercept | Kind::HaReverse => TableUpdate::HomeBindingRemove(nth(HOME, index)),
+            Kind::Terminal | Kind::TerminalGre => TableUpdate::GroupReceptionRemove(mroute_key(index)),
+        })
+    }
+
+    /// The packets, as they come in, whose innermost IPv6 packet has so many octets.
+    pub(crate) fn frame(&self, octets: u16) -> Frame {
+        let octets = usize::from(octets);
+        let down = || Frame::udp(CORRESPONDENT, nth(HOME, 0), octets);
+        let up = || Frame::udp(nth(HOME, 0), CORRESPONDENT, octets).source_varies();
+        let frame = match self.kind {
+            Kind::Unicast | Kind::UnicastLengths => Frame::udp_to_each(CORRESPONDENT, unicast_host, octets),
+            Kind::OnLink => Frame::udp(CORRESPONDENT, nth(ON_LINK, 0), octets).destination_varies(),
+            Kind::Multicast => Frame::udp(SOURCE, nth(GROUP, 0), octets).destination_varies(),
+            Kind::MmaGroup | Kind::MmaGroupGre => {
+                let inner = down().destination_varies();
+                inner.tunnelled(HOME_AGENT, nth(CARE_OF, 0), None).outer_destination_varies()
+            }
+            Kind::MmaRouted => Frame::routed(CORRESPONDENT, nth(CARE_OF, 0), nth(HOME, 0), octets),
+            Kind::MmaReverse => up().tunnelled(nth(ACCESS, 0), AGENT, None).outer_source_varies(),
+            Kind::HaIntercept => down().destination_varies(),
+            Kind::HaReverse => up().tunnelled(nth(CARE_OF, 0), HOME_AGENT, None).outer_source_varies(),
+            Kind::Terminal => down().tunnelled(SOURCE, nth(GROUP, 0), None),
+            Kind::TerminalGre => down().tunnelled(SOURCE, nth(GROUP, 0), Some(GRE_KEY)),
+        };
+        frame.on_ethernet(link_address(IN.0), PEER)
+    }
+
+    /// A prefix, far from that of the entry before.
+    fn unicast_prefix(&self, index: u32) -> Result<Prefix> {
         let length = match self.kind {
             Kind::UnicastLengths => SHORTEST + (index % LENGTHS) as u8,
             _ => 64,
         };
-        let scattered = u128::from(index.wrapping_mul(0x9e37_79b1));
-        let host = Ipv6Addr::from_bits(0x2a00 << 112 | scattered << 80 | 1);
-        let prefix = Prefix::new(host, length).context("no such prefix length")?;
-        Ok((prefix, host))
-    }
-
-    fn mobility_agent(&mut self) {
-        let gre_key = (self.kind == Kind::MmaGroupGre).then_some(GRE_KEY);
-        self.default_route();
-        self.route(Prefix::of_link(CARE_OF), Route::CareOf);
-        self.route(Prefix::host(AGENT), Route::Local);
-        let access_prefixes = vec![Prefix::of_link(ACCESS)];
-        self.apply(TableUpdate::MmaServiceSet(MmaService {
-            address: AGENT,
-            access_prefixes,
-            peers: Vec::new(),
-            chain: false,
-        }));
-        for index in 0..self.entries {
-            self.mroute(index, Mroute { accept: Accept::Local, forward: PortSet::single(OUT) });
-            let binding = MmaBinding {
-                care_of: nth(CARE_OF, index),
-                group: nth(GROUP, index),
-                source: SOURCE,
-                home_agent: HOME_AGENT,
-                gre_key,
-                access_identifier: nth(ACCESS, index).to_bits() as u64,
-                optimise: false,
-                state: BindingState::Active,
-            };
-            self.apply(TableUpdate::MmaBindingSet(nth(HOME, index), binding));
-        }
-    }
-
-    fn home_agent(&mut self) {
-        self.default_route();
-        self.route(Prefix::host(HOME_AGENT), Route::Local);
-        self.route(Prefix::of_link(HOME), Route::OnLink(TUN));
-        for index in 0..self.entries {
-            let binding = HomeBinding { care_of: nth(CARE_OF, index), agent: HOME_AGENT, home_port: TUN };
-            self.apply(TableUpdate::HomeBindingSet(nth(HOME, index), binding));
-        }
+        Prefix::new(unicast_host(index), length).context("no such prefix length")
     }
 
     fn default_route(&mut self) {
-        self.route(Prefix::DEFAULT, Route::Via { port: OUT, next_hop: router(0) });
+        self.neighbor(router(0));
+        self.apply(TableUpdate::RouteSet(Prefix::DEFAULT, Route::Via { port: OUT, next_hop: router(0) }));
     }
 
-    fn route(&mut self, prefix: Prefix, route: Route) {
-        if let Route::Via { port, next_hop } = route {
-            let octet = next_hop.octets()[15];
-            let neighbor = Neighbor { link_address: MacAddress([2, 0, 0, 0, 2, octet]), notify_use: false };
-            self.apply(TableUpdate::NeighborSet(port, next_hop, neighbor));
-        }
-        self.apply(TableUpdate::RouteSet(prefix, route));
+    fn neighbor(&mut self, router: Ipv6Addr) {
+        let link_address = MacAddress([2, 0, 0, 0, 2, router.octets()[15]]);
+        self.apply(TableUpdate::NeighborSet(OUT, router, Neighbor { link_address, notify_use: false }));
     }
 
-    fn mroute(&mut self, index: u32, mroute: Mroute) {
-        self.apply(TableUpdate::MrouteSet(MrouteKey { source: SOURCE, group: nth(GROUP, index) }, mroute));
-    }
-
-    fn apply(&mut self, update: TableUpdate) {
+    /// Changes a table.
+    pub(crate) fn apply(&mut self, update: TableUpdate) {
         self.plane.apply(Instant::ORIGIN, update);
     }
 
+    /// # Errors
+    /// Where a table had no room for what it was told.
+    pub(crate) fn check_updates(&self) -> Result<()> {
+        ensure!(self.plane.counters().get(Counter::RefusedUpdates) == 0, "a table refused an entry");
+        Ok(())
+    }
+
     /// Puts the packet of an entry into `batch`, as a port does.
-    pub(crate) fn generate(&self, batch: &mut Batch, index: u32, sequence: u32) -> Result<()> {
-        let mut packet = self.pool.copy_of(self.frame.octets())?;
-        self.frame.fill(packet.bytes_mut(), index, sequence);
+    pub(crate) fn generate(&self, batch: &mut Batch, frame: &Frame, index: u32, sequence: u32) -> Result<()> {
+        let mut packet = self.pool.copy_of(frame.octets())?;
+        frame.fill(packet.bytes_mut(), index, sequence);
         batch.push(packet);
         Ok(())
     }
@@ -277,6 +323,20 @@ impl Path {
                 out.clear();
             }
         }
+    }
+
+    /// Sends every entry one packet, so that what a table remembers of the first packet of an entry is there.
+    pub(crate) fn touch_all(&mut self, sent: &mut u64) -> Result<()> {
+        let frame = self.frame(MIN_OCTETS);
+        let (mut batch, mut out) = (Batch::new(), Batch::new());
+        for index in 0..self.entries {
+            self.generate(&mut batch, &frame, index, *sent as u32)?;
+            *sent += 1;
+            if batch.is_full() || index + 1 == self.entries {
+                self.process(&mut batch, &mut out);
+            }
+        }
+        self.check(*sent)
     }
 
     /// Packets that have come out on the path, and those that should have after `packets`.
@@ -297,6 +357,16 @@ impl Path {
         ensure!(self.pool.free_frames() == FRAMES as usize, "{:?}: frames are lost", self.kind);
         Ok(())
     }
+}
+
+/// An address in the prefix of an entry.
+fn unicast_host(index: u32) -> Ipv6Addr {
+    let scattered = u128::from(index.wrapping_mul(0x9e37_79b1));
+    Ipv6Addr::from_bits(0x2a00 << 112 | scattered << 80 | 1)
+}
+
+fn mroute_key(index: u32) -> MrouteKey {
+    MrouteKey { source: SOURCE, group: nth(GROUP, index) }
 }
 
 fn port(number: u8) -> PortInfo {
@@ -323,18 +393,55 @@ fn router(index: u32) -> Ipv6Addr {
 mod tests {
     use super::*;
 
+    fn send(path: &mut Path, octets: u16, indexes: impl Iterator<Item = u32>) {
+        let frame = path.frame(octets);
+        let (mut batch, mut out) = (Batch::new(), Batch::new());
+        for index in indexes {
+            path.generate(&mut batch, &frame, index, index).unwrap();
+        }
+        path.process(&mut batch, &mut out);
+    }
+
     #[test]
     fn packets_of_every_path_and_size_end_where_they_should() {
         for &kind in Kind::value_variants() {
-            for octets in [64, 100, 1500] {
-                let mut path = Path::new(kind, if kind.is_terminal() { 1 } else { 50 }, 3, octets).unwrap();
+            let entries = if kind.is_terminal() { 1 } else { 50 };
+            let mut path = Path::new(kind, entries, 3).unwrap();
+            for (round, octets) in [64, 100, 1500].into_iter().enumerate() {
+                // A terminal's sequence numbers go on, so that no packet comes twice.
+                let first = 50 * round as u32;
+                let frame = path.frame(octets);
                 let (mut batch, mut out) = (Batch::new(), Batch::new());
-                for index in 0..50 {
-                    path.generate(&mut batch, index % path.entries, index).unwrap();
+                for number in first..first + 50 {
+                    path.generate(&mut batch, &frame, number % entries, number).unwrap();
                 }
                 path.process(&mut batch, &mut out);
-                path.check(50).unwrap();
+                path.check(u64::from(first) + 50).unwrap();
             }
+        }
+    }
+
+    #[test]
+    fn without_its_entry_a_packet_does_not_take_the_path() {
+        for kind in
+            [Kind::Unicast, Kind::UnicastLengths, Kind::OnLink, Kind::Multicast, Kind::MmaGroup, Kind::HaReverse]
+        {
+            let mut path = Path::new(kind, 20, 1).unwrap();
+            path.apply(path.remove_entry(7).unwrap());
+            send(&mut path, 64, [6, 8].into_iter());
+            path.check(2).unwrap();
+            send(&mut path, 64, [7].into_iter());
+            assert!(path.check(3).is_err(), "{kind:?}");
+            let mut path = Path::without_entries(kind, 20, 1).unwrap();
+            for index in 0..20 {
+                path.apply(path.set_entry(index).unwrap());
+            }
+            path.apply(path.remove_entry(7).unwrap());
+            path.apply(path.set_entry(7).unwrap());
+            path.touch_all(&mut 0).unwrap();
+            send(&mut path, 64, 0..20);
+            path.check(40).unwrap();
+            path.check_updates().unwrap();
         }
     }
 }

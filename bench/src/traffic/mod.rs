@@ -1,0 +1,5 @@
+//! What packets are made: whose they are, and how large.
+
+pub(crate) mod popularity;
+pub(crate) mod size;
+mod zipf;

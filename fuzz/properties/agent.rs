@@ -453,7 +453,8 @@ pub(crate) fn samples() -> Vec<Vec<u8>> {
         options,
     };
     let group = |n: u16| {
-        let subscriptions = vec![Subscription { group: LAYOUT.group(eui64(n)), source: Some(AGENT) }];
+        let subscriptions =
+            vec![Subscription { group: LAYOUT.group(eui64(n)).expect("a group of any EUI-64"), source: Some(AGENT) }];
         MobilityOptions { subscriptions, ..MobilityOptions::default() }
     };
     let packet = |n: u16, home_address: Ipv6Addr, update: BindingUpdate| {

@@ -308,7 +308,8 @@ impl Subject {
         if let Some(site) = site {
             options.addresses = vec![AddressPrefix::new_care_of(CARE_OF[site])];
             let source = (at(5) & 2 == 0).then_some(peer);
-            options.subscriptions = vec![option::Subscription { group: LAYOUT.group(EUI), source }];
+            options.subscriptions =
+                vec![option::Subscription { group: LAYOUT.group(EUI).expect("a group of any EUI-64"), source }];
         }
         let acknowledgement = BindingAcknowledgement {
             status,
@@ -372,7 +373,7 @@ impl Subject {
             1 => Command::RouterLost { port, router: router(number) },
             2 => Command::AddressRemoved { port, address: local(number) },
             3 => Command::Signal { port, dbm: -i16::from(at(2)) },
-            4 => Command::GroupData { port, group: LAYOUT.group(EUI) },
+            4 => Command::GroupData { port, group: LAYOUT.group(EUI).expect("a group of any EUI-64") },
             5 => Command::Correspondent { correspondent, way },
             6 => Command::AddressRemoved { port, address: HOME },
             _ => return self.arrive(number),

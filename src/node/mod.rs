@@ -22,7 +22,7 @@ mod run;
 mod show;
 
 pub use run::run;
-pub use show::{show, stable_bindings, strip_remaining};
+pub use show::{keep_what_stays, show, stable_bindings};
 
 use crate::config::resolved::{NodeConfig, RouteTarget};
 use crate::state::{Changes, NodeState};
@@ -486,6 +486,11 @@ impl DroverNode {
             neighbor::Event::AddressDuplicate { port, address } => {
                 if let Some(terminal) = self.terminal.as_mut().filter(|terminal| terminal.home_address() == address) {
                     terminal.handle_command(now, mobile::Command::AddressRemoved { port, address });
+                }
+            }
+            neighbor::Event::AddressUsable { port, address, optimistic: false } => {
+                if let Some(terminal) = self.terminal.as_mut().filter(|terminal| terminal.home_address() == address) {
+                    terminal.handle_command(now, mobile::Command::AddressUsable { port, address });
                 }
             }
             _ => {}

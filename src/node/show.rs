@@ -29,11 +29,15 @@ pub fn show(worker: &Worker<DroverNode>, now: Instant, topic: Topic) -> Value {
 
 /// The bindings without what changes by itself: two of these are equal, to the octet, where no agent's table has changed.
 pub fn stable_bindings(worker: &Worker<DroverNode>) -> Value {
-    strip_remaining(show(worker, Instant::ORIGIN, Topic::Bindings))
+    keep_what_stays(show(worker, Instant::ORIGIN, Topic::Bindings))
 }
 
-/// Takes the remaining lifetimes out of what [`Topic::Bindings`] shows.
-pub fn strip_remaining(mut bindings: Value) -> Value {
+/// Takes out of what [`Topic::Bindings`] shows the remaining lifetimes, and bindings that forward, which end in their own
+/// time.
+pub fn keep_what_stays(mut bindings: Value) -> Value {
+    if let Some(rows) = bindings.as_array_mut() {
+        rows.retain(|row| row["status"] != "forward");
+    }
     for binding in bindings.as_array_mut().into_iter().flatten() {
         if let Some(binding) = binding.as_object_mut() {
             binding.remove("remaining_secs");

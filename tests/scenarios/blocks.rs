@@ -331,6 +331,14 @@ pub(crate) enum Mode {
     BreakFirst,
 }
 
+/// Whether neither the terminal nor an agent waits for an answer, and would ask again.
+fn nobody_waits(world: &World<'_>) -> bool {
+    let agents = world.lab.nodes.iter().filter(|node| node.config.mma.is_some());
+    let waits = |state| ["testing", "updating", "deleting"].contains(&state);
+    !world.terminal("mt").is_registering()
+        && agents.flat_map(|node| world.agent(&node.name).optimisations()).all(|view| !waits(view.state))
+}
+
 /// Moves the terminal inside its site and checks what that may cause: a report on the new link, Joins and Prunes between
 /// the access routers and where their paths part, and nothing anywhere else.
 pub(crate) fn move_within(
@@ -344,7 +352,7 @@ pub(crate) fn move_within(
     // What is still on its way is not of this move.
     let is_quiet = |world: &World<'_>| {
         let since = world.now().since(Instant::ORIGIN).saturating_sub(Duration::from_millis(300));
-        !world.has_seen_since(Instant::ORIGIN + since, Seen::is_mobility)
+        !world.has_seen_since(Instant::ORIGIN + since, Seen::is_mobility) && nobody_waits(world)
     };
     world.run_until("signalling has come to rest", 8_000, is_quiet);
     let (before, moved) = (world.bindings(), world.now());

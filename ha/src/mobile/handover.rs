@@ -353,6 +353,14 @@ impl MobileTerminal {
         }
     }
 
+    /// Nobody has answered for the home address on the home link. A home agent that still has a binding, and whose answer
+    /// was lost, hears of its terminal so.
+    pub(super) fn home_address_free(&mut self) {
+        if matches!(self.place, Place::Home) {
+            self.announce_home();
+        }
+    }
+
     fn claim_home(&mut self, port: PortId, detect_duplicates: bool) {
         if self.claimed != Some(port) {
             self.release_home();

@@ -428,7 +428,13 @@ impl MobileTerminal {
                 self.links.router_lost(port, router);
                 true
             }
-            Command::AddressUsable { port, address } => self.links.address_usable(port, address),
+            Command::AddressUsable { port, address } => {
+                if address == self.config.home_address && self.claimed == Some(port) {
+                    self.home_address_free();
+                    return false;
+                }
+                self.links.address_usable(port, address)
+            }
             Command::AddressRemoved { port, address } => {
                 if address == self.config.home_address && self.claimed == Some(port) && !self.is_home_address_taken {
                     self.home_address_taken(now);

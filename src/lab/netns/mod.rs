@@ -308,7 +308,7 @@ impl Room<'_> {
         for (index, node) in self.lab.nodes.iter().enumerate() {
             if node.config.mma.is_some() || node.config.home_agent.is_some() {
                 let bindings = admin::request(&self.socket(NodeIndex(index)), &Request::Show(Topic::Bindings))?;
-                tables.insert(node.name.clone(), node::strip_remaining(bindings));
+                tables.insert(node.name.clone(), node::keep_what_stays(bindings));
             }
         }
         Ok(tables)

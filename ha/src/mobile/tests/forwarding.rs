@@ -310,6 +310,20 @@ fn s4_home_with_a_binding_that_was_forgotten() {
     );
 }
 
+/// Where nobody answers for the home address it is announced: a home agent whose answer was lost hears of its terminal so.
+#[test]
+fn a_home_address_that_nobody_else_has_is_announced() {
+    let mut script = Script::new(terminal_config());
+    script.up(H);
+    script.prefer(H);
+    let usable = |port| Command::AddressUsable { port, address: HOME_ADDRESS };
+    assert_eq!(script.command(usable(H.key.port)), ["announce HoA"]);
+    // On another port it is none of the home link's, and away from home it is not the terminal's to say.
+    assert!(script.command(usable(A.key.port)).is_empty());
+    let mut away = Script::settled_at(A);
+    assert!(away.command(usable(H.key.port)).is_empty());
+}
+
 /// S4, and away again while the agent forwards home.
 #[test]
 fn s4_and_away_again() {

@@ -41,8 +41,8 @@ pub(crate) struct Roamer<'a> {
     talk_until: Instant,
 }
 
-/// Longer than an agent remembers that a correspondent did not answer (D7).
-const PATIENCE_MS: u64 = 700_000;
+/// Longer than an agent remembers, twice in a row, that a correspondent did not answer (D7).
+const PATIENCE_MS: u64 = 1_400_000;
 /// As long as the programs talk, and as is left of it where a story goes on.
 const TALK_MS: u64 = 20_000;
 
@@ -102,12 +102,17 @@ impl<'a> Roamer<'a> {
     /// and then, since nobody is told anything for the sake of who is silent.
     fn await_in_any_weather(&mut self, what: &str, done: impl Fn(&World<'_>) -> bool) {
         let limit = self.world.now() + Duration::from_millis(PATIENCE_MS);
+        let mut is_slow = false;
         while !done(&self.world) {
             assert!(self.world.now() < limit, "in vain: {what}\n{}", self.world.story(60));
             if self.talk_until <= self.world.now() {
                 self.talk(1_000, TALK_MS);
+                is_slow = true;
             }
             self.world.run_ms(50);
+        }
+        if is_slow {
+            self.talk(20, TALK_MS);
         }
         self.keep_talking();
     }

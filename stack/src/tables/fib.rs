@@ -92,15 +92,22 @@ pub(crate) struct Fib {
     prefixes: BTreeMap<Prefix, u32>,
 }
 
+/// Nodes for which room is reserved, for each prefix that is expected: so many are made where prefixes are a subnet's and
+/// lie far apart.
+const NODES_A_PREFIX: usize = 2;
+/// Prefixes for each array of runs for which room is reserved.
+const PREFIXES_AN_ARRAY: usize = 4;
+
 impl Fib {
-    /// An empty table.
-    pub(crate) fn new() -> Self {
+    /// An empty table. Up to about `prefixes` of them nothing is moved to make room, so that no insertion takes long: the
+    /// memory is reserved, and costs the pages that are used.
+    pub(crate) fn new(prefixes: usize) -> Self {
         Fib {
             root: vec![Word::EMPTY; 1 << ROOT_BITS].into_boxed_slice(),
             fallback: Word::EMPTY,
-            nodes: Vec::new(),
+            nodes: Vec::with_capacity(prefixes.saturating_mul(NODES_A_PREFIX)),
             free_nodes: Vec::new(),
-            arrays: Vec::new(),
+            arrays: Vec::with_capacity(prefixes / PREFIXES_AN_ARRAY),
             free_arrays: Vec::new(),
             prefixes: BTreeMap::new(),
         }
@@ -377,7 +384,7 @@ mod tests {
     proptest! {
         #[test]
         fn matches_a_plain_map(operations in prop::collection::vec((prefix(), 0u32..1000, any::<bool>()), 1..120)) {
-            let mut fib = Fib::new();
+            let mut fib = Fib::new(8);
             let mut map = BTreeMap::new();
             for (prefix, value, add) in &operations {
                 if *add {

@@ -65,7 +65,7 @@ pub(crate) struct Routes {
 
 impl Routes {
     pub(crate) fn new(limit: usize) -> Self {
-        Routes { fib: Fib::new(), routes: BTreeMap::new(), local: BTreeSet::new(), limit }
+        Routes { fib: Fib::new(limit), routes: BTreeMap::new(), local: BTreeSet::new(), limit }
     }
 
     /// Sets a route. `bare` says whether a port is without link-layer addresses: no neighbour is asked for there.

@@ -1,7 +1,7 @@
 //! The scenarios of the protocol in the simulator, each over many seeds with loss, reordering and delay on every link:
 //! what is sent, by whom, in which order, and what must not be sent, read from what was captured on the links.
 //!
-//! `DROVER_SEEDS=n` runs n seeds in place of 60, `DROVER_SEED=k` the one that a failure named.
+//! `DROVER_SEEDS=n` runs n seeds in place of 200, `DROVER_SEED=k` the one that a failure named.
 
 #[path = "scenarios/after_forwarding.rs"]
 mod after_forwarding;

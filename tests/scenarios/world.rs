@@ -43,11 +43,11 @@ pub(crate) const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x0200, 0x5eff
 pub(crate) const PIM_PERIOD: Duration = Duration::from_secs(1);
 
 const INTRUDER: MacAddress = MacAddress([0x02, 0, 0x5e, 0x66, 0, 1]);
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 200;
 const SIGNAL_NEAR_DBM: i16 = -50;
 const SIGNAL_FAR_DBM: i16 = -85;
 
-/// Runs `scenario` once a seed: 60 of them, `DROVER_SEEDS` of them, or the one that `DROVER_SEED` names.
+/// Runs `scenario` once a seed: 200 of them, `DROVER_SEEDS` of them, or the one that `DROVER_SEED` names.
 pub(crate) fn over_seeds(mut scenario: impl FnMut(u64)) {
     let number = |name| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number of seeds"));
     let seeds = match number("DROVER_SEED") {

@@ -17,11 +17,11 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| properties::history(input));
 
 libfuzzer_sys::fuzz_mutator!(|input: &mut [u8], size: usize, longest: usize, seed: u32| {
     let mutated = history::start_or_mutate(seed, &input[..size], properties::samples, mutate::mutate);
-    mutated.filter(|history| history.len() <= longest).map_or_else(
-        || libfuzzer_sys::fuzzer_mutate(input, size, longest),
-        |history| {
+    match mutated.filter(|history| history.len() <= longest) {
+        Some(history) => {
             input[..history.len()].copy_from_slice(&history);
             history.len()
-        },
-    )
+        }
+        None => libfuzzer_sys::fuzzer_mutate(input, size, longest),
+    }
 });

@@ -681,7 +681,7 @@ fn terminals() {
             (
                 "[node]\n",
                 "[router]\n[node]\n",
-                22,
+                23,
                 "mobile_terminal: a terminal has no other role; give the terminal a file of its own",
             ),
             (

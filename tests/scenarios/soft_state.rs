@@ -323,19 +323,20 @@ fn s17_a_correspondent_restarts() {
     over_seeds(|seed| {
         let mut roamer = Roamer::start(&lab, seed, FIRST_A, With::Peer);
         roamer.await_optimised(Instant::ORIGIN);
-        // A binding that has just been made is not doubted for three seconds.
-        roamer.world.run_ms(3_500 + seed % 4 * 900);
+        let knows = |world: &World<'_>| world.agent("mma1").optimisations().any(|view| view.state == "optimised");
+        roamer.world.run_until("the agent has its answer", 40_000, knows);
+        roamer.world.run_ms(seed % 4 * 900);
         let streams = roamer.talk(20, 40_000);
         let world = &mut roamer.world;
         world.run_ms(100);
         world.restart("peer");
         let restarted = world.now();
         assert_eq!(world.worker("peer").dataplane().correspondent_bindings().count(), 0);
-        // Down they come by way of the home agent at once; up when the error is believed: nobody has signed it, so not while
-        // packets have come from the correspondent's binding in the last three seconds.
+        // Down they come by way of the home agent at once, and up when the correspondent has said that it knows nothing: nobody
+        // has signed that, but while it is in doubt packets go by the home agent.
         let weather_ms = if weather(seed).is_fair() { 0 } else { 3_000 };
         comes_again(world, "packets come down again", streams[0], 500 + weather_ms);
-        comes_again(world, "packets come up again", streams[1], 4_500 + weather_ms);
+        comes_again(world, "packets come up again", streams[1], 500 + weather_ms);
         let seen = world.seen_since(restarted);
         let error = |s: &Seen| {
             s.from == "peer"

@@ -1,5 +1,6 @@
 //! A terminal that is told its home prefix and finds its home agent by itself (RFC 6275 §11.4.1, §10.5).
 
+use crate::agreement::finish;
 use crate::blocks::{FOREIGN_SITE, is_heard, is_settled};
 use crate::world::{Draft, HOME, HOME_AGENT, Seen, Weather, World, is_in, over_seeds, weathers};
 use stack::inspect::Kind;
@@ -80,7 +81,7 @@ fn a_terminal_in_a_foreign_site_finds_its_home_agent() {
                 assert_eq!((summary.sent, summary.duplicated), (300, 0), "{summary:?}");
                 assert!(summary.received >= if weather.is_fair() { 290 } else { 100 }, "{summary:?}");
             }
-            world.check();
+            finish(&mut world);
         }
     });
 }
@@ -97,7 +98,7 @@ fn a_terminal_that_leaves_home_has_heard_of_its_home_agent() {
         world.jump("mt", "home", FOREIGN_SITE.access[0].link, 20);
         world.run_until("both agents acknowledge", 30_000, is_settled);
         assert_eq!(questions(&world.seen()), []);
-        world.check();
+        finish(&mut world);
     });
 }
 

@@ -482,18 +482,20 @@ impl DroverNode {
                     agent.handle_command(now, ha_machine::Command::AddressConflict { port, address });
                 }
             }
-            // Autoconfiguration knows nothing of the home address, which the terminal claims itself.
             neighbor::Event::AddressDuplicate { port, address } => {
-                if let Some(terminal) = self.terminal.as_mut().filter(|terminal| terminal.home_address() == address) {
-                    terminal.handle_command(now, mobile::Command::AddressRemoved { port, address });
-                }
+                self.on_home_address(now, address, mobile::Command::AddressRemoved { port, address });
             }
             neighbor::Event::AddressUsable { port, address, optimistic: false } => {
-                if let Some(terminal) = self.terminal.as_mut().filter(|terminal| terminal.home_address() == address) {
-                    terminal.handle_command(now, mobile::Command::AddressUsable { port, address });
-                }
+                self.on_home_address(now, address, mobile::Command::AddressUsable { port, address });
             }
             _ => {}
+        }
+    }
+
+    /// Autoconfiguration knows nothing of the home address, which the terminal claims itself.
+    fn on_home_address(&mut self, now: Instant, address: Ipv6Addr, command: mobile::Command) {
+        if let Some(terminal) = self.terminal.as_mut().filter(|terminal| terminal.home_address() == address) {
+            terminal.handle_command(now, command);
         }
     }
 

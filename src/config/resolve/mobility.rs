@@ -36,6 +36,7 @@ const QUARANTINE_SECS: u64 = 420;
 const DEFAULT_MAX_FORWARD_SECS: u64 = 120;
 /// MAX_DELETE_BCE_TIMEOUT (RFC 6275 §12).
 const DEREGISTRATION_HOLD_SECS: u64 = 10;
+const NOBODY_IS_TOLD: &str = "with route_optimisation = \"off\" no correspondent is told anything";
 const FORMER_CARE_OF_MS: u64 = ha::home_agent::FORMER_CARE_OF.as_millis() as u64;
 /// The longest prefix that care-of addresses are chosen from.
 const MAX_ASSIGNED_PREFIX: u8 = 112;
@@ -111,10 +112,7 @@ pub(super) fn mobility_agent(
         }
     };
     let is_told = |correspondent: Ipv6Addr| match &optimisation_with {
-        _ if !tells => Err(Fault::new(
-            "with route_optimisation = \"off\" no correspondent is told anything",
-            "remove the key, or route_optimisation",
-        )),
+        _ if !tells => Err(Fault::new(NOBODY_IS_TOLD, "remove the key, or route_optimisation")),
         Some(with) if !with.is_empty() && !with.iter().any(|prefix| prefix.contains(correspondent)) => Err(Fault::new(
             format!("{correspondent} is in no prefix of route_optimisation_with, so that it is told nothing"),
             "add its prefix there, or remove the key",
@@ -178,8 +176,8 @@ pub(super) fn mobility_agent(
 fn optimisation_with(section: &Section<'_, '_>, raw: &[Spanned<String>], tells: bool) -> Option<Vec<Prefix>> {
     match raw.first() {
         Some(first) if !tells => {
-            let what = "with route_optimisation = \"off\" no correspondent is told anything";
-            section.fault("route_optimisation_with", first.span(), Fault::new(what, "remove one of the two keys"))
+            let fault = Fault::new(NOBODY_IS_TOLD, "remove one of the two keys");
+            section.fault("route_optimisation_with", first.span(), fault)
         }
         _ => section.list("route_optimisation_with", raw, |text| unicast_prefix(text)),
     }

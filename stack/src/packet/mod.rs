@@ -4,4 +4,5 @@ mod batch;
 mod pool;
 
 pub use batch::{BATCH_SIZE, Batch};
+pub(crate) use pool::FRAME_STRIDE;
 pub use pool::{FRAME_LEN, HEADROOM, Packet, Pool, PoolExhausted};

@@ -9,6 +9,11 @@ pub const FRAME_LEN: usize = 4096;
 /// Octets kept free in front of a received frame: the 256 that the kernel wants for XDP, and room for two
 /// encapsulations and an Ethernet header (40 + 40 + 14) behind them.
 pub const HEADROOM: usize = 512;
+/// Octets from one frame to the next: an odd number of cache lines. At a power of two the headers of all frames would
+/// share a few sets of the processor's caches and drive each other out within a batch.
+pub(crate) const FRAME_STRIDE: usize = FRAME_LEN + 64;
+/// Mappings are whole huge pages where the machine has some reserved.
+const HUGE_PAGE: usize = 2 << 20;
 
 /// The frames of one worker: one mapping, which is also the UMEM of the worker's AF_XDP ports.
 ///
@@ -18,6 +23,10 @@ pub struct Pool(Rc<Inner>);
 
 struct Inner {
     memory: NonNull<u8>,
+    /// Octets of the mapping.
+    mapped: usize,
+    /// Whether it is made of reserved huge pages.
+    huge: bool,
     frames: u32,
     free: UnsafeCell<Vec<u32>>,
 }
@@ -28,31 +37,30 @@ struct Inner {
 pub struct PoolExhausted;
 
 impl Pool {
-    /// Maps `frames` frames, rounded up to whole pages; huge pages are asked for and not required.
+    /// Maps `frames` frames: on huge pages where the machine has enough of them reserved, else on others, for which huge
+    /// ones are asked for and not required.
     ///
     /// # Errors
     /// What mmap(2) says.
     pub fn new(frames: u32) -> io::Result<Self> {
-        let length = frames as usize * FRAME_LEN;
-        // SAFETY: a fresh anonymous mapping, no address asked for; the result is checked.
-        let memory = unsafe {
-            libc::mmap(
-                core::ptr::null_mut(),
-                length.max(FRAME_LEN),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
+        let length = (frames as usize * FRAME_STRIDE).max(FRAME_STRIDE);
+        let reserved = length.next_multiple_of(HUGE_PAGE);
+        let (memory, mapped, huge) = match map(reserved, libc::MAP_HUGETLB | libc::MAP_HUGE_2MB) {
+            Ok(memory) => (memory, reserved, true),
+            Err(_) => {
+                let memory = map(length, 0)?;
+                // SAFETY: the range is the mapping made above. The advice may be refused, which changes nothing.
+                unsafe { libc::madvise(memory.as_ptr().cast(), length, libc::MADV_HUGEPAGE) };
+                (memory, length, false)
+            }
         };
-        if memory == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the range is the mapping made above. The advice may be refused, which changes nothing.
-        unsafe { libc::madvise(memory, length, libc::MADV_HUGEPAGE) };
-        let memory = NonNull::new(memory.cast()).ok_or_else(|| io::Error::other("mmap returned null"))?;
         let free = (0..frames).rev().collect();
-        Ok(Pool(Rc::new(Inner { memory, frames, free: UnsafeCell::new(free) })))
+        Ok(Pool(Rc::new(Inner { memory, mapped, huge, frames, free: UnsafeCell::new(free) })))
+    }
+
+    /// Whether the frames stand on reserved huge pages, so that a device reaches those that lie across a page's end.
+    pub fn is_on_huge_pages(&self) -> bool {
+        self.0.huge
     }
 
     /// How many frames there are.
@@ -91,7 +99,7 @@ impl Pool {
 
     /// Start of the mapping, for registering it as a UMEM.
     pub(crate) fn memory(&self) -> (NonNull<u8>, usize) {
-        (self.0.memory, self.0.frames as usize * FRAME_LEN)
+        (self.0.memory, self.0.frames as usize * FRAME_STRIDE)
     }
 
     /// Takes a free frame out of the pool for a port's fill ring.
@@ -131,8 +139,27 @@ impl fmt::Debug for Pool {
 impl Drop for Inner {
     fn drop(&mut self) {
         // SAFETY: the mapping of `Pool::new`; no packet is left, each holds an `Rc` of this.
-        unsafe { libc::munmap(self.memory.as_ptr().cast(), (self.frames as usize * FRAME_LEN).max(FRAME_LEN)) };
+        unsafe { libc::munmap(self.memory.as_ptr().cast(), self.mapped) };
     }
+}
+
+/// An anonymous mapping of `length` octets.
+fn map(length: usize, flags: libc::c_int) -> io::Result<NonNull<u8>> {
+    // SAFETY: a fresh anonymous mapping, no address asked for; the result is checked.
+    let memory = unsafe {
+        libc::mmap(
+            core::ptr::null_mut(),
+            length,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags,
+            -1,
+            0,
+        )
+    };
+    if memory == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(memory.cast()).ok_or_else(|| io::Error::other("mmap returned null"))
 }
 
 /// One packet in one frame: move-only, and dropping it gives the frame back to its pool.
@@ -243,7 +270,7 @@ impl Packet {
 
     fn at(&self, offset: u16) -> *mut u8 {
         // SAFETY: `frame` is below `frames` and `offset` at most FRAME_LEN, both since `Pool::packet`.
-        unsafe { self.pool.0.memory.as_ptr().add(self.frame as usize * FRAME_LEN + usize::from(offset)) }
+        unsafe { self.pool.0.memory.as_ptr().add(self.frame as usize * FRAME_STRIDE + usize::from(offset)) }
     }
 }
 

@@ -53,6 +53,9 @@ pub struct DataplaneConfig {
     pub site_border: PortSet,
     /// What becomes of TCP and UDP to an address of this node.
     pub transport: Transport,
+    /// Whether packets on the common ways skip the stages. What becomes of a packet is the same without it, and slower:
+    /// for holding the two against each other.
+    pub express: bool,
     /// The DSCP of outer headers.
     pub tunnel_dscp: TunnelDscp,
     /// The segment size of TCP connections through tunnels.
@@ -88,6 +91,7 @@ impl Default for DataplaneConfig {
             host_ports: PortSet::EMPTY,
             site_border: PortSet::EMPTY,
             transport: Transport::Unreachable,
+            express: true,
             tunnel_dscp: TunnelDscp::Inner,
             mss_clamp: MssClamp::Off,
             reorder_delay: Duration::from_millis(5),
@@ -115,7 +119,7 @@ pub struct Limits {
     pub unresolved_neighbors: usize,
     /// Packets that wait for neighbours, at most 32 each, and no more than an eighth of the pool.
     pub waiting_packets: usize,
-    /// Multicast routes; 128 octets each.
+    /// Multicast routes; 64 octets each, and 64 more with a port above the 64th.
     pub mroutes: u32,
     /// Bindings of the mobility agent; 192 octets each.
     pub mma_bindings: u32,

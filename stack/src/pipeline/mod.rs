@@ -22,6 +22,7 @@ mod correspondent;
 mod counters;
 pub(crate) mod ecn;
 mod ethernet_input;
+mod express;
 mod fragmentation;
 pub(crate) mod header;
 pub(crate) mod home_address;
@@ -167,7 +168,10 @@ impl Dataplane {
     /// Takes the frames of `batch`, which came in by `port`, through the pipeline; `batch` is empty afterwards.
     pub fn process(&mut self, now: Instant, port: PortId, batch: &mut Batch) {
         self.now = now;
-        self.with_vector(|plane, vector| ethernet_input::run(plane, port, batch, vector));
+        express::run(self, port, batch);
+        if !batch.is_empty() {
+            self.with_vector(|plane, vector| ethernet_input::run(plane, port, batch, vector));
+        }
     }
 
     /// Sends a packet of the node.

@@ -90,7 +90,8 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
         }
         return Next::Drop(Counter::DropMulticastNoRoute);
     };
-    let route = plane.mfib.take(slot);
+    plane.mfib.count(slot);
+    let route = plane.mfib.route(slot);
     let accepted = match route.accept {
         Accept::Local => !received,
         Accept::Port(port) => received && job.meta.port == Some(port),

@@ -42,6 +42,17 @@ impl OutputQueue {
         self.frames.is_empty()
     }
 
+    #[inline(always)]
+    pub(super) fn is_full(&self) -> bool {
+        self.frames.len() >= self.limit
+    }
+
+    /// Appends a frame; the queue is not full.
+    #[inline(always)]
+    pub(super) fn push(&mut self, frame: Packet) {
+        self.frames.push_back(frame);
+    }
+
     /// The oldest frame.
     pub fn pop(&mut self) -> Option<Packet> {
         self.frames.pop_front()
@@ -172,11 +183,11 @@ fn enqueue(plane: &mut Dataplane, mut packet: Packet, port: PortId, rewrite: &[u
 #[inline(always)]
 fn push(plane: &mut Dataplane, packet: Packet, port: PortId) {
     let queue = &mut plane.outgoing[usize::from(port.0)];
-    if queue.frames.len() >= queue.limit {
+    if queue.is_full() {
         plane.counters.add(Counter::DropOutputQueueFull);
         return;
     }
-    queue.frames.push_back(packet);
+    queue.push(packet);
     plane.counters.add(Counter::Output);
 }
 

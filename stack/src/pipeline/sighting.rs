@@ -67,6 +67,17 @@ pub(super) fn tell(plane: &mut Dataplane, home_address: Ipv6Addr, correspondent:
     }
 }
 
+/// Whether [`tell`] would say something.
+#[inline(always)]
+pub(super) fn is_news(
+    plane: &Dataplane,
+    home_address: Ipv6Addr,
+    correspondent: Ipv6Addr,
+    way: CorrespondentWay,
+) -> bool {
+    plane.sightings.unseen(plane.now, home_address, correspondent, way).is_some()
+}
+
 #[cold]
 fn news(
     plane: &mut Dataplane,

@@ -29,6 +29,9 @@ pub(super) struct Outer {
     pub(super) dscp: TunnelDscp,
 }
 
+/// Octets of headroom that [`replace`] wants.
+pub(super) const MAX_LEN: usize = HEADER_LEN + LIMIT_LEN + gre::KEY_SEQUENCE_LEN;
+
 /// No headroom is left for the outer header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NoHeadroom;
@@ -37,7 +40,7 @@ pub(super) struct NoHeadroom;
 /// octets of the new outer headers. Where they are as many as the old ones, nothing moves.
 #[inline(always)]
 pub(super) fn replace(packet: &mut Packet, strip: usize, outer: &Outer) -> Result<u8, NoHeadroom> {
-    if packet.headroom() + strip < HEADER_LEN + LIMIT_LEN + gre::KEY_SEQUENCE_LEN {
+    if packet.headroom() + strip < MAX_LEN {
         return Err(NoHeadroom);
     }
     packet.trim_front(strip);
@@ -119,14 +122,8 @@ pub(super) fn open(plane: &mut Dataplane, job: &mut Job, at: usize) -> Result<()
         plane.counters.add(counter);
     }
     let ecn = exit.ecn.ok_or(ExitError::Ecn)?;
-    let dscp = match plane.config.tunnel_dscp {
-        TunnelDscp::Uniform => outer_class & !3,
-        TunnelDscp::Inner | TunnelDscp::Fixed(_) => inner_class & !3,
-    };
     job.packet.truncate(at + length);
-    if dscp | ecn != inner_class {
-        header::set_traffic_class(&mut job.packet.bytes_mut()[at..], dscp | ecn);
-    }
+    set_class(plane.config.tunnel_dscp, &mut job.packet, at, outer_class, ecn);
     if plane.config.mss_clamp == MssClamp::PathMtu {
         // What is sent back goes into the tunnel to where this packet comes from.
         let peer = header::source(job.packet.bytes());
@@ -135,6 +132,31 @@ pub(super) fn open(plane: &mut Dataplane, job: &mut Job, at: usize) -> Result<()
         mss::clamp(plane, job.packet.bytes_mut(), at, path_mtu);
     }
     Ok(())
+}
+
+/// Cuts the packet that starts at `at` to its length and gives it the outer header's marks; [`ecn::at_exit`] allows both.
+#[inline(always)]
+pub(super) fn mark_inner(mode: TunnelDscp, packet: &mut Packet, at: usize) {
+    let bytes = packet.bytes();
+    let length = header::total_length(&bytes[at..]);
+    let (inner_class, outer_class) = (header::traffic_class(&bytes[at..]), header::traffic_class(bytes));
+    packet.truncate(at + length);
+    if let Some(ecn) = ecn::at_exit(inner_class & 3, outer_class & 3).ecn {
+        set_class(mode, packet, at, outer_class, ecn);
+    }
+}
+
+#[inline(always)]
+fn set_class(mode: TunnelDscp, packet: &mut Packet, at: usize, outer_class: u8, ecn: u8) {
+    let inner = &mut packet.bytes_mut()[at..];
+    let inner_class = header::traffic_class(inner);
+    let dscp = match mode {
+        TunnelDscp::Uniform => outer_class & !3,
+        TunnelDscp::Inner | TunnelDscp::Fixed(_) => inner_class & !3,
+    };
+    if dscp | ecn != inner_class {
+        header::set_traffic_class(inner, dscp | ecn);
+    }
 }
 
 /// The limit that the packet sets on further encapsulations, and the octet of the packet where it stands: it is read in

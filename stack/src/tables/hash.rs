@@ -217,6 +217,11 @@ impl<const K: usize, const V: usize, const O: usize> HashTable<K, V, O> {
         self.used as usize - self.free.len()
     }
 
+    /// Entries that there can be.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit as usize
+    }
+
     /// Whether there is no entry.
     #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
@@ -276,6 +281,11 @@ impl<const K: usize, const V: usize, const O: usize> HashTable<K, V, O> {
     #[inline(always)]
     pub(crate) fn value(&self, slot: Slot) -> [u64; V] {
         self.shared.read(slot.0).1
+    }
+
+    /// The key at `slot`.
+    pub(crate) fn key(&self, slot: Slot) -> [u64; K] {
+        self.shared.read(slot.0).0
     }
 
     /// Whether `key` stands at `slot`, which may be any number that was a slot once.

@@ -2,7 +2,7 @@
 
 use super::IngressFilter;
 use super::hash::TableFull;
-use crate::addr::{self, MacAddress};
+use crate::addr::{self, MacAddress, Scope};
 use crate::port::{Medium, PortInfo};
 use core::net::Ipv6Addr;
 use hashbrown::HashSet;
@@ -19,6 +19,8 @@ pub(crate) struct Link {
     /// What sources it accepts.
     pub(crate) filter: IngressFilter,
     groups: HashSet<Ipv6Addr>,
+    /// How many of them reach beyond the link.
+    wide_groups: usize,
 }
 
 impl Link {
@@ -32,6 +34,7 @@ impl Link {
             mtu_limit,
             filter: IngressFilter::Open,
             groups: HashSet::new(),
+            wide_groups: 0,
         }
     }
 
@@ -64,11 +67,25 @@ impl Link {
         if self.groups.len() >= limit && !self.groups.contains(&group) {
             return Err(TableFull);
         }
-        self.groups.insert(group);
+        if self.groups.insert(group) {
+            self.wide_groups += usize::from(reaches_beyond_link(group));
+        }
         Ok(())
     }
 
     pub(crate) fn leave(&mut self, group: Ipv6Addr) {
-        self.groups.remove(&group);
+        if self.groups.remove(&group) {
+            self.wide_groups -= usize::from(reaches_beyond_link(group));
+        }
     }
+
+    /// Whether the node hears any group here that could be another's, too.
+    #[inline(always)]
+    pub(crate) fn hears_beyond_link(&self) -> bool {
+        self.wide_groups > 0
+    }
+}
+
+fn reaches_beyond_link(group: Ipv6Addr) -> bool {
+    Scope::of(group).is_none_or(|scope| scope > Scope::LINK_LOCAL)
 }

@@ -1,7 +1,8 @@
 //! The multicast forwarding table: (S,G), then (*,G).
 //!
-//! An entry is two adjacent cache lines: source and group, the port that the RPF check accepts, the outgoing ports as a
-//! bitmap, and the count of packets that the owner keeps.
+//! An entry is one cache line: source and group, the port that the RPF check accepts, the outgoing ports as a bitmap, and
+//! the count of packets that the owner keeps. Trees with a port above the 64th, which only a very large router has, keep
+//! their bitmap in a second table.
 
 use super::hash::{HashTable, Slot, TableFull};
 use super::{Accept, Mroute, MrouteKey, PortSet};
@@ -10,25 +11,30 @@ use core::net::Ipv6Addr;
 use core::sync::atomic::Ordering;
 
 const LOCAL: u64 = 1 << 8;
+/// The outgoing ports stand in the second table.
+const WIDE: u64 = 1 << 9;
 
 /// Multicast routes.
-pub(crate) struct Mfib(HashTable<4, 5, 1>);
+pub(crate) struct Mfib {
+    routes: HashTable<4, 2, 1>,
+    wide: HashTable<4, 4, 0>,
+}
 
 impl Mfib {
     /// An empty table for up to `limit` routes.
     pub(crate) fn new(limit: u32, seed: u64) -> Self {
-        Mfib(HashTable::new(limit, seed))
+        Mfib { routes: HashTable::new(limit, seed), wide: HashTable::new(limit, seed) }
     }
 
     /// Where (*,G) stands.
     pub(crate) fn find_any_source(&self, group: Ipv6Addr) -> Option<Slot> {
-        self.0.find(&key(Ipv6Addr::UNSPECIFIED, group))
+        self.routes.find(&key(Ipv6Addr::UNSPECIFIED, group))
     }
 
     /// Where (S,G) stands, for each of a batch of [`Mfib::key`]s.
     #[inline]
     pub(crate) fn find_batch(&self, keys: &[[u64; 4]], slots: &mut [Option<Slot>]) {
-        self.0.find_batch(keys, slots);
+        self.routes.find_batch(keys, slots);
     }
 
     /// What [`Mfib::find_batch`] looks for.
@@ -40,29 +46,42 @@ impl Mfib {
     /// Whether exactly (S,G) stands at `slot`, which a binding remembered.
     #[inline(always)]
     pub(crate) fn is_at(&self, slot: Slot, key: &[u64; 4]) -> bool {
-        self.0.is_at(slot, key)
+        self.routes.is_at(slot, key)
     }
 
     /// Where exactly (S,G) stands.
     #[inline]
     pub(crate) fn find_exact(&self, key: &[u64; 4]) -> Option<Slot> {
-        self.0.find(key)
+        self.routes.find(key)
     }
 
     /// Asks for the cache lines of an entry that a binding remembered.
     #[inline(always)]
     pub(crate) fn prefetch_hint(&self, slot: Slot) {
-        if self.0.has(slot) {
-            self.0.prefetch(slot);
+        if self.routes.has(slot) {
+            self.routes.prefetch(slot);
         }
     }
 
-    /// The route at `slot`, which is counted.
+    /// The route at `slot`.
     #[inline(always)]
-    pub(crate) fn take(&self, slot: Slot) -> Mroute {
-        let packets = self.0.owner_word(slot, 0);
+    pub(crate) fn route(&self, slot: Slot) -> Mroute {
+        let [way, forward] = self.routes.value(slot);
+        let forward = if way & WIDE == 0 { [forward, 0, 0, 0] } else { self.wide_ports(slot) };
+        let accept = if way & LOCAL != 0 { Accept::Local } else { Accept::Port(PortId(way as u8)) };
+        Mroute { accept, forward: PortSet::from_words(forward) }
+    }
+
+    #[cold]
+    fn wide_ports(&self, slot: Slot) -> [u64; 4] {
+        self.wide.get(&self.routes.key(slot)).unwrap_or_default()
+    }
+
+    /// Counts a packet of the route at `slot`.
+    #[inline(always)]
+    pub(crate) fn count(&self, slot: Slot) {
+        let packets = self.routes.owner_word(slot, 0);
         packets.store(packets.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        route(self.0.value(slot))
     }
 
     /// Sets a route.
@@ -70,32 +89,47 @@ impl Mfib {
     /// # Errors
     /// [`TableFull`].
     pub(crate) fn insert(&mut self, name: MrouteKey, mroute: Mroute) -> Result<(), TableFull> {
+        let key = key(name.source, name.group);
         let accept = match mroute.accept {
             Accept::Port(port) => u64::from(port.0),
             Accept::Local => LOCAL,
         };
-        let [a, b, c, d] = mroute.forward.words();
-        self.0.insert(key(name.source, name.group), [accept, a, b, c, d]).map(|_| ())
+        let words = mroute.forward.words();
+        if words[1..] == [0; 3] {
+            self.routes.insert(key, [accept, words[0]])?;
+            self.wide.remove(&key);
+        } else {
+            if self.routes.len() >= self.routes.limit() && self.routes.find(&key).is_none() {
+                return Err(TableFull);
+            }
+            // The ports are there before they are looked for.
+            self.wide.insert(key, words)?;
+            self.routes.insert(key, [accept | WIDE, 0])?;
+        }
+        Ok(())
     }
 
     /// The route of this name.
     pub(crate) fn get(&self, name: MrouteKey) -> Option<Mroute> {
-        self.0.get(&key(name.source, name.group)).map(route)
+        self.routes.find(&key(name.source, name.group)).map(|slot| self.route(slot))
     }
 
     /// Removes a route.
     pub(crate) fn remove(&mut self, name: MrouteKey) -> bool {
-        self.0.remove(&key(name.source, name.group))
+        let key = key(name.source, name.group);
+        let there = self.routes.remove(&key);
+        self.wide.remove(&key);
+        there
     }
 
     /// Every route with the packets that it has matched, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (MrouteKey, Mroute, u64)> {
         let mut all: Vec<_> = self
-            .0
+            .routes
             .iter()
-            .map(|(slot, [a, b, c, d], value)| {
+            .map(|(slot, [a, b, c, d], _)| {
                 let name = MrouteKey { source: address(a, b), group: address(c, d) };
-                (name, route(value), self.0.owner_word(slot, 0).load(Ordering::Relaxed))
+                (name, self.route(slot), self.routes.owner_word(slot, 0).load(Ordering::Relaxed))
             })
             .collect();
         all.sort_by_key(|&(name, ..)| name);
@@ -104,14 +138,8 @@ impl Mfib {
 
     /// Number of routes.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.routes.len()
     }
-}
-
-#[inline(always)]
-fn route([accept, a, b, c, d]: [u64; 5]) -> Mroute {
-    let accept = if accept == LOCAL { Accept::Local } else { Accept::Port(PortId(accept as u8)) };
-    Mroute { accept, forward: PortSet::from_words([a, b, c, d]) }
 }
 
 #[inline(always)]
@@ -141,6 +169,8 @@ mod tests {
                     group: Ipv6Addr::new(0xff35, 0, 0, 0, 0, 0, 0, group),
                 };
                 let accept = if operation == 0 { Accept::Local } else { Accept::Port(PortId(source as u8)) };
+                // Most trees have no port beyond the first word's.
+                let words = if words[3] % 4 == 0 { words } else { [words[0], 0, 0, 0] };
                 let mroute = Mroute { accept, forward: PortSet::from_words(words) };
                 if operation == 2 {
                     prop_assert_eq!(mfib.remove(name), map.remove(&name).is_some());
@@ -149,7 +179,7 @@ mod tests {
                     map.insert(name, mroute);
                 }
                 let found = mfib.find_exact(&Mfib::key(name.source, name.group));
-                prop_assert_eq!(found.map(|slot| mfib.take(slot)), map.get(&name).copied());
+                prop_assert_eq!(found.map(|slot| mfib.route(slot)), map.get(&name).copied());
             }
             let all: Vec<_> = mfib.iter().map(|(name, mroute, _)| (name, mroute)).collect();
             prop_assert_eq!(all, map.into_iter().collect::<Vec<_>>());

@@ -34,6 +34,17 @@ pub(crate) enum Resolution {
     },
 }
 
+/// What forwarding needs of an adjacency, in 16 octets: those of a batch share few cache lines.
+#[derive(Clone, Copy)]
+#[repr(C, align(16))]
+pub(crate) struct Ready {
+    /// The Ethernet header.
+    pub(crate) rewrite: [u8; ethernet::HEADER_LEN],
+    /// The link.
+    pub(crate) port: PortId,
+    is_ready: bool,
+}
+
 struct Adjacency<W> {
     port: PortId,
     address: Ipv6Addr,
@@ -54,6 +65,8 @@ pub(crate) struct Wait<W> {
 pub(crate) struct Neighbors<W> {
     index: HashTable<3, 1, 0>,
     adjacencies: Vec<Option<Adjacency<W>>>,
+    /// By the same number, kept in step by [`Neighbors::publish`].
+    ready: Vec<Ready>,
     free: Vec<AdjacencyIndex>,
     unresolved: usize,
     unresolved_limit: usize,
@@ -68,6 +81,7 @@ impl<W> Neighbors<W> {
         Neighbors {
             index: HashTable::new(limit, seed),
             adjacencies: Vec::new(),
+            ready: Vec::new(),
             free: Vec::new(),
             unresolved: 0,
             unresolved_limit,
@@ -101,6 +115,26 @@ impl<W> Neighbors<W> {
         self.collect(index);
     }
 
+    /// The Ethernet header and its port, where the neighbour is resolved and nobody has to be told of its use.
+    #[inline(always)]
+    pub(crate) fn ready(&self, index: AdjacencyIndex) -> Option<&Ready> {
+        self.ready.get(index as usize).filter(|ready| ready.is_ready)
+    }
+
+    /// Brings what forwarding needs in step with the adjacency.
+    fn publish(&mut self, index: AdjacencyIndex) {
+        let ready = match &self.adjacencies[index as usize] {
+            Some(Adjacency { port, resolution: Resolution::Complete { rewrite, notify_use: false }, .. }) => {
+                Ready { rewrite: *rewrite, port: *port, is_ready: true }
+            }
+            _ => Ready { rewrite: [0; ethernet::HEADER_LEN], port: PortId(0), is_ready: false },
+        };
+        match self.ready.get_mut(index as usize) {
+            Some(place) => *place = ready,
+            None => self.ready.push(ready),
+        }
+    }
+
     /// Port and resolution.
     #[inline(always)]
     pub(crate) fn resolution(&self, index: AdjacencyIndex) -> (PortId, &Resolution) {
@@ -119,6 +153,7 @@ impl<W> Neighbors<W> {
         if let Resolution::Complete { notify_use, .. } = &mut self.at_mut(index).resolution {
             *notify_use = false;
         }
+        self.publish(index);
     }
 
     /// Lets `packet` wait for the neighbour.
@@ -159,6 +194,7 @@ impl<W> Neighbors<W> {
         let waiting = core::mem::take(&mut adjacency.waiting);
         self.unresolved -= usize::from(resolved);
         self.waiting -= waiting.len();
+        self.publish(index);
         Some((index, waiting))
     }
 
@@ -171,15 +207,20 @@ impl<W> Neighbors<W> {
         let waiting = core::mem::take(&mut adjacency.waiting);
         self.unresolved += usize::from(was_complete);
         self.waiting -= waiting.len();
+        self.publish(index);
         self.collect(index);
         waiting
     }
 
     /// The port's own address has changed: Ethernet headers name the new one.
     pub(crate) fn set_source(&mut self, port: PortId, source: MacAddress) {
-        for adjacency in self.adjacencies.iter_mut().flatten().filter(|adjacency| adjacency.port == port) {
-            if let Resolution::Complete { rewrite, .. } = &mut adjacency.resolution {
+        for index in 0..self.adjacencies.len() {
+            if let Some(Adjacency { port: found, resolution: Resolution::Complete { rewrite, .. }, .. }) =
+                &mut self.adjacencies[index]
+                && *found == port
+            {
                 rewrite[6..12].copy_from_slice(&source.0);
+                self.publish(index as AdjacencyIndex);
             }
         }
     }
@@ -220,6 +261,7 @@ impl<W> Neighbors<W> {
             Some(place) => *place = Some(adjacency),
             None => self.adjacencies.push(Some(adjacency)),
         }
+        self.publish(index);
         self.unresolved += 1;
         Some(index)
     }

@@ -119,6 +119,12 @@ impl Tunnels {
         Tunnels { by_local: BTreeMap::new(), count: 0, limit }
     }
 
+    /// Whether there is none.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     pub(crate) fn set(&mut self, tunnel: TunnelReception) -> Result<(), TableFull> {
         if self.count >= self.limit {
             return Err(TableFull);

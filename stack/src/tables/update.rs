@@ -186,6 +186,12 @@ impl PortSet {
         there
     }
 
+    /// The ports that are not in `other`.
+    pub const fn without(self, other: PortSet) -> Self {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        PortSet([a & !e, b & !f, c & !g, d & !h])
+    }
+
     /// Whether the port is there.
     pub const fn contains(&self, port: PortId) -> bool {
         self.0[(port.0 >> 6) as usize] & 1 << (port.0 & 63) != 0

@@ -208,7 +208,8 @@ impl Device {
         let queues = netdevice::receive_queues(name);
         let program = Program::attach(found.index, queues, options.generic, &options.kernel)
             .map_err(|source| refused(name, source))?;
-        let zero_copy = !options.copy && program.hook() == Hook::Native;
+        // Frames may lie across a page's end, where a device goes on reading only in what is one piece of memory.
+        let zero_copy = !options.copy && program.hook() == Hook::Native && umem.pool().is_on_huge_pages();
         let mut sockets = Vec::with_capacity(queues as usize);
         for queue in 0..queues {
             let socket = Socket::open(umem, found.index, queue, zero_copy, options.receive_frames).map_err(

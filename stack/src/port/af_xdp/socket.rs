@@ -324,7 +324,7 @@ fn attempts(umem: &Umem, zero_copy: bool) -> Vec<Binding> {
     attempts
 }
 
-/// Registers the pool's frames. Where the limit on locked memory is in the way, it is raised if that is allowed.
+/// Registers the pool's frames, which stand at no multiple of their size. Where the limit on locked memory is in the way, it is raised if that is allowed.
 fn register(fd: RawFd, umem: &Umem) -> io::Result<()> {
     let (start, length) = umem.pool().memory();
     let registration = libc::xdp_umem_reg {
@@ -332,7 +332,7 @@ fn register(fd: RawFd, umem: &Umem) -> io::Result<()> {
         len: length as u64,
         chunk_size: FRAME_LEN as u32,
         headroom: (HEADROOM - XDP_PACKET_HEADROOM) as u32,
-        flags: 0,
+        flags: libc::XDP_UMEM_UNALIGNED_CHUNK_FLAG,
         tx_metadata_len: 0,
     };
     match set_option(fd, libc::XDP_UMEM_REG, &registration) {

@@ -4,10 +4,14 @@
 //! So an address that the kernel makes up touches no packet, and closing a socket finds every frame that it had,
 //! wherever in the kernel it was.
 
-use crate::packet::{FRAME_LEN, Packet, Pool};
+use crate::packet::{FRAME_LEN, FRAME_STRIDE, Packet, Pool};
 use core::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
 use std::rc::Rc;
+
+/// Addresses in descriptors of memory whose frames stand anywhere (`XSK_UNALIGNED_BUF_OFFSET_SHIFT`).
+const OFFSET_SHIFT: u32 = 48;
+const ADDRESS_MASK: u64 = (1 << OFFSET_SHIFT) - 1;
 
 /// The frames of one worker, shared by all its AF_XDP ports. Clones are handles on the same.
 #[derive(Clone, Debug)]
@@ -95,14 +99,14 @@ impl Umem {
     pub(super) fn lend_free(&self, to: Lent) -> Option<u64> {
         let frame = self.0.pool.take_frame()?;
         self.0.lent[frame as usize].set(to.0);
-        Some(u64::from(frame) * FRAME_LEN as u64)
+        Some(u64::from(frame) * FRAME_STRIDE as u64)
     }
 
     /// Takes `packet` apart for a send ring: address and length. It must be of this pool.
     pub(super) fn lend_packet(&self, packet: Packet, to: Lent) -> (u64, u32) {
         let (frame, start, length) = packet.into_frame();
         self.0.lent[frame as usize].set(to.0);
-        (u64::from(frame) * FRAME_LEN as u64 + start as u64, length as u32)
+        (u64::from(frame) * FRAME_STRIDE as u64 + start as u64, length as u32)
     }
 
     /// The packet that the kernel has put at `address`; `None` where it was not given that frame to receive into, or
@@ -122,13 +126,15 @@ impl Umem {
     }
 
     fn take_back(&self, address: u64, from: Lent) -> Option<(u32, usize)> {
-        let frame = u32::try_from(address / FRAME_LEN as u64).ok()?;
+        // The kernel names the start that it was given and, in the upper bits, how far from there the octets are.
+        let address = (address & ADDRESS_MASK) + (address >> OFFSET_SHIFT);
+        let frame = u32::try_from(address / FRAME_STRIDE as u64).ok()?;
         let lent = self.0.lent.get(frame as usize)?;
         if lent.get() != from.0 {
             return None;
         }
         lent.set(0);
-        Some((frame, (address % FRAME_LEN as u64) as usize))
+        Some((frame, (address % FRAME_STRIDE as u64) as usize))
     }
 
     /// Frames marked `to`.
@@ -169,9 +175,10 @@ mod tests {
         let (other, _) = umem.new_socket();
         let address = umem.lend_free(receive).unwrap();
         let at = address + HEADROOM as u64;
+        let as_received = address | (HEADROOM as u64) << OFFSET_SHIFT;
         assert!(umem.received(at, 60, other).is_none());
         assert!(!umem.completed(at, send));
-        let packet = umem.received(at, 60, receive).unwrap();
+        let packet = umem.received(as_received, 60, receive).unwrap();
         assert_eq!((packet.headroom(), packet.len()), (HEADROOM, 60));
         assert!(umem.received(at, 60, receive).is_none());
         let (address, length) = umem.lend_packet(packet, send);

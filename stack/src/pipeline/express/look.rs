@@ -1,0 +1,153 @@
+//! What a glance at a frame tells.
+
+use crate::machine::PortId;
+use crate::pipeline::{Dataplane, ecn};
+use crate::tables::Link;
+use crate::wire::ethernet;
+use crate::wire::ipv6::{HEADER_LEN, protocol};
+use core::net::Ipv6Addr;
+
+/// Where the IPv6 header is, and the one in it.
+pub(super) const OUTER: usize = ethernet::HEADER_LEN;
+pub(super) const INNER: usize = OUTER + HEADER_LEN;
+/// Where the packet inside ends its header.
+const INNER_END: usize = INNER + HEADER_LEN;
+
+/// A frame at a glance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Look {
+    /// An ordinary packet to a unicast address, in a frame for this node.
+    Unicast,
+    /// One to a group of more than the link, which nobody on this node hears.
+    Group,
+    /// Anything else.
+    Other,
+}
+
+/// What is the same for all frames of a batch.
+pub(super) struct Arrival<'a> {
+    link: &'a Link,
+    /// The port's address in the upper 48 bits.
+    ours: u64,
+    /// The narrowest scope of groups that may come in here.
+    narrowest: u8,
+    groups: bool,
+}
+
+impl<'a> Arrival<'a> {
+    pub(super) fn new(plane: &Dataplane, link: &'a Link, port: PortId) -> Self {
+        let [a, b, c, d, e, f] = link.link_address.0;
+        Arrival {
+            link,
+            ours: u64::from_be_bytes([a, b, c, d, e, f, 0, 0]),
+            narrowest: if plane.config.site_border.contains(port) { 6 } else { 3 },
+            groups: plane.groups.is_empty() && !link.hears_beyond_link(),
+        }
+    }
+
+    /// Looks at a frame. Behind this its IPv6 header is whole, and so is the packet.
+    #[inline(always)]
+    pub(super) fn look(&self, frame: &[u8]) -> Look {
+        let Some(header) = frame.first_chunk::<INNER>() else { return Look::Other };
+        let kind = u32::from_be_bytes([header[12], header[13], header[14], header[15]]);
+        let plain = kind & 0xffff_f000 == u32::from(ethernet::ETHERTYPE_IPV6) << 16 | 0x6000
+            && header[6] & 1 == 0
+            && header[OUTER + 6] != protocol::HOP_BY_HOP
+            && is_ordinary(word(header, OUTER + 8))
+            && frame.len() >= end_of(header, OUTER);
+        if !plain || !self.link.accepts(address(header, OUTER + 8)) {
+            return Look::Other;
+        }
+        if header[OUTER + 24] == 0xff {
+            let fits = self.groups && header[0] & 1 != 0 && header[OUTER + 25] & 0xf >= self.narrowest;
+            return if fits { Look::Group } else { Look::Other };
+        }
+        let ours = word(header, 0) & !0xffff == self.ours;
+        if ours && is_ordinary(word(header, OUTER + 24)) { Look::Unicast } else { Look::Other }
+    }
+}
+
+/// Whether an address with this first half may be a packet's source beyond its link, or a unicast destination: not
+/// unspecified, loopback, link-local or a group.
+#[inline(always)]
+pub(super) fn is_ordinary(high: u64) -> bool {
+    high != 0 && high >> 54 != 0xfe80 >> 6 && high >> 56 != 0xff
+}
+
+/// Whether this is a group that reaches beyond its link.
+#[inline(always)]
+pub(super) fn is_wide_group(address: Ipv6Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    first == 0xff && second & 0xf > 2
+}
+
+/// Eight octets.
+#[inline(always)]
+pub(super) fn word(frame: &[u8], at: usize) -> u64 {
+    let mut octets = [0; 8];
+    octets.copy_from_slice(&frame[at..at + 8]);
+    u64::from_be_bytes(octets)
+}
+
+#[inline(always)]
+pub(super) fn address(frame: &[u8], at: usize) -> Ipv6Addr {
+    Ipv6Addr::from_bits(u128::from(word(frame, at)) << 64 | u128::from(word(frame, at + 8)))
+}
+
+/// Where the packet that starts at `at` ends.
+#[inline(always)]
+pub(super) fn end_of(frame: &[u8], at: usize) -> usize {
+    at + HEADER_LEN + usize::from(u16::from_be_bytes([frame[at + 4], frame[at + 5]]))
+}
+
+/// Octets of the packet in the frame.
+#[inline(always)]
+pub(super) fn length(frame: &[u8]) -> usize {
+    end_of(frame, OUTER) - OUTER
+}
+
+/// Whether an ordinary packet stands right behind the IPv6 header and can be taken out, or given another outer header,
+/// without anybody being told.
+#[inline(always)]
+pub(super) fn is_plain_tunnel(frame: &[u8]) -> bool {
+    frame.len() >= INNER_END
+        && frame[OUTER + 6] == protocol::IPV6
+        && frame[INNER] >> 4 == 6
+        && end_of(frame, INNER) <= end_of(frame, OUTER)
+        && is_ordinary(word(frame, INNER + 8))
+        && is_ordinary(word(frame, INNER + 24))
+        && {
+            let exit = ecn::at_exit(class(frame, INNER) & 3, class(frame, OUTER) & 3);
+            exit.ecn.is_some() && exit.unused.is_none()
+        }
+}
+
+#[inline(always)]
+pub(super) fn class(frame: &[u8], at: usize) -> u8 {
+    frame[at] << 4 | frame[at + 1] >> 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_ordinary_address_is_neither_of_the_others(bits: u128, kind in 0..4u8) {
+            let bits = match kind {
+                0 => bits >> 64,
+                1 => bits >> 10 | 0xfe80 << 112,
+                2 => bits | 0xff << 120,
+                _ => bits,
+            };
+            let address = Ipv6Addr::from_bits(bits);
+            let others = address.is_multicast() || address.is_loopback() || address.is_unspecified()
+                || crate::addr::is_link_local(address);
+            let ordinary = is_ordinary((bits >> 64) as u64);
+            // Addresses whose first half is zero are left to the stages, whatever they are.
+            prop_assert!(!(others && ordinary));
+            prop_assert!(ordinary || others || bits >> 64 == 0);
+        }
+    }
+}

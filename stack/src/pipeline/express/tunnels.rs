@@ -1,0 +1,188 @@
+//! Unicast tunnels: entered at the home agent, left at the home agent, and from one into the next at the mobility agent.
+//! Where such a packet goes takes a second lookup.
+
+use super::forward::{find_home_bindings, has_options, leaves_by};
+use super::look::{self, INNER, OUTER};
+use super::{Frames, send};
+use crate::addr;
+use crate::machine::PortId;
+use crate::packet::{BATCH_SIZE, Packet};
+use crate::pipeline::config::MssClamp;
+use crate::pipeline::counters::Counter;
+use crate::pipeline::tunnel_header::{self, Outer};
+use crate::pipeline::vector::Places;
+use crate::pipeline::{Dataplane, header};
+use crate::tables::{BindingState, MmaBindings, Slot, Target};
+use crate::wire::ipv6::HEADER_LEN;
+use arrayvec::ArrayVec;
+use core::net::Ipv6Addr;
+
+/// What happens to the packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// The home agent tunnels it to the care-of address.
+    Intercept,
+    /// It leaves the terminal's tunnel at the home agent.
+    Leave,
+    /// The mobility agent tunnels it on to the home agent.
+    Reverse,
+}
+
+/// A packet whose outer header changes.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) place: u8,
+    pub(super) way: Way,
+    /// Where it goes from here.
+    pub(super) to: Ipv6Addr,
+    /// The binding.
+    pub(super) slot: Slot,
+}
+
+pub(super) type Entries = ArrayVec<Entry, BATCH_SIZE>;
+
+/// Adds those of the packets at `places`, which are for this node, that are in a terminal's reverse tunnel.
+pub(super) fn find_ends(plane: &Dataplane, port: PortId, frames: &Frames, places: &Places, entries: &mut Entries) {
+    let mut inside = Places::new_const();
+    let mut sources = [Ipv6Addr::UNSPECIFIED; BATCH_SIZE];
+    for &place in places {
+        let Some(frame) = &frames[usize::from(place)] else { continue };
+        if look::is_plain_tunnel(frame.bytes()) {
+            sources[inside.len()] = look::address(frame.bytes(), INNER + 8);
+            inside.push(place);
+        }
+    }
+    if inside.is_empty() {
+        return;
+    }
+    let sources = &sources[..inside.len()];
+    let mut homes = [None; BATCH_SIZE];
+    find_home_bindings(plane, sources, &mut homes);
+    let mut bound = [None; BATCH_SIZE];
+    if plane.mma_service.is_some() {
+        let mut keys = [[0; 2]; BATCH_SIZE];
+        for (key, &source) in keys.iter_mut().zip(sources) {
+            *key = MmaBindings::key(source);
+        }
+        plane.mma_bindings.find_batch(&keys[..sources.len()], &mut bound);
+    }
+    for (i, &place) in inside.iter().enumerate() {
+        let Some(frame) = &frames[usize::from(place)] else { continue };
+        let bytes = frame.bytes();
+        let entry = match (homes[i], bound[i]) {
+            (Some(slot), _) => leaves(plane, bytes, slot).map(|to| (Way::Leave, to, slot)),
+            (None, Some(slot)) => goes_home(plane, port, bytes, slot).map(|to| (Way::Reverse, to, slot)),
+            (None, None) => None,
+        };
+        if let Some((way, to, slot)) = entry {
+            entries.push(Entry { place, way, to, slot });
+        }
+    }
+}
+
+/// Where a packet goes that leaves the tunnel of a home agent's binding (RFC 6275 §10.4.5).
+#[inline(always)]
+fn leaves(plane: &Dataplane, bytes: &[u8], slot: Slot) -> Option<Ipv6Addr> {
+    let binding = plane.home_bindings.binding(slot);
+    let of_binding = binding.agent == look::address(bytes, OUTER + 24)
+        && binding.care_of == look::address(bytes, OUTER + 8)
+        && bytes[INNER + 7] > 1;
+    of_binding.then(|| look::address(bytes, INNER + 24))
+}
+
+/// The home agent, for a packet in the reverse tunnel to the mobility agent.
+#[inline(always)]
+fn goes_home(plane: &Dataplane, port: PortId, bytes: &[u8], slot: Slot) -> Option<Ipv6Addr> {
+    let service = plane.mma_service.as_ref()?;
+    let (source, destination) = (look::address(bytes, OUTER + 8), look::address(bytes, OUTER + 24));
+    let binding = plane.mma_bindings.binding(slot);
+    let of_binding = service.address == destination
+        && !plane.is_from_outside(Some(port))
+        && binding.state == BindingState::Active
+        && header::in_any(&service.access_prefixes, source)
+        && addr::interface_identifier(source) == binding.access_identifier
+        && plane.optimised.is_empty()
+        && bytes[INNER + 7] > 1
+        && !has_options(bytes, INNER);
+    of_binding.then_some(binding.home_agent)
+}
+
+/// Sends on what it can; answers how many frames went.
+pub(super) fn run(plane: &mut Dataplane, frames: &mut Frames, entries: &Entries) -> u64 {
+    if plane.config.mss_clamp != MssClamp::Off {
+        return 0;
+    }
+    let mut destinations = [Ipv6Addr::UNSPECIFIED; BATCH_SIZE];
+    for (destination, entry) in destinations.iter_mut().zip(entries) {
+        *destination = entry.to;
+    }
+    let destinations = &destinations[..entries.len()];
+    let mut values = [None; BATCH_SIZE];
+    plane.routes.lookup_batch(destinations, &mut values);
+    let mut homes = [None; BATCH_SIZE];
+    find_home_bindings(plane, destinations, &mut homes);
+    let mut sent = 0;
+    for (i, &entry) in entries.iter().enumerate() {
+        let Some(Target::Via(index)) = values[i].map(Target::from_value) else { continue };
+        if homes[i].is_some()
+            || !look::is_ordinary((entry.to.to_bits() >> 64) as u64)
+            || plane.correspondents.serves(entry.to)
+        {
+            continue;
+        }
+        let frame = &mut frames[usize::from(entry.place)];
+        let Some(length) = frame.as_ref().and_then(|frame| new_length(plane, frame, entry)) else { continue };
+        let Some((port, rewrite)) = leaves_by(plane, index, length) else { continue };
+        let Some(frame) = frame.take() else { continue };
+        let packet = change(plane, frame, entry);
+        sent += send::framed(plane, packet, port, rewrite);
+    }
+    sent
+}
+
+/// Octets of the packet as it will leave, where it can.
+#[inline(always)]
+fn new_length(plane: &Dataplane, frame: &Packet, entry: Entry) -> Option<usize> {
+    let bytes = frame.bytes();
+    let length = match entry.way {
+        Way::Leave => return Some(look::end_of(bytes, INNER) - INNER),
+        Way::Reverse => look::end_of(bytes, INNER) - OUTER,
+        Way::Intercept if bytes[OUTER + 7] > 1 && !has_options(bytes, OUTER) => look::length(bytes) + HEADER_LEN,
+        Way::Intercept => return None,
+    };
+    let fits = frame.headroom() >= tunnel_header::MAX_LEN
+        && length <= plane.path_mtus.towards(plane.now, entry.to, usize::MAX);
+    fits.then_some(length)
+}
+
+#[inline(always)]
+fn change(plane: &mut Dataplane, mut frame: Packet, entry: Entry) -> Packet {
+    let dscp = plane.config.tunnel_dscp;
+    let length = look::length(frame.bytes());
+    send::bare(&mut frame, length);
+    let (strip, outer, counter) = match entry.way {
+        Way::Intercept => {
+            let binding = plane.home_bindings.binding(entry.slot);
+            frame.bytes_mut()[7] -= 1;
+            (0, (binding.agent, binding.care_of), Counter::HomeIntercepted)
+        }
+        Way::Leave => {
+            tunnel_header::mark_inner(dscp, &mut frame, HEADER_LEN);
+            frame.trim_front(HEADER_LEN);
+            frame.bytes_mut()[7] -= 1;
+            plane.counters.add(Counter::TunnelExit);
+            return frame;
+        }
+        Way::Reverse => {
+            let binding = plane.mma_bindings.binding(entry.slot);
+            tunnel_header::mark_inner(dscp, &mut frame, HEADER_LEN);
+            frame.bytes_mut()[HEADER_LEN + 7] -= 1;
+            (HEADER_LEN, (binding.care_of, binding.home_agent), Counter::TunnelToHomeAgent)
+        }
+    };
+    let outer = Outer { source: outer.0, destination: outer.1, gre: None, limit: None, dscp };
+    let replaced = tunnel_header::replace(&mut frame, strip, &outer);
+    debug_assert!(replaced.is_ok(), "the headroom was looked at");
+    plane.counters.add(counter);
+    frame
+}

@@ -11,22 +11,13 @@ use crate::pipeline::counters::Counter;
 use crate::pipeline::tunnel_header::{self, Outer};
 use crate::pipeline::vector::Places;
 use crate::pipeline::{Dataplane, header, sighting};
-use crate::tables::{Accept, BindingState, Mfib, MmaBinding, MmaBindings, PortSet, Slot};
+use crate::tables::{Accept, BindingState, Mfib, MmaBinding, MmaBindings, Slot};
 use crate::wire::gre;
 use crate::wire::ipv6::{HEADER_LEN, protocol};
 use core::net::Ipv6Addr;
 
 /// Octets of a type 2 routing header.
 const ROUTING_LEN: usize = 24;
-
-/// How a packet goes to the group.
-struct ToGroup {
-    binding: MmaBinding,
-    route: Slot,
-    ports: PortSet,
-    /// Octets of the old outer header.
-    strip: usize,
-}
 
 /// Sends on what it can of the packets at `places`, which are to care-of addresses; answers how many frames went.
 pub(super) fn run(plane: &mut Dataplane, frames: &mut Frames, places: &Places) -> u64 {
@@ -44,13 +35,10 @@ pub(super) fn run(plane: &mut Dataplane, frames: &mut Frames, places: &Places) -
         plane.mfib.prefetch_hint(plane.mma_bindings.route_hint(*slot));
     }
     let mut sent = 0;
-    for ((&place, slot), &[high, low]) in places.iter().zip(slots).zip(&keys) {
-        let Some(slot) = slot else { continue };
-        let home_address = Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low));
-        let frame = &mut frames[usize::from(place)];
-        let Some(way) = frame.as_ref().and_then(|frame| way(plane, frame, home_address, slot)) else { continue };
-        let Some(frame) = frame.take() else { continue };
-        sent += to_group(plane, frame, slot, &way);
+    for ((&place, slot), &key) in places.iter().zip(slots).zip(&keys) {
+        if let Some(slot) = slot {
+            sent += to_group(plane, &mut frames[usize::from(place)], key, slot);
+        }
     }
     sent
 }
@@ -74,39 +62,6 @@ fn home_address(bytes: &[u8]) -> Option<Ipv6Addr> {
     plain.then(|| look::address(bytes, INNER + 8))
 }
 
-#[inline(always)]
-fn way(plane: &Dataplane, frame: &Packet, home_address: Ipv6Addr, slot: Slot) -> Option<ToGroup> {
-    let bytes = frame.bytes();
-    let binding = plane.mma_bindings.binding(slot);
-    let (source, destination) = (look::address(bytes, OUTER + 8), look::address(bytes, OUTER + 24));
-    let tunnelled = bytes[OUTER + 6] == protocol::IPV6;
-    let (strip, inner) = if tunnelled { (HEADER_LEN, INNER) } else { (0, OUTER) };
-    let ours = binding.state == BindingState::Active
-        && binding.care_of == destination
-        && (!tunnelled || binding.home_agent == source)
-        && bytes[inner + 7] > 1;
-    if !ours {
-        return None;
-    }
-    if binding.optimise && is_news(plane, &bytes[inner..], home_address, &binding, tunnelled) {
-        return None;
-    }
-    let route = plane.mma_bindings.route_hint(slot);
-    if !plane.mfib.is_at(route, &Mfib::key(binding.source, binding.group)) {
-        return None;
-    }
-    let mroute = plane.mfib.route(route);
-    let ports = send::within_scope(plane, mroute.forward, binding.group);
-    let added = if binding.gre_key.is_some() { HEADER_LEN + gre::KEY_SEQUENCE_LEN } else { HEADER_LEN };
-    let length = look::end_of(bytes, inner) - inner + added;
-    let goes_on = mroute.accept == Accept::Local
-        && look::is_wide_group(binding.group)
-        && !ports.is_empty()
-        && frame.headroom() >= tunnel_header::MAX_LEN
-        && send::fits_tunnel(plane, ports, binding.group, length);
-    goes_on.then_some(ToGroup { binding, route, ports, strip })
-}
-
 /// Whether the node has to be told of the packet's correspondent.
 #[inline(always)]
 fn is_news(plane: &Dataplane, inner: &[u8], home_address: Ipv6Addr, binding: &MmaBinding, tunnelled: bool) -> bool {
@@ -117,23 +72,57 @@ fn is_news(plane: &Dataplane, inner: &[u8], home_address: Ipv6Addr, binding: &Mm
         && sighting::is_news(plane, home_address, correspondent, way)
 }
 
+/// Sends the packet to the group of the binding at `slot`, where that can be done here.
 #[inline(always)]
-fn to_group(plane: &mut Dataplane, mut frame: Packet, slot: Slot, way: &ToGroup) -> u64 {
-    let dscp = plane.config.tunnel_dscp;
-    let length = look::length(frame.bytes());
-    send::bare(&mut frame, length);
-    if way.strip > 0 {
-        tunnel_header::mark_inner(dscp, &mut frame, way.strip);
+fn to_group(plane: &mut Dataplane, frame: &mut Option<Packet>, [high, low]: [u64; 2], slot: Slot) -> u64 {
+    let Some(bytes) = frame.as_ref().map(Packet::bytes) else { return 0 };
+    let binding = plane.mma_bindings.binding(slot);
+    let tunnelled = bytes[OUTER + 6] == protocol::IPV6;
+    let (strip, inner) = if tunnelled { (HEADER_LEN, INNER) } else { (0, OUTER) };
+    let ours = binding.state == BindingState::Active
+        && look::is_at(bytes, OUTER + 24, binding.care_of)
+        && (!tunnelled || look::is_at(bytes, OUTER + 8, binding.home_agent))
+        && bytes[inner + 7] > 1;
+    if !ours {
+        return 0;
     }
-    frame.bytes_mut()[way.strip + 7] -= 1;
-    let gre = way.binding.gre_key.map(|key| (key, plane.mma_bindings.next_sequence(slot)));
-    let outer = Outer { source: way.binding.source, destination: way.binding.group, gre, limit: None, dscp };
-    if tunnel_header::replace(&mut frame, way.strip, &outer).is_err() {
+    if binding.optimise {
+        let home_address = Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low));
+        if is_news(plane, &bytes[inner..], home_address, &binding, tunnelled) {
+            return 0;
+        }
+    }
+    let route = plane.mma_bindings.route_hint(slot);
+    if !plane.mfib.is_at(route, &Mfib::key(binding.source, binding.group)) {
+        return 0;
+    }
+    let mroute = plane.mfib.route(route);
+    let ports = send::within_scope(plane, mroute.forward, binding.group);
+    let added = if binding.gre_key.is_some() { HEADER_LEN + gre::KEY_SEQUENCE_LEN } else { HEADER_LEN };
+    let length = look::end_of(bytes, inner) - inner + added;
+    let goes_on = mroute.accept == Accept::Local
+        && look::is_wide_group(binding.group)
+        && !ports.is_empty()
+        && send::fits_tunnel(plane, ports, binding.group, length);
+    if !goes_on {
+        return 0;
+    }
+    let end = look::end_of(bytes, OUTER) - OUTER;
+    let Some(mut frame) = frame.take_if(|frame| frame.headroom() >= tunnel_header::MAX_LEN) else { return 0 };
+    send::bare(&mut frame, end);
+    let dscp = plane.config.tunnel_dscp;
+    if tunnelled {
+        tunnel_header::mark_inner(dscp, &mut frame, HEADER_LEN);
+    }
+    frame.bytes_mut()[strip + 7] -= 1;
+    let gre = binding.gre_key.map(|key| (key, plane.mma_bindings.next_sequence(slot)));
+    let outer = Outer { source: binding.source, destination: binding.group, gre, limit: None, dscp };
+    if tunnel_header::replace(&mut frame, strip, &outer).is_err() {
         plane.counters.add(Counter::DropTunnelHeadroom);
         return 0;
     }
     plane.counters.add(Counter::BindingToGroup);
-    plane.mfib.count(way.route);
+    plane.mfib.count(route);
     frame.prepend::<OUTER>();
-    send::to_group(plane, frame, way.binding.group, way.ports)
+    send::to_group(plane, frame, binding.group, ports)
 }

@@ -49,8 +49,7 @@ impl<'a> Arrival<'a> {
     #[inline(always)]
     pub(super) fn look(&self, frame: &[u8]) -> Look {
         let Some(header) = frame.first_chunk::<INNER>() else { return Look::Other };
-        let kind = u32::from_be_bytes([header[12], header[13], header[14], header[15]]);
-        let plain = kind & 0xffff_f000 == u32::from(ethernet::ETHERTYPE_IPV6) << 16 | 0x6000
+        let plain = word(header, 8) & 0xffff_f000 == u64::from(ethernet::ETHERTYPE_IPV6) << 16 | 0x6000
             && header[6] & 1 == 0
             && header[OUTER + 6] != protocol::HOP_BY_HOP
             && is_ordinary(word(header, OUTER + 8))
@@ -92,6 +91,13 @@ pub(super) fn word(frame: &[u8], at: usize) -> u64 {
 #[inline(always)]
 pub(super) fn address(frame: &[u8], at: usize) -> Ipv6Addr {
     Ipv6Addr::from_bits(u128::from(word(frame, at)) << 64 | u128::from(word(frame, at + 8)))
+}
+
+/// Whether this address stands there.
+#[inline(always)]
+pub(super) fn is_at(frame: &[u8], at: usize, address: Ipv6Addr) -> bool {
+    let bits = address.to_bits();
+    word(frame, at) == (bits >> 64) as u64 && word(frame, at + 8) == bits as u64
 }
 
 /// Where the packet that starts at `at` ends.

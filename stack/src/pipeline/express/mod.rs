@@ -49,7 +49,10 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, batch: &mut Batch) {
         prefetch(start);
         prefetch(start.wrapping_add(LINE));
     }
-    let mut frames: Frames = core::mem::take(batch).into_iter().map(Some).collect();
+    let mut frames = Frames::new_const();
+    for packet in batch.drain(..) {
+        frames.push(Some(packet));
+    }
     let (mut unicast, mut groups) = (Places::new_const(), Places::new_const());
     let arrival = look::Arrival::new(plane, link, port);
     for (place, frame) in frames.iter().enumerate() {
@@ -67,9 +70,14 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, batch: &mut Batch) {
     if !unicast.is_empty() {
         output += forward::run(plane, port, &mut frames, &unicast);
     }
-    plane.counters.add_many(super::Counter::Rx, frames.iter().filter(|frame| frame.is_none()).count() as u64);
+    let taken = frames.len();
+    for frame in &mut frames {
+        if let Some(packet) = frame.take() {
+            batch.push(packet);
+        }
+    }
+    plane.counters.add_many(super::Counter::Rx, (taken - batch.len()) as u64);
     plane.counters.add_many(super::Counter::Output, output);
-    batch.extend(frames.into_iter().flatten());
 }
 
 /// Whether nothing but a route and a home agent's binding says where a unicast packet goes.

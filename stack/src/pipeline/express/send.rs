@@ -13,11 +13,20 @@ use core::net::Ipv6Addr;
 
 /// Whether a packet of so many octets fits on each of these ports, all of which have Ethernet headers.
 #[inline(always)]
-pub(super) fn fits(plane: &Dataplane, ports: PortSet, length: usize) -> bool {
-    ports.iter().all(|port| {
+pub(super) fn fits(plane: &Dataplane, mut ports: PortSet, length: usize) -> bool {
+    let fits = |port: PortId| {
         let link = plane.links.get(usize::from(port.0));
         link.is_some_and(|link| link.medium == Medium::Ethernet && length <= link.mtu)
-    })
+    };
+    if let Some(port) = ports.only() {
+        return fits(port);
+    }
+    while let Some(port) = ports.pop() {
+        if !fits(port) {
+            return false;
+        }
+    }
+    true
 }
 
 /// The same for a tunnel of this node, whose way may be narrower.
@@ -39,18 +48,19 @@ pub(super) fn push(plane: &mut Dataplane, frame: Packet, port: PortId) -> u64 {
 }
 
 /// Sends a packet for a group, which starts behind room for an Ethernet header, out of each of the ports; answers how many
-/// frames went.
+/// frames went. The last branch gets the packet itself.
 #[inline(always)]
-pub(super) fn to_group(plane: &mut Dataplane, mut frame: Packet, group: Ipv6Addr, ports: PortSet) -> u64 {
-    let to = MacAddress::of_multicast(group);
+pub(super) fn to_group(plane: &mut Dataplane, mut frame: Packet, group: Ipv6Addr, mut ports: PortSet) -> u64 {
+    if let Some(port) = ports.only() {
+        emit(plane, &mut frame, group, port);
+        return push(plane, frame, port);
+    }
     let mut sent = 0;
-    let mut ports = ports.iter().peekable();
-    while let Some(port) = ports.next() {
-        let from = plane.links[usize::from(port.0)].link_address;
-        if let Some(header) = frame.bytes_mut().first_chunk_mut::<OUTER>() {
-            ethernet::Header { destination: to, source: from, ethertype: ethernet::ETHERTYPE_IPV6 }.emit(header);
-        }
-        if ports.peek().is_none() {
+    let mut next = ports.pop();
+    while let Some(port) = next {
+        emit(plane, &mut frame, group, port);
+        next = ports.pop();
+        if next.is_none() {
             return sent + push(plane, frame, port);
         }
         plane.counters.add(Counter::Copied);
@@ -60,6 +70,19 @@ pub(super) fn to_group(plane: &mut Dataplane, mut frame: Packet, group: Ipv6Addr
         }
     }
     sent
+}
+
+/// Writes the Ethernet header of a group's packet.
+#[inline(always)]
+fn emit(plane: &Dataplane, frame: &mut Packet, group: Ipv6Addr, port: PortId) {
+    let header = ethernet::Header {
+        destination: MacAddress::of_multicast(group),
+        source: plane.links[usize::from(port.0)].link_address,
+        ethertype: ethernet::ETHERTYPE_IPV6,
+    };
+    if let Some(octets) = frame.bytes_mut().first_chunk_mut::<OUTER>() {
+        header.emit(octets);
+    }
 }
 
 /// The ports of a tree less those of the site's border, where the group's scope ends there.

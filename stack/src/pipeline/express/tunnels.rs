@@ -84,8 +84,8 @@ pub(super) fn find_ends(plane: &Dataplane, port: PortId, frames: &Frames, places
 #[inline(always)]
 fn leaves(plane: &Dataplane, bytes: &[u8], slot: Slot) -> Option<Ipv6Addr> {
     let binding = plane.home_bindings.binding(slot);
-    let of_binding = binding.agent == look::address(bytes, OUTER + 24)
-        && binding.care_of == look::address(bytes, OUTER + 8)
+    let of_binding = look::is_at(bytes, OUTER + 24, binding.agent)
+        && look::is_at(bytes, OUTER + 8, binding.care_of)
         && bytes[INNER + 7] > 1;
     of_binding.then(|| look::address(bytes, INNER + 24))
 }
@@ -94,9 +94,9 @@ fn leaves(plane: &Dataplane, bytes: &[u8], slot: Slot) -> Option<Ipv6Addr> {
 #[inline(always)]
 fn goes_home(plane: &Dataplane, port: PortId, bytes: &[u8], slot: Slot) -> Option<Ipv6Addr> {
     let service = plane.mma_service.as_ref()?;
-    let (source, destination) = (look::address(bytes, OUTER + 8), look::address(bytes, OUTER + 24));
+    let source = look::address(bytes, OUTER + 8);
     let binding = plane.mma_bindings.binding(slot);
-    let of_binding = service.address == destination
+    let of_binding = look::is_at(bytes, OUTER + 24, service.address)
         && !plane.is_from_outside(Some(port))
         && binding.state == BindingState::Active
         && header::in_any(&service.access_prefixes, source)

@@ -1,418 +1,190 @@
 //! The unicast forwarding table: longest prefix match (RFC 8200 leaves the how to us).
 //!
-//! A trie over the address: the first 16 bits index the root, then eight bits a level. A lookup therefore costs one
-//! step for each eight bits of the longest prefix around its destination, however many prefix lengths are in use, and
-//! [`Fib::lookup_batch`] takes a whole batch down a level at a time, so that the cache misses overlap.
+//! A trie over the address whose *nodes* are read directly and whose ends are *buckets* of whole prefixes:
 //!
-//! A node is one cache line. Of its 256 slots, neighbours that hold the same word form a run, and the node stores a word
-//! a run: a bitmap marks where runs start, so a slot's word is found by counting bits. Up to six runs stand in the node
-//! itself, more of them in an array of their own. A word is empty, a leaf (the prefix ends within this level) or a node.
-//! Where both would be true the leaf goes down into the child as its fallback. So an update touches the slots of one
-//! node and the fallbacks of its children, never a whole subtree.
+//! - The root decides the first 16 bits; a node decides four or eight more, with a slot of eight octets for each value of
+//!   them. One read of one slot gives the longest prefix that ends within the node around an address, and what lies below.
+//! - What lies below is nothing, a node, a bucket, or a skip. A bucket is one cache line with up to four prefixes of any
+//!   length beyond the slot's, which are compared whole (two lines, where one of them is longer than /64). So a branch of
+//!   the trie is as deep as it takes to have four prefixes or fewer left, and a lone route is the root's slot and a bucket.
+//! - A skip is a line with the bits that everything below has in common, and the node behind them.
+//!
+//! The fifth prefix of a bucket makes it a node of four bits, where its prefixes first differ. Where eight of a node's 16
+//! slots have come to lead to nodes, they become one node of eight bits; it takes no more memory than they did. All this is undone, a
+//! little later each, when prefixes go. An update touches the slots of one node or one bucket, whose prefixes are all
+//! known on the spot: what covers a prefix that is removed stands in the same node, and a shorter one is found on the way
+//! down. The most that an update can cost is the making of one node of eight bits.
+//!
+//! A node keeps the prefixes that end within it apart from its slots, so that nothing beside the trie has to know them.
+//! Memory is mapped at the start, touched as it is needed, used again, and never moved (`lines`).
+//!
+//! [`Fib::lookup_batch`] takes a batch down a level at a time: what a level reads was asked for while the others of the
+//! batch were looked at. Buckets come last, whatever level they are at; who is done drops out.
+//!
+//! Compared with others: DIR-24-8 has two reads for every lookup, at the price of rewriting up to 2^24 slots for one
+//! update, and 128-bit addresses would make it a trie of fourteen levels. Poptrie packs nodes of six bits by counting the
+//! bits of a map; it is smaller, needs `popcnt`, which the baseline of x86-64 does not have, and moves arrays on updates.
+//! Here memory is spent on slots that need no counting, and saved by not opening a node for fewer than five prefixes.
 //!
 //! Each worker has a table of its own and is told every route: routes are few and change seldom compared to bindings
 //! and trees, so there is nothing to share.
+
+mod bucket;
+mod lines;
+mod node;
+mod update;
+mod word;
 
 use super::prefetch::prefetch;
 use crate::addr::Prefix;
 use crate::packet::BATCH_SIZE;
 use core::net::Ipv6Addr;
-use std::collections::BTreeMap;
+use lines::{LINE_WORDS, Lines};
+use word::{Leaf, MAX_LINES, NARROW, Node, SKIP, Word};
 
-const ROOT_BITS: u32 = 16;
-const INLINE: usize = 6;
+pub(crate) use word::MAX_VALUE;
 
-/// What a slot holds: 0 nothing; bit 31 set, the number of a node; else a leaf, prefix length + 1 above 23 bits of value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Word(u32);
-
-impl Word {
-    const EMPTY: Word = Word(0);
-
-    fn leaf(length: u8, value: u32) -> Self {
-        debug_assert!(value <= MAX_VALUE);
-        Word((u32::from(length) + 1) << 23 | value)
-    }
-
-    fn node(index: u32) -> Self {
-        Word(1 << 31 | index)
-    }
-
-    #[inline(always)]
-    fn as_node(self) -> Option<usize> {
-        (self.0 >> 31 == 1).then_some((self.0 & 0x7fff_ffff) as usize)
-    }
-
-    /// Prefix length + 1 of a leaf, 0 of nothing.
-    fn rank(self) -> u32 {
-        self.0 >> 23
-    }
-
-    fn value(self) -> u32 {
-        self.0 & MAX_VALUE
-    }
-}
-
-/// The largest value that a route can have.
-pub(crate) const MAX_VALUE: u32 = (1 << 23) - 1;
-
-#[repr(C, align(64))]
-#[derive(Clone)]
-struct Node {
-    /// Bit i: slot i starts a run. Bit 0 is always set.
-    starts: [u64; 4],
-    /// Runs that start before word i + 1 of `starts`.
-    before: [u8; 3],
-    /// Whether the words of the runs stand here.
-    is_inline: bool,
-    /// The leaf of this node's own prefix or a shorter one below the parent's level.
-    fallback: Word,
-    /// The words of the runs, or in the first the number of their array.
-    runs: [u32; INLINE],
-}
-
-impl Node {
-    #[inline(always)]
-    fn rank(&self, slot: u8) -> usize {
-        let word = usize::from(slot >> 6);
-        let below = self.starts[word] & (u64::MAX >> (63 - (slot & 63)));
-        let before = if word == 0 { 0 } else { self.before[word - 1] };
-        usize::from(before) + below.count_ones() as usize - 1
-    }
-}
+/// Lines for each prefix at the most, on average; random ones take less than one.
+const LINES_A_PREFIX: usize = 8;
+/// Lines for a few prefixes that need many.
+const SPARE_LINES: usize = 4096;
 
 /// Longest prefix match from prefixes to small numbers.
 pub(crate) struct Fib {
-    root: Box<[Word]>,
-    fallback: Word,
-    nodes: Vec<Node>,
-    free_nodes: Vec<u32>,
-    arrays: Vec<Vec<Word>>,
-    free_arrays: Vec<u32>,
-    prefixes: BTreeMap<Prefix, u32>,
+    /// The root, then the other nodes, buckets and skips.
+    lines: Lines,
+    /// The default route.
+    default: Leaf,
 }
 
-/// Nodes for which room is reserved, for each prefix that is expected: so many are made where prefixes are a subnet's and
-/// lie far apart.
-const NODES_A_PREFIX: usize = 2;
-/// Prefixes for each array of runs for which room is reserved.
-const PREFIXES_AN_ARRAY: usize = 4;
+/// Where an address of a batch has got to.
+#[derive(Clone, Copy)]
+struct Walk {
+    /// The word to be read next, the first of its line unless it is a slot.
+    place: u32,
+    /// Which address.
+    index: u8,
+    /// [`Word::line_form`].
+    form: u8,
+}
+
+/// The addresses of a batch: the longest prefix so far of each, and those that are not done.
+struct Walks {
+    best: [Leaf; BATCH_SIZE],
+    /// At a slot.
+    nodes: [Walk; BATCH_SIZE],
+    node_count: usize,
+    /// At a bucket or a skip.
+    ends: [Walk; BATCH_SIZE],
+    end_count: usize,
+}
+
+impl Walks {
+    /// Takes an address on from the word that it has come to.
+    #[inline(always)]
+    fn step(&mut self, words: &[u64], word: Word, index: u8, octets: &[u8; 16]) {
+        let best = &mut self.best[usize::from(index) % BATCH_SIZE];
+        *best = word.leaf().or(*best);
+        let place = word.line() * LINE_WORDS + word.digit(octets);
+        let form = word.line_form();
+        prefetch(words.as_ptr().wrapping_add(place));
+        if form > NARROW {
+            prefetch(words.as_ptr().wrapping_add(place + LINE_WORDS));
+        }
+        // Without a branch: both lists have room for one more, which counts for one of them or for none.
+        let walk = Walk { place: place as u32, index, form: form as u8 };
+        self.nodes[self.node_count % BATCH_SIZE] = walk;
+        self.node_count += usize::from(word.is_node());
+        self.ends[self.end_count % BATCH_SIZE] = walk;
+        self.end_count += usize::from(form != 0);
+    }
+}
 
 impl Fib {
-    /// An empty table. Up to about `prefixes` of them nothing is moved to make room, so that no insertion takes long: the
-    /// memory is reserved, and costs the pages that are used.
+    /// An empty table with room for at least `prefixes` that lie as those of networks do. No insertion waits for memory
+    /// to be moved, and none is touched before it is used.
     pub(crate) fn new(prefixes: usize) -> Self {
-        Fib {
-            root: vec![Word::EMPTY; 1 << ROOT_BITS].into_boxed_slice(),
-            fallback: Word::EMPTY,
-            nodes: Vec::with_capacity(prefixes.saturating_mul(NODES_A_PREFIX)),
-            free_nodes: Vec::new(),
-            arrays: Vec::with_capacity(prefixes / PREFIXES_AN_ARRAY),
-            free_arrays: Vec::new(),
-            prefixes: BTreeMap::new(),
-        }
+        let lines = prefixes.saturating_mul(LINES_A_PREFIX).saturating_add(Node::ROOT_LINES + SPARE_LINES);
+        Fib { lines: Lines::new(lines.min(MAX_LINES), Node::ROOT_LINES), default: Leaf::NONE }
     }
 
-    /// The value of the longest prefix that `address` is in.
-    #[cfg(test)]
-    pub(crate) fn lookup(&self, address: Ipv6Addr) -> Option<u32> {
-        let bits = address.to_bits();
-        let mut best = self.fallback;
-        let mut word = self.root[(bits >> (128 - ROOT_BITS)) as usize];
-        let mut shift = 128 - ROOT_BITS;
-        while let Some(index) = word.as_node() {
-            shift -= 8;
-            let node = &self.nodes[index];
-            if node.fallback != Word::EMPTY {
-                best = node.fallback;
-            }
-            word = self.slot(node, (bits >> shift) as u8);
-        }
-        if word != Word::EMPTY {
-            best = word;
-        }
-        (best != Word::EMPTY).then(|| best.value())
+    /// Whether there is room for one more prefix.
+    pub(crate) fn has_room(&self) -> bool {
+        self.has_room_for_any()
     }
 
     /// The value of the longest prefix around each address of a batch of at most [`BATCH_SIZE`].
     pub(crate) fn lookup_batch(&self, addresses: &[Ipv6Addr], values: &mut [Option<u32>]) {
-        let mut best = [self.fallback; BATCH_SIZE];
-        let mut word = [Word::EMPTY; BATCH_SIZE];
-        let (mut walking, mut count) = ([0u8; BATCH_SIZE], 0);
-        for (i, address) in addresses.iter().enumerate().take(BATCH_SIZE) {
-            word[i] = self.root[(address.to_bits() >> (128 - ROOT_BITS)) as usize];
-            match word[i].as_node() {
-                Some(node) => {
-                    prefetch(&self.nodes[node]);
-                    walking[count] = i as u8;
-                    count += 1;
-                }
-                None if word[i] != Word::EMPTY => best[i] = word[i],
-                None => {}
-            }
+        let words: &[u64] = &self.lines;
+        let nothing = Walk { place: 0, index: 0, form: 0 };
+        let mut walks = Walks {
+            best: [self.default; BATCH_SIZE],
+            nodes: [nothing; BATCH_SIZE],
+            node_count: 0,
+            ends: [nothing; BATCH_SIZE],
+            end_count: 0,
+        };
+        for (index, address) in addresses.iter().enumerate().take(BATCH_SIZE) {
+            let octets = &address.octets();
+            let slot = usize::from(u16::from_be_bytes([octets[0], octets[1]]));
+            walks.step(words, Word(words[slot]), index as u8, octets);
         }
-        let mut shift = 128 - ROOT_BITS;
-        while count > 0 {
-            shift -= 8;
-            let mut still = 0;
-            for k in 0..count {
-                let i = usize::from(walking[k]);
-                let Some(node) = word[i].as_node() else { continue };
-                let node = &self.nodes[node];
-                if node.fallback != Word::EMPTY {
-                    best[i] = node.fallback;
-                }
-                word[i] = self.slot(node, (addresses[i].to_bits() >> shift) as u8);
-                if let Some(node) = word[i].as_node() {
-                    prefetch(&self.nodes[node]);
-                    walking[still] = i as u8;
-                    still += 1;
-                } else if word[i] != Word::EMPTY {
-                    best[i] = word[i];
+        while walks.node_count + walks.end_count > 0 {
+            while walks.node_count > 0 {
+                for k in 0..core::mem::take(&mut walks.node_count) {
+                    let Walk { place, index, .. } = walks.nodes[k];
+                    walks.step(words, Word(words[place as usize]), index, &addresses[usize::from(index)].octets());
                 }
             }
-            count = still;
+            for k in 0..core::mem::take(&mut walks.end_count) {
+                let Walk { place, index, form } = walks.ends[k];
+                let (words_here, address) = (&words[place as usize..], &addresses[usize::from(index)]);
+                let best = &mut walks.best[usize::from(index)];
+                let line = words_here.first_chunk().expect("a line");
+                match u64::from(form) {
+                    NARROW => *best = bucket::narrow_match(line, (address.to_bits() >> 64) as u64, *best),
+                    SKIP => {
+                        let word = bucket::skip_match(line, address.to_bits());
+                        walks.step(words, word, index, &address.octets());
+                    }
+                    _ => {
+                        let lines = words_here.first_chunk().expect("two lines");
+                        *best = bucket::wide_match(lines, address.to_bits(), *best);
+                    }
+                }
+            }
         }
-        for (value, best) in values.iter_mut().zip(&best[..addresses.len()]) {
-            *value = (*best != Word::EMPTY).then(|| best.value());
+        for (value, best) in values.iter_mut().zip(&walks.best[..addresses.len()]) {
+            *value = best.value();
         }
     }
 
     /// Sets the value of a prefix; returns the one it had.
     ///
     /// # Panics
-    /// For a value above [`MAX_VALUE`]: values are indexes whose number the caller limits.
+    /// For a value above [`MAX_VALUE`]: values are indexes whose number the caller limits. For a new prefix where
+    /// [`Fib::has_room`] says that there is none.
     pub(crate) fn insert(&mut self, prefix: Prefix, value: u32) -> Option<u32> {
         assert!(value <= MAX_VALUE);
-        let previous = self.prefixes.insert(prefix, value);
-        let length = prefix.length();
-        let rank = u32::from(length) + 1;
-        self.replace(prefix, Word::leaf(length, value), |word| word.rank() <= rank);
-        previous
+        let leaf = Leaf::new(prefix.length().into(), value);
+        let previous = if prefix.length() == 0 {
+            core::mem::replace(&mut self.default, leaf)
+        } else {
+            self.put(0, Node::ROOT, bucket::Item { bits: prefix.address().to_bits(), leaf })
+        };
+        previous.value()
     }
 
     /// Removes a prefix; returns its value.
     pub(crate) fn remove(&mut self, prefix: Prefix) -> Option<u32> {
-        let value = self.prefixes.remove(&prefix)?;
-        let rank = u32::from(prefix.length()) + 1;
-        // What holds there now: the longest shorter prefix, where it ends on the same level; a shorter one is found as a
-        // fallback on the way.
-        let cover = (level_start(prefix.length())..prefix.length()).rev().find_map(|length| {
-            let shorter = Prefix::new(prefix.address(), length)?;
-            self.prefixes.get(&shorter).map(|&value| Word::leaf(length, value))
-        });
-        self.replace(prefix, cover.unwrap_or(Word::EMPTY), |word| word.rank() == rank);
-        Some(value)
-    }
-
-    /// Puts `word` into the slots of `prefix` whose leaf `matches`, at the level where the prefix ends.
-    fn replace(&mut self, prefix: Prefix, word: Word, matches: impl Fn(Word) -> bool) {
-        let (bits, length) = (prefix.address().to_bits(), u32::from(prefix.length()));
-        if length == 0 {
-            self.fallback = word;
-            return;
-        }
-        if length <= ROOT_BITS {
-            let first = (bits >> (128 - ROOT_BITS)) as usize;
-            for index in first..first + (1 << (ROOT_BITS - length)) {
-                match self.root[index].as_node() {
-                    Some(node) if matches(self.nodes[node].fallback) => self.nodes[node].fallback = word,
-                    None if matches(self.root[index]) => self.root[index] = word,
-                    _ => {}
-                }
-            }
-            return;
-        }
-        // Down to the node in which the prefix ends; a leaf on the way becomes the fallback of a new node.
-        let mut path = arrayvec::ArrayVec::<(usize, u8), 16>::new();
-        let root_index = (bits >> (128 - ROOT_BITS)) as usize;
-        let mut at = match self.root[root_index].as_node() {
-            Some(node) => node,
-            None => {
-                let node = self.new_node(self.root[root_index]);
-                self.root[root_index] = Word::node(node as u32);
-                node
-            }
-        };
-        let mut shift = 128 - ROOT_BITS - 8;
-        while length > 128 - shift {
-            let slot = (bits >> shift) as u8;
-            let current = self.slot(&self.nodes[at], slot);
-            let next = match current.as_node() {
-                Some(node) => node,
-                None => {
-                    let node = self.new_node(current);
-                    let mut slots = self.slots(at);
-                    slots[usize::from(slot)] = Word::node(node as u32);
-                    self.set_slots(at, &slots);
-                    node
-                }
-            };
-            path.push((at, slot));
-            at = next;
-            shift -= 8;
-        }
-        let first = usize::from((bits >> shift) as u8);
-        let mut slots = self.slots(at);
-        for slot in &mut slots[first..first + (1 << (128 - shift - length))] {
-            match slot.as_node() {
-                Some(node) if matches(self.nodes[node].fallback) => self.nodes[node].fallback = word,
-                None if matches(*slot) => *slot = word,
-                _ => {}
-            }
-        }
-        self.set_slots(at, &slots);
-        // Nodes that hold nothing any more go away again.
-        while self.is_empty_node(at) {
-            let fallback = self.nodes[at].fallback;
-            self.free_node(at);
-            match path.pop() {
-                Some((parent, slot)) => {
-                    let mut slots = self.slots(parent);
-                    slots[usize::from(slot)] = fallback;
-                    self.set_slots(parent, &slots);
-                    at = parent;
-                }
-                None => {
-                    self.root[root_index] = fallback;
-                    break;
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn slot(&self, node: &Node, slot: u8) -> Word {
-        let rank = node.rank(slot);
-        if node.is_inline { Word(node.runs[rank]) } else { self.arrays[node.runs[0] as usize][rank] }
-    }
-
-    fn is_empty_node(&self, node: usize) -> bool {
-        let node = &self.nodes[node];
-        node.starts == [1, 0, 0, 0] && node.runs[0] == Word::EMPTY.0
-    }
-
-    fn slots(&self, node: usize) -> [Word; 256] {
-        let node = &self.nodes[node];
-        core::array::from_fn(|slot| self.slot(node, slot as u8))
-    }
-
-    fn set_slots(&mut self, index: usize, slots: &[Word; 256]) {
-        let mut starts = [0u64; 4];
-        let mut runs = Vec::with_capacity(8);
-        for (i, &slot) in slots.iter().enumerate() {
-            if i == 0 || slots[i - 1] != slot {
-                starts[i >> 6] |= 1 << (i & 63);
-                runs.push(slot);
-            }
-        }
-        let mut before = [0u8; 3];
-        let mut count = 0;
-        for (before, word) in before.iter_mut().zip(starts) {
-            count += word.count_ones() as u8;
-            *before = count;
-        }
-        let is_inline = runs.len() <= INLINE;
-        let array = (!self.nodes[index].is_inline).then(|| self.nodes[index].runs[0]);
-        let mut stored = [0; INLINE];
-        if is_inline {
-            for (place, run) in stored.iter_mut().zip(&runs) {
-                *place = run.0;
-            }
-            if let Some(array) = array {
-                self.arrays[array as usize] = Vec::new();
-                self.free_arrays.push(array);
-            }
+        let leaf = if prefix.length() == 0 {
+            core::mem::replace(&mut self.default, Leaf::NONE)
         } else {
-            let array = array.or_else(|| self.free_arrays.pop()).unwrap_or_else(|| {
-                self.arrays.push(Vec::new());
-                self.arrays.len() as u32 - 1
-            });
-            self.arrays[array as usize] = runs;
-            stored[0] = array;
-        }
-        let node = &mut self.nodes[index];
-        (node.starts, node.before, node.is_inline, node.runs) = (starts, before, is_inline, stored);
-    }
-
-    fn new_node(&mut self, fallback: Word) -> usize {
-        let node = Node { starts: [1, 0, 0, 0], before: [1; 3], is_inline: true, fallback, runs: [0; INLINE] };
-        match self.free_nodes.pop() {
-            Some(index) => {
-                self.nodes[index as usize] = node;
-                index as usize
-            }
-            None => {
-                self.nodes.push(node);
-                self.nodes.len() - 1
-            }
-        }
-    }
-
-    fn free_node(&mut self, index: usize) {
-        debug_assert!(self.nodes[index].is_inline);
-        self.free_nodes.push(index as u32);
-    }
-}
-
-/// The shortest prefix length that ends on the same level as `length`.
-fn level_start(length: u8) -> u8 {
-    match length {
-        0 => 0,
-        1..=16 => 1,
-        _ => (length - 1) / 8 * 8 + 1,
+            self.take(prefix.address().to_bits(), prefix.length().into())
+        };
+        leaf.value()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn reference(map: &BTreeMap<Prefix, u32>, address: Ipv6Addr) -> Option<u32> {
-        map.iter().filter(|(p, _)| p.contains(address)).max_by_key(|(p, _)| p.length()).map(|(_, &v)| v)
-    }
-
-    fn prefix() -> impl Strategy<Value = Prefix> {
-        // Few distinct bits, so that prefixes nest and meet.
-        (prop::collection::vec(0u8..4, 16), 0u8..=128).prop_map(|(octets, length)| {
-            let octets: [u8; 16] = core::array::from_fn(|i| octets[i] * if i % 2 == 0 { 0x55 } else { 0x40 });
-            Prefix::new(octets.into(), length).unwrap()
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn matches_a_plain_map(operations in prop::collection::vec((prefix(), 0u32..1000, any::<bool>()), 1..120)) {
-            let mut fib = Fib::new(8);
-            let mut map = BTreeMap::new();
-            for (prefix, value, add) in &operations {
-                if *add {
-                    prop_assert_eq!(fib.insert(*prefix, *value), map.insert(*prefix, *value));
-                } else {
-                    prop_assert_eq!(fib.remove(*prefix), map.remove(prefix));
-                }
-            }
-            let probes: Vec<Ipv6Addr> = operations
-                .iter()
-                .flat_map(|(p, _, _)| {
-                    let bits = p.address().to_bits();
-                    [bits, bits | 1, bits ^ 1 << (128 - u32::from(p.length()).max(1)), !bits].map(Ipv6Addr::from_bits)
-                })
-                .collect();
-            for chunk in probes.chunks(BATCH_SIZE) {
-                let mut values = [None; BATCH_SIZE];
-                fib.lookup_batch(chunk, &mut values);
-                for (address, value) in chunk.iter().zip(values) {
-                    prop_assert_eq!(value, reference(&map, *address));
-                    prop_assert_eq!(fib.lookup(*address), value);
-                }
-            }
-            for prefix in map.keys().copied().collect::<Vec<_>>() {
-                fib.remove(prefix);
-            }
-            prop_assert_eq!(fib.free_nodes.len(), fib.nodes.len());
-            prop_assert_eq!(fib.free_arrays.len(), fib.arrays.len());
-        }
-    }
-}
+mod tests;

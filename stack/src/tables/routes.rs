@@ -88,7 +88,8 @@ impl Routes {
             Route::Unreachable => Target::Unreachable,
             Route::Blackhole => Target::Blackhole,
         };
-        if self.routes.len() >= self.limit && !self.routes.contains_key(&prefix) {
+        let is_full = self.routes.len() >= self.limit || !self.fib.has_room();
+        if is_full && !self.routes.contains_key(&prefix) {
             if let Target::Via(index) = target {
                 neighbors.release(index);
             }

@@ -172,33 +172,33 @@ pub struct Packet {
 
 impl Packet {
     /// The octets.
-    #[inline]
+    #[inline(always)]
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: the frame belongs to this packet alone, `start..end` is in it, and `&self` lasts as long as the slice.
         unsafe { core::slice::from_raw_parts(self.at(self.start), usize::from(self.end - self.start)) }
     }
 
     /// The octets, to change.
-    #[inline]
+    #[inline(always)]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`, and `&mut self` is the only handle on the frame.
         unsafe { core::slice::from_raw_parts_mut(self.at(self.start), usize::from(self.end - self.start)) }
     }
 
     /// Number of octets.
-    #[inline]
+    #[inline(always)]
     pub fn len(&self) -> usize {
         usize::from(self.end - self.start)
     }
 
     /// Whether there is none.
-    #[inline]
+    #[inline(always)]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
     /// Octets free in front.
-    #[inline]
+    #[inline(always)]
     pub fn headroom(&self) -> usize {
         usize::from(self.start)
     }
@@ -207,7 +207,7 @@ impl Packet {
     ///
     /// # Panics
     /// Without that much headroom: the caller checked [`Packet::headroom`] or knows what it put in front before.
-    #[inline]
+    #[inline(always)]
     pub fn prepend<const N: usize>(&mut self) -> &mut [u8; N] {
         assert!(usize::from(self.start) >= N, "no headroom for {N} octets");
         self.start -= N as u16;
@@ -218,14 +218,14 @@ impl Packet {
     ///
     /// # Panics
     /// Where there are fewer.
-    #[inline]
+    #[inline(always)]
     pub fn trim_front(&mut self, length: usize) {
         assert!(length <= self.len());
         self.start += length as u16;
     }
 
     /// Cuts the packet to its first `length` octets; longer than it is, it stays.
-    #[inline]
+    #[inline(always)]
     pub fn truncate(&mut self, length: usize) {
         if length < self.len() {
             self.end = self.start + length as u16;
@@ -236,7 +236,7 @@ impl Packet {
     ///
     /// # Panics
     /// Where the frame ends before.
-    #[inline]
+    #[inline(always)]
     pub fn set_len(&mut self, length: usize) {
         assert!(usize::from(self.start) + length <= FRAME_LEN);
         self.end = self.start + length as u16;
@@ -268,6 +268,7 @@ impl Packet {
         parts
     }
 
+    #[inline(always)]
     fn at(&self, offset: u16) -> *mut u8 {
         // SAFETY: `frame` is below `frames` and `offset` at most FRAME_LEN, both since `Pool::packet`.
         unsafe { self.pool.0.memory.as_ptr().add(self.frame as usize * FRAME_STRIDE + usize::from(offset)) }

@@ -117,6 +117,8 @@ pub struct Dataplane {
     /// Packets that were made on the way: they go through the stages after the batch.
     pending: VecDeque<(Job, Lane)>,
     vector: Option<Box<Vector>>,
+    /// Received packets that went through the stages.
+    staged: u64,
 }
 
 impl Dataplane {
@@ -161,6 +163,7 @@ impl Dataplane {
             notices: VecDeque::with_capacity(64),
             pending: VecDeque::with_capacity(256),
             vector: Some(Box::new(Vector::new())),
+            staged: 0,
             config,
         }
     }
@@ -170,6 +173,7 @@ impl Dataplane {
         self.now = now;
         express::run(self, port, batch);
         if !batch.is_empty() {
+            self.staged += batch.len() as u64;
             self.with_vector(|plane, vector| ethernet_input::run(plane, port, batch, vector));
         }
     }
@@ -247,6 +251,11 @@ impl Dataplane {
     /// When [`Dataplane::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         [self.reassemblies.next_deadline(), reorder::next_deadline(self)].into_iter().flatten().min()
+    }
+
+    /// Received packets that went through the stages, and not the express way.
+    pub fn staged_packets(&self) -> u64 {
+        self.staged
     }
 
     /// The counters.

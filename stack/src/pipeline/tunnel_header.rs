@@ -45,10 +45,7 @@ pub(super) fn replace(packet: &mut Packet, strip: usize, outer: &Outer) -> Resul
     }
     packet.trim_front(strip);
     let inner = packet.bytes();
-    let class = match outer.dscp {
-        TunnelDscp::Inner | TunnelDscp::Uniform => header::traffic_class(inner) & !3,
-        TunnelDscp::Fixed(dscp) => dscp << 2,
-    } | ecn::at_entry(header::traffic_class(inner));
+    let class = outer_class(outer.dscp, header::traffic_class(inner));
     let label = flow_label(inner);
     let mut next_header = protocol::IPV6;
     let mut length = HEADER_LEN;
@@ -62,15 +59,45 @@ pub(super) fn replace(packet: &mut Packet, strip: usize, outer: &Outer) -> Resul
         next_header = protocol::DESTINATION_OPTIONS;
         length += LIMIT_LEN;
     }
-    let payload = (packet.len() as u16).to_be_bytes();
+    let payload = packet.len() as u16;
     let bytes = packet.prepend::<HEADER_LEN>();
-    bytes[..4].copy_from_slice(&(6 << 28 | u32::from(class) << 20 | label).to_be_bytes());
-    bytes[4..6].copy_from_slice(&payload);
-    bytes[6] = next_header;
-    bytes[7] = OUTER_HOP_LIMIT;
-    bytes[8..24].copy_from_slice(&outer.source.octets());
-    bytes[24..40].copy_from_slice(&outer.destination.octets());
+    emit(bytes, first_word(class, label, payload, next_header), halves(outer.source), halves(outer.destination));
     Ok(length as u8)
+}
+
+/// The traffic class of an outer header.
+#[inline(always)]
+pub(super) fn outer_class(mode: TunnelDscp, inner: u8) -> u8 {
+    let dscp = match mode {
+        TunnelDscp::Inner | TunnelDscp::Uniform => inner & !3,
+        TunnelDscp::Fixed(dscp) => dscp << 2,
+    };
+    dscp | ecn::at_entry(inner)
+}
+
+/// The first eight octets of an outer header.
+#[inline(always)]
+pub(super) fn first_word(class: u8, label: u32, payload: u16, next_header: u8) -> u64 {
+    6 << 60
+        | u64::from(class) << 52
+        | u64::from(label) << 32
+        | u64::from(payload) << 16
+        | u64::from(next_header) << 8
+        | u64::from(OUTER_HOP_LIMIT)
+}
+
+/// Writes an outer header; the addresses are their halves.
+#[inline(always)]
+pub(super) fn emit(header: &mut [u8; HEADER_LEN], first: u64, source: [u64; 2], destination: [u64; 2]) {
+    let words = [first, source[0], source[1], destination[0], destination[1]];
+    for (octets, word) in header.chunks_exact_mut(8).zip(words) {
+        octets.copy_from_slice(&word.to_be_bytes());
+    }
+}
+
+fn halves(address: Ipv6Addr) -> [u64; 2] {
+    let bits = address.to_bits();
+    [(bits >> 64) as u64, bits as u64]
 }
 
 /// The outer flow label of a packet: the same for all packets of a flow, never zero.
@@ -150,13 +177,25 @@ pub(super) fn mark_inner(mode: TunnelDscp, packet: &mut Packet, at: usize) {
 fn set_class(mode: TunnelDscp, packet: &mut Packet, at: usize, outer_class: u8, ecn: u8) {
     let inner = &mut packet.bytes_mut()[at..];
     let inner_class = header::traffic_class(inner);
-    let dscp = match mode {
+    let class = exit_dscp(mode, inner_class, outer_class) | ecn;
+    if class != inner_class {
+        header::set_traffic_class(inner, class);
+    }
+}
+
+#[inline(always)]
+fn exit_dscp(mode: TunnelDscp, inner_class: u8, outer_class: u8) -> u8 {
+    match mode {
         TunnelDscp::Uniform => outer_class & !3,
         TunnelDscp::Inner | TunnelDscp::Fixed(_) => inner_class & !3,
-    };
-    if dscp | ecn != inner_class {
-        header::set_traffic_class(inner, dscp | ecn);
     }
+}
+
+/// The traffic class of a packet that leaves a tunnel which [`ecn::at_exit`] lets it leave.
+#[inline(always)]
+pub(super) fn exit_class(mode: TunnelDscp, inner_class: u8, outer_class: u8) -> u8 {
+    let ecn = ecn::at_exit(inner_class & 3, outer_class & 3).ecn.unwrap_or(inner_class & 3);
+    exit_dscp(mode, inner_class, outer_class) | ecn
 }
 
 /// The limit that the packet sets on further encapsulations, and the octet of the packet where it stands: it is read in

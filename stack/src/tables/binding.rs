@@ -57,6 +57,12 @@ impl MmaBindings {
         decode(self.by_home_address.value(slot))
     }
 
+    /// The binding at `slot` as the words of its entry.
+    #[inline(always)]
+    pub(crate) fn words(&self, slot: Slot) -> BindingWords {
+        BindingWords(self.by_home_address.value(slot))
+    }
+
     /// The next sequence number of the tunnel to the group (RFC 2890 §2.2: the first is 0).
     #[inline(always)]
     pub(crate) fn next_sequence(&self, slot: Slot) -> u32 {
@@ -127,6 +133,52 @@ impl MmaBindings {
     /// Number of bindings.
     pub(crate) fn len(&self) -> usize {
         self.by_home_address.len()
+    }
+}
+
+/// A binding as its words, for those who need only a few of them.
+#[derive(Clone, Copy)]
+pub(crate) struct BindingWords([u64; 12]);
+
+impl BindingWords {
+    #[inline(always)]
+    pub(crate) fn is_active(&self) -> bool {
+        self.0[11] & (FLAG_FORWARD | FLAG_ANCHOR) == 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn care_of(&self) -> [u64; 2] {
+        [self.0[0], self.0[1]]
+    }
+
+    #[inline(always)]
+    pub(crate) fn group(&self) -> [u64; 2] {
+        [self.0[2], self.0[3]]
+    }
+
+    #[inline(always)]
+    pub(crate) fn source(&self) -> [u64; 2] {
+        [self.0[4], self.0[5]]
+    }
+
+    #[inline(always)]
+    pub(crate) fn home_agent(&self) -> [u64; 2] {
+        [self.0[6], self.0[7]]
+    }
+
+    #[inline(always)]
+    pub(crate) fn access_identifier(&self) -> u64 {
+        self.0[10]
+    }
+
+    #[inline(always)]
+    pub(crate) fn gre_key(&self) -> Option<u32> {
+        (self.0[11] & FLAG_KEY != 0).then_some(self.0[11] as u32)
+    }
+
+    #[inline(always)]
+    pub(crate) fn optimise(&self) -> bool {
+        self.0[11] & FLAG_OPTIMISE != 0
     }
 }
 

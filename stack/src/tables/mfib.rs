@@ -20,6 +20,28 @@ pub(crate) struct Mfib {
     wide: HashTable<4, 4, 0>,
 }
 
+/// A route all of whose ports are below the 65th.
+#[derive(Clone, Copy)]
+pub(crate) struct NarrowRoute {
+    accept: u64,
+    /// Outgoing ports, port 0 the lowest bit.
+    pub(crate) ports: u64,
+}
+
+impl NarrowRoute {
+    /// Whether packets of this node take it.
+    #[inline(always)]
+    pub(crate) fn is_local(self) -> bool {
+        self.accept == LOCAL
+    }
+
+    /// Whether packets take it that come in there.
+    #[inline(always)]
+    pub(crate) fn accepts(self, port: PortId) -> bool {
+        self.accept == u64::from(port.0)
+    }
+}
+
 impl Mfib {
     /// An empty table for up to `limit` routes.
     pub(crate) fn new(limit: u32, seed: u64) -> Self {
@@ -70,6 +92,13 @@ impl Mfib {
         let forward = if way & WIDE == 0 { [forward, 0, 0, 0] } else { self.wide_ports(slot) };
         let accept = if way & LOCAL != 0 { Accept::Local } else { Accept::Port(PortId(way as u8)) };
         Mroute { accept, forward: PortSet::from_words(forward) }
+    }
+
+    /// What the express way needs of the route at `slot`; `None` where one of its ports is above the 64th.
+    #[inline(always)]
+    pub(crate) fn narrow(&self, slot: Slot) -> Option<NarrowRoute> {
+        let [way, ports] = self.routes.value(slot);
+        (way & WIDE == 0).then_some(NarrowRoute { accept: way, ports })
     }
 
     #[cold]

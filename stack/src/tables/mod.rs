@@ -25,7 +25,7 @@ pub use update::{
     Uplink,
 };
 
-pub(crate) use binding::{HomeBindings, MmaBindings};
+pub(crate) use binding::{BindingWords, HomeBindings, MmaBindings};
 pub(crate) use care_of::CareOfAddresses;
 pub(crate) use correspondent::Correspondents;
 pub(crate) use hash::Slot;

@@ -8,6 +8,7 @@ mod anchor;
 mod care_of;
 mod circles;
 mod correspondent;
+mod express;
 mod forwarding;
 mod fragments;
 mod home_agent;

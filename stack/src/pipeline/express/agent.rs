@@ -2,16 +2,16 @@
 //! terminal's group (patent fig. 4 to 10).
 
 use super::forward::has_options;
-use super::look::{self, INNER, OUTER};
+use super::look::{self, INNER, INNER_END, OUTER};
 use super::{Frames, send};
 use crate::machine::CorrespondentWay;
 use crate::packet::{BATCH_SIZE, Packet};
-use crate::pipeline::config::MssClamp;
+use crate::pipeline::config::{MssClamp, TunnelDscp};
 use crate::pipeline::counters::Counter;
 use crate::pipeline::tunnel_header::{self, Outer};
 use crate::pipeline::vector::Places;
 use crate::pipeline::{Dataplane, header, sighting};
-use crate::tables::{Accept, BindingState, Mfib, MmaBinding, MmaBindings, Slot};
+use crate::tables::{BindingWords, Slot};
 use crate::wire::gre;
 use crate::wire::ipv6::{HEADER_LEN, protocol};
 use core::net::Ipv6Addr;
@@ -28,7 +28,7 @@ pub(super) fn run(plane: &mut Dataplane, frames: &mut Frames, places: &Places) -
     let mut slots = [None; BATCH_SIZE];
     for (key, &place) in keys.iter_mut().zip(places) {
         let Some(frame) = &frames[usize::from(place)] else { continue };
-        *key = MmaBindings::key(home_address(frame.bytes()).unwrap_or(Ipv6Addr::UNSPECIFIED));
+        *key = home_address(frame.bytes()).unwrap_or_default();
     }
     plane.mma_bindings.find_batch(&keys[..places.len()], &mut slots);
     for slot in slots[..places.len()].iter().flatten() {
@@ -36,93 +36,139 @@ pub(super) fn run(plane: &mut Dataplane, frames: &mut Frames, places: &Places) -
     }
     let mut sent = 0;
     for ((&place, slot), &key) in places.iter().zip(slots).zip(&keys) {
-        if let Some(slot) = slot {
-            sent += to_group(plane, &mut frames[usize::from(place)], key, slot);
-        }
+        let frame = &mut frames[usize::from(place)];
+        let (Some(slot), Some(packet)) = (slot, frame.as_ref()) else { continue };
+        let Some(way) = way(plane, packet, key, slot) else { continue };
+        let Some(packet) = frame.take() else { continue };
+        sent += to_group(plane, packet, slot, &way);
     }
     sent
 }
 
 /// The home address that the packet is for, where it says so in one of the two plain ways.
 #[inline(always)]
-fn home_address(bytes: &[u8]) -> Option<Ipv6Addr> {
-    if look::is_plain_tunnel(bytes) {
-        let next_header = bytes[INNER + 6];
-        let plain = next_header != protocol::ROUTING && next_header != protocol::MOBILITY && !has_options(bytes, INNER);
-        return plain.then(|| look::address(bytes, INNER + 24));
+fn home_address(bytes: &[u8]) -> Option<[u64; 2]> {
+    if bytes[OUTER + 6] == protocol::IPV6 {
+        let headers = bytes.first_chunk::<INNER_END>()?;
+        let next_header = headers[INNER + 6];
+        let plain = look::is_plain_tunnel(headers)
+            && next_header != protocol::ROUTING
+            && next_header != protocol::MOBILITY
+            && !has_options(headers, INNER);
+        return plain.then(|| look::halves(headers, INNER + 24));
     }
-    let routing = bytes.get(INNER..INNER + ROUTING_LEN)?;
-    let plain = bytes[OUTER + 6] == protocol::ROUTING
-        && routing[1..4] == [2, 2, 1]
-        && look::length(bytes) >= HEADER_LEN + ROUTING_LEN
+    let headers = bytes.first_chunk::<{ INNER + ROUTING_LEN }>()?;
+    let plain = headers[OUTER + 6] == protocol::ROUTING
+        && headers[INNER + 1..INNER + 4] == [2, 2, 1]
+        && look::end_of(headers, OUTER) >= INNER + ROUTING_LEN
         && !matches!(
-            routing[0],
+            headers[INNER],
             protocol::MOBILITY | protocol::DESTINATION_OPTIONS | protocol::HOP_BY_HOP | protocol::ROUTING
         );
-    plain.then(|| look::address(bytes, INNER + 8))
+    plain.then(|| look::halves(headers, INNER + 8))
+}
+
+/// How a packet goes to its group.
+struct ToGroup {
+    source: [u64; 2],
+    group: [u64; 2],
+    gre_key: Option<u32>,
+    route: Slot,
+    ports: u64,
+    tunnelled: bool,
+}
+
+/// The way to the group of the binding at `slot`, where the packet can take it at once.
+#[inline(always)]
+fn way(plane: &Dataplane, packet: &Packet, home_address: [u64; 2], slot: Slot) -> Option<ToGroup> {
+    let headers = packet.bytes().first_chunk::<INNER>()?;
+    let binding = plane.mma_bindings.words(slot);
+    let tunnelled = headers[OUTER + 6] == protocol::IPV6;
+    let (hop_limit, inner_octets) = if tunnelled {
+        let headers = packet.bytes().first_chunk::<INNER_END>()?;
+        (headers[INNER + 7], look::end_of(headers, INNER) - INNER)
+    } else {
+        (headers[OUTER + 7], look::end_of(headers, OUTER) - OUTER)
+    };
+    let ours = binding.is_active()
+        && binding.care_of() == look::halves(headers, OUTER + 24)
+        && (!tunnelled || binding.home_agent() == look::halves(headers, OUTER + 8))
+        && hop_limit > 1;
+    if !ours || binding.optimise() && is_news(plane, packet.bytes(), home_address, &binding, tunnelled) {
+        return None;
+    }
+    let (source, group, gre_key) = (binding.source(), binding.group(), binding.gre_key());
+    let route = plane.mma_bindings.route_hint(slot);
+    if !plane.mfib.is_at(route, &[source[0], source[1], group[0], group[1]]) {
+        return None;
+    }
+    let mroute = plane.mfib.narrow(route).filter(|mroute| mroute.is_local())?;
+    let ports = send::within_scope(plane, mroute.ports, group[0]);
+    let added = if gre_key.is_some() { HEADER_LEN + gre::KEY_SEQUENCE_LEN } else { HEADER_LEN };
+    let goes_on = ports != 0
+        && look::is_wide_group(group[0])
+        && packet.headroom() >= tunnel_header::MAX_LEN
+        && send::fits(plane, ports, inner_octets + added)
+        && inner_octets + added <= plane.path_mtus.towards(plane.now, address(group), usize::MAX);
+    goes_on.then_some(ToGroup { source, group, gre_key, route, ports, tunnelled })
 }
 
 /// Whether the node has to be told of the packet's correspondent.
 #[inline(always)]
-fn is_news(plane: &Dataplane, inner: &[u8], home_address: Ipv6Addr, binding: &MmaBinding, tunnelled: bool) -> bool {
-    let correspondent = header::source(inner);
-    let way = if tunnelled { CorrespondentWay::HomeAgent } else { CorrespondentWay::Optimised };
+fn is_news(plane: &Dataplane, bytes: &[u8], home_address: [u64; 2], binding: &BindingWords, tunnelled: bool) -> bool {
+    let (inner, way) = if tunnelled {
+        (&bytes[INNER..], CorrespondentWay::HomeAgent)
+    } else {
+        (&bytes[OUTER..], CorrespondentWay::Optimised)
+    };
     sighting::is_data(inner)
-        && correspondent != binding.home_agent
-        && sighting::is_news(plane, home_address, correspondent, way)
+        && look::halves(inner, 8) != binding.home_agent()
+        && sighting::is_news(plane, address(home_address), header::source(inner), way)
 }
 
-/// Sends the packet to the group of the binding at `slot`, where that can be done here.
+/// Sends the packet with the outer header of its group, written over the old one where that is as long.
 #[inline(always)]
-fn to_group(plane: &mut Dataplane, frame: &mut Option<Packet>, [high, low]: [u64; 2], slot: Slot) -> u64 {
-    let Some(bytes) = frame.as_ref().map(Packet::bytes) else { return 0 };
-    let binding = plane.mma_bindings.binding(slot);
-    let tunnelled = bytes[OUTER + 6] == protocol::IPV6;
-    let (strip, inner) = if tunnelled { (HEADER_LEN, INNER) } else { (0, OUTER) };
-    let ours = binding.state == BindingState::Active
-        && look::is_at(bytes, OUTER + 24, binding.care_of)
-        && (!tunnelled || look::is_at(bytes, OUTER + 8, binding.home_agent))
-        && bytes[inner + 7] > 1;
-    if !ours {
-        return 0;
-    }
-    if binding.optimise {
-        let home_address = Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low));
-        if is_news(plane, &bytes[inner..], home_address, &binding, tunnelled) {
-            return 0;
-        }
-    }
-    let route = plane.mma_bindings.route_hint(slot);
-    if !plane.mfib.is_at(route, &Mfib::key(binding.source, binding.group)) {
-        return 0;
-    }
-    let mroute = plane.mfib.route(route);
-    let ports = send::within_scope(plane, mroute.forward, binding.group);
-    let added = if binding.gre_key.is_some() { HEADER_LEN + gre::KEY_SEQUENCE_LEN } else { HEADER_LEN };
-    let length = look::end_of(bytes, inner) - inner + added;
-    let goes_on = mroute.accept == Accept::Local
-        && look::is_wide_group(binding.group)
-        && !ports.is_empty()
-        && send::fits_tunnel(plane, ports, binding.group, length);
-    if !goes_on {
-        return 0;
-    }
-    let end = look::end_of(bytes, OUTER) - OUTER;
-    let Some(mut frame) = frame.take_if(|frame| frame.headroom() >= tunnel_header::MAX_LEN) else { return 0 };
-    send::bare(&mut frame, end);
+fn to_group(plane: &mut Dataplane, mut packet: Packet, slot: Slot, way: &ToGroup) -> u64 {
     let dscp = plane.config.tunnel_dscp;
-    if tunnelled {
-        tunnel_header::mark_inner(dscp, &mut frame, HEADER_LEN);
-    }
-    frame.bytes_mut()[strip + 7] -= 1;
-    let gre = binding.gre_key.map(|key| (key, plane.mma_bindings.next_sequence(slot)));
-    let outer = Outer { source: binding.source, destination: binding.group, gre, limit: None, dscp };
-    if tunnel_header::replace(&mut frame, strip, &outer).is_err() {
-        plane.counters.add(Counter::DropTunnelHeadroom);
-        return 0;
-    }
     plane.counters.add(Counter::BindingToGroup);
-    plane.mfib.count(route);
-    frame.prepend::<OUTER>();
-    send::to_group(plane, frame, binding.group, ports)
+    plane.mfib.count(way.route);
+    if way.tunnelled && way.gre_key.is_none() {
+        overwrite(&mut packet, dscp, way);
+    } else {
+        send::bare(&mut packet);
+        let strip = if way.tunnelled { HEADER_LEN } else { 0 };
+        if way.tunnelled {
+            tunnel_header::mark_inner(dscp, &mut packet, HEADER_LEN);
+        }
+        packet.bytes_mut()[strip + 7] -= 1;
+        let gre = way.gre_key.map(|key| (key, plane.mma_bindings.next_sequence(slot)));
+        let outer = Outer { source: address(way.source), destination: address(way.group), gre, limit: None, dscp };
+        let replaced = tunnel_header::replace(&mut packet, strip, &outer);
+        debug_assert!(replaced.is_ok(), "the headroom was looked at");
+        packet.prepend::<OUTER>();
+    }
+    send::to_group(plane, packet, way.group[1] as u32, way.ports)
+}
+
+/// Makes the outer header that of the group; nothing moves.
+#[inline(always)]
+fn overwrite(packet: &mut Packet, mode: TunnelDscp, way: &ToGroup) {
+    let end = look::end_of(packet.bytes(), INNER);
+    packet.truncate(end);
+    let Some(headers) = packet.bytes_mut().first_chunk_mut::<INNER_END>() else { return };
+    let outer_class = look::class(headers, OUTER);
+    let Some(inner) = headers.last_chunk_mut::<HEADER_LEN>() else { return };
+    let class = tunnel_header::exit_class(mode, look::class(inner, 0), outer_class);
+    header::set_traffic_class(inner, class);
+    inner[7] -= 1;
+    let label = tunnel_header::flow_label(inner);
+    let payload = (end - INNER) as u16;
+    let first = tunnel_header::first_word(tunnel_header::outer_class(mode, class), label, payload, protocol::IPV6);
+    if let Some(outer) = headers[OUTER..].first_chunk_mut::<HEADER_LEN>() {
+        tunnel_header::emit(outer, first, way.source, way.group);
+    }
+}
+
+fn address([high, low]: [u64; 2]) -> Ipv6Addr {
+    Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))
 }

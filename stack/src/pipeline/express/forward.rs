@@ -1,6 +1,6 @@
 //! Unicast: what the route says, and for whom the packet is where it says that it is for this node.
 
-use super::look::{self, OUTER};
+use super::look::{self, INNER, OUTER};
 use super::tunnels::{self, Entry, Way};
 use super::{Frames, agent, routes_alone_decide, send};
 use crate::machine::PortId;
@@ -15,8 +15,11 @@ use core::net::Ipv6Addr;
 pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, places: &Places) -> u64 {
     let mut destinations = [Ipv6Addr::UNSPECIFIED; BATCH_SIZE];
     for (destination, &place) in destinations.iter_mut().zip(places) {
-        let Some(frame) = &frames[usize::from(place)] else { continue };
-        *destination = look::address(frame.bytes(), OUTER + 24);
+        let Some(header) = frames[usize::from(place)].as_ref().and_then(|frame| frame.bytes().first_chunk::<INNER>())
+        else {
+            continue;
+        };
+        *destination = look::address(header, OUTER + 24);
     }
     let destinations = &destinations[..places.len()];
     let mut values = [None; BATCH_SIZE];
@@ -79,15 +82,17 @@ pub(super) fn find_home_bindings(
 /// A packet that leaves by a neighbour as it came.
 #[inline(always)]
 fn forward(plane: &mut Dataplane, frame: &mut Option<Packet>, index: AdjacencyIndex) -> u64 {
-    let Some(packet) = frame.as_ref() else { return 0 };
-    let bytes = packet.bytes();
-    let end = look::end_of(bytes, OUTER);
-    let Some((port, rewrite)) = leaves_by(plane, index, end - OUTER).filter(|_| bytes[OUTER + 7] > 1) else { return 0 };
+    let Some(header) = frame.as_ref().and_then(|frame| frame.bytes().first_chunk::<INNER>()) else { return 0 };
+    let end = look::end_of(header, OUTER);
+    let Some((port, rewrite)) = leaves_by(plane, index, end - OUTER).filter(|_| header[OUTER + 7] > 1) else {
+        return 0;
+    };
     let Some(mut packet) = frame.take() else { return 0 };
     packet.truncate(end);
-    let bytes = packet.bytes_mut();
-    bytes[..OUTER].copy_from_slice(&rewrite);
-    bytes[OUTER + 7] -= 1;
+    if let Some(header) = packet.bytes_mut().first_chunk_mut::<INNER>() {
+        header[..OUTER].copy_from_slice(&rewrite);
+        header[OUTER + 7] -= 1;
+    }
     send::push(plane, packet, port)
 }
 

@@ -1,13 +1,12 @@
 //! Multicast by (S,G): the RPF check and a frame for every branch (RFC 7761 §4.2).
 
-use super::look::{self, OUTER};
+use super::look::{self, INNER, OUTER};
 use super::{Frames, send};
 use crate::machine::PortId;
-use crate::packet::BATCH_SIZE;
+use crate::packet::{BATCH_SIZE, Packet};
 use crate::pipeline::Dataplane;
 use crate::pipeline::vector::Places;
-use crate::tables::{Accept, Mfib, PortSet, Slot};
-use core::net::Ipv6Addr;
+use crate::tables::Slot;
 
 /// Sends on what it can of the packets at `places`; answers how many frames went.
 pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, places: &Places) -> u64 {
@@ -16,34 +15,39 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, plac
     for (key, &place) in keys.iter_mut().zip(places) {
         let Some(frame) = &frames[usize::from(place)] else { continue };
         let bytes = frame.bytes();
-        *key = Mfib::key(look::address(bytes, OUTER + 8), look::address(bytes, OUTER + 24));
+        let Some(header) = bytes.first_chunk::<INNER>() else { continue };
+        let [source, group] = [look::halves(header, OUTER + 8), look::halves(header, OUTER + 24)];
+        *key = [source[0], source[1], group[0], group[1]];
     }
     plane.mfib.find_batch(&keys[..places.len()], &mut slots);
     let mut sent = 0;
-    for (&place, slot) in places.iter().zip(slots) {
-        let frame = &mut frames[usize::from(place)];
-        let Some((slot, group, ports)) = slot.and_then(|slot| way(plane, port, frame.as_ref()?.bytes(), slot)) else {
-            continue;
-        };
-        let Some(mut frame) = frame.take() else { continue };
-        let end = look::end_of(frame.bytes(), OUTER);
-        frame.truncate(end);
-        frame.bytes_mut()[OUTER + 7] -= 1;
-        plane.mfib.count(slot);
-        sent += send::to_group(plane, frame, group, ports);
+    for ((&place, slot), key) in places.iter().zip(slots).zip(&keys) {
+        if let Some(slot) = slot {
+            sent += one(plane, port, &mut frames[usize::from(place)], slot, key);
+        }
     }
     sent
 }
 
 #[inline(always)]
-fn way(plane: &Dataplane, port: PortId, bytes: &[u8], slot: Slot) -> Option<(Slot, Ipv6Addr, PortSet)> {
-    let route = plane.mfib.route(slot);
-    let group = look::address(bytes, OUTER + 24);
-    let mut ports = send::within_scope(plane, route.forward, group);
-    ports.remove(port);
-    let goes_on = route.accept == Accept::Port(port)
-        && bytes[OUTER + 7] > 1
-        && !ports.is_empty()
-        && send::fits(plane, ports, look::length(bytes));
-    goes_on.then_some((slot, group, ports))
+fn one(
+    plane: &mut Dataplane,
+    port: PortId,
+    frame: &mut Option<Packet>,
+    slot: Slot,
+    &[.., high, low]: &[u64; 4],
+) -> u64 {
+    let Some(header) = frame.as_ref().and_then(|frame| frame.bytes().first_chunk::<INNER>()) else { return 0 };
+    let Some(route) = plane.mfib.narrow(slot).filter(|route| route.accepts(port)) else { return 0 };
+    let arrival = 1u64.checked_shl(u32::from(port.0)).unwrap_or(0);
+    let ports = send::within_scope(plane, route.ports & !arrival, high);
+    let end = look::end_of(header, OUTER);
+    if ports == 0 || header[OUTER + 7] <= 1 || !send::fits(plane, ports, end - OUTER) {
+        return 0;
+    }
+    let Some(mut frame) = frame.take() else { return 0 };
+    frame.truncate(end);
+    frame.bytes_mut()[OUTER + 7] -= 1;
+    plane.mfib.count(slot);
+    send::to_group(plane, frame, low as u32, ports)
 }

@@ -11,7 +11,7 @@ use core::net::Ipv6Addr;
 pub(super) const OUTER: usize = ethernet::HEADER_LEN;
 pub(super) const INNER: usize = OUTER + HEADER_LEN;
 /// Where the packet inside ends its header.
-const INNER_END: usize = INNER + HEADER_LEN;
+pub(super) const INNER_END: usize = INNER + HEADER_LEN;
 
 /// A frame at a glance.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,11 +73,10 @@ pub(super) fn is_ordinary(high: u64) -> bool {
     high != 0 && high >> 54 != 0xfe80 >> 6 && high >> 56 != 0xff
 }
 
-/// Whether this is a group that reaches beyond its link.
+/// Whether the address with this first half is a group that reaches beyond its link.
 #[inline(always)]
-pub(super) fn is_wide_group(address: Ipv6Addr) -> bool {
-    let [first, second, ..] = address.octets();
-    first == 0xff && second & 0xf > 2
+pub(super) fn is_wide_group(high: u64) -> bool {
+    high >> 56 == 0xff && high >> 48 & 0xf > 2
 }
 
 /// Eight octets.
@@ -93,11 +92,10 @@ pub(super) fn address(frame: &[u8], at: usize) -> Ipv6Addr {
     Ipv6Addr::from_bits(u128::from(word(frame, at)) << 64 | u128::from(word(frame, at + 8)))
 }
 
-/// Whether this address stands there.
+/// The halves of an address.
 #[inline(always)]
-pub(super) fn is_at(frame: &[u8], at: usize, address: Ipv6Addr) -> bool {
-    let bits = address.to_bits();
-    word(frame, at) == (bits >> 64) as u64 && word(frame, at + 8) == bits as u64
+pub(super) fn halves(frame: &[u8], at: usize) -> [u64; 2] {
+    [word(frame, at), word(frame, at + 8)]
 }
 
 /// Where the packet that starts at `at` ends.
@@ -106,18 +104,11 @@ pub(super) fn end_of(frame: &[u8], at: usize) -> usize {
     at + HEADER_LEN + usize::from(u16::from_be_bytes([frame[at + 4], frame[at + 5]]))
 }
 
-/// Octets of the packet in the frame.
-#[inline(always)]
-pub(super) fn length(frame: &[u8]) -> usize {
-    end_of(frame, OUTER) - OUTER
-}
-
 /// Whether an ordinary packet stands right behind the IPv6 header and can be taken out, or given another outer header,
 /// without anybody being told.
 #[inline(always)]
-pub(super) fn is_plain_tunnel(frame: &[u8]) -> bool {
-    frame.len() >= INNER_END
-        && frame[OUTER + 6] == protocol::IPV6
+pub(super) fn is_plain_tunnel(frame: &[u8; INNER_END]) -> bool {
+    frame[OUTER + 6] == protocol::IPV6
         && frame[INNER] >> 4 == 6
         && end_of(frame, INNER) <= end_of(frame, OUTER)
         && is_ordinary(word(frame, INNER + 8))

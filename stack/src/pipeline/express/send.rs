@@ -1,38 +1,26 @@
 //! The end of the way: the frame in its port's queue.
 
-use super::look::OUTER;
+use super::look::{self, OUTER};
 use crate::addr::MacAddress;
 use crate::machine::PortId;
 use crate::packet::Packet;
 use crate::pipeline::Dataplane;
 use crate::pipeline::counters::Counter;
 use crate::port::Medium;
-use crate::tables::PortSet;
 use crate::wire::ethernet;
-use core::net::Ipv6Addr;
 
-/// Whether a packet of so many octets fits on each of these ports, all of which have Ethernet headers.
+/// Whether a packet of so many octets fits on each of these ports, all of which have Ethernet headers. Port 0 is the
+/// lowest bit.
 #[inline(always)]
-pub(super) fn fits(plane: &Dataplane, mut ports: PortSet, length: usize) -> bool {
-    let fits = |port: PortId| {
-        let link = plane.links.get(usize::from(port.0));
-        link.is_some_and(|link| link.medium == Medium::Ethernet && length <= link.mtu)
-    };
-    if let Some(port) = ports.only() {
-        return fits(port);
-    }
-    while let Some(port) = ports.pop() {
-        if !fits(port) {
+pub(super) fn fits(plane: &Dataplane, mut ports: u64, length: usize) -> bool {
+    while ports != 0 {
+        let link = plane.links.get(ports.trailing_zeros() as usize);
+        if !link.is_some_and(|link| link.medium == Medium::Ethernet && length <= link.mtu) {
             return false;
         }
+        ports &= ports - 1;
     }
     true
-}
-
-/// The same for a tunnel of this node, whose way may be narrower.
-#[inline(always)]
-pub(super) fn fits_tunnel(plane: &Dataplane, ports: PortSet, to: Ipv6Addr, length: usize) -> bool {
-    fits(plane, ports, length) && length <= plane.path_mtus.towards(plane.now, to, usize::MAX)
 }
 
 /// Puts a frame whose Ethernet header is written into the port's queue; answers how many were.
@@ -47,55 +35,51 @@ pub(super) fn push(plane: &mut Dataplane, frame: Packet, port: PortId) -> u64 {
     1
 }
 
-/// Sends a packet for a group, which starts behind room for an Ethernet header, out of each of the ports; answers how many
-/// frames went. The last branch gets the packet itself.
+/// Sends a group's packet out of each of the ports, of which there is one at least; its frame has room for the Ethernet
+/// header, which ends with the last octets of `group`. The last branch gets the packet itself. Answers how many went.
 #[inline(always)]
-pub(super) fn to_group(plane: &mut Dataplane, mut frame: Packet, group: Ipv6Addr, mut ports: PortSet) -> u64 {
-    if let Some(port) = ports.only() {
-        emit(plane, &mut frame, group, port);
-        return push(plane, frame, port);
-    }
+pub(super) fn to_group(plane: &mut Dataplane, mut frame: Packet, group: u32, mut ports: u64) -> u64 {
     let mut sent = 0;
-    let mut next = ports.pop();
-    while let Some(port) = next {
-        emit(plane, &mut frame, group, port);
-        next = ports.pop();
-        if next.is_none() {
-            return sent + push(plane, frame, port);
+    loop {
+        let port = ports.trailing_zeros() as u8;
+        ports &= ports - 1;
+        emit(&mut frame, group, plane.links[usize::from(port)].link_address);
+        if ports == 0 {
+            return sent + push(plane, frame, PortId(port));
         }
         plane.counters.add(Counter::Copied);
         match frame.try_clone() {
-            Ok(copy) => sent += push(plane, copy, port),
+            Ok(copy) => sent += push(plane, copy, PortId(port)),
             Err(_) => plane.counters.add(Counter::DropMulticastNoFrame),
         }
     }
-    sent
 }
 
-/// Writes the Ethernet header of a group's packet.
+/// Writes the Ethernet header of a group's packet (RFC 2464 §7).
 #[inline(always)]
-fn emit(plane: &Dataplane, frame: &mut Packet, group: Ipv6Addr, port: PortId) {
-    let header = ethernet::Header {
-        destination: MacAddress::of_multicast(group),
-        source: plane.links[usize::from(port.0)].link_address,
-        ethertype: ethernet::ETHERTYPE_IPV6,
-    };
-    if let Some(octets) = frame.bytes_mut().first_chunk_mut::<OUTER>() {
-        header.emit(octets);
-    }
+fn emit(frame: &mut Packet, group: u32, source: MacAddress) {
+    let Some(octets) = frame.bytes_mut().first_chunk_mut::<16>() else { return };
+    let [a, b, c, d, e, f] = source.0;
+    let to = 0x3333 << 48 | u64::from(group) << 16 | u64::from(u16::from_be_bytes([a, b]));
+    let from = u32::from_be_bytes([c, d, e, f]);
+    octets[..8].copy_from_slice(&to.to_be_bytes());
+    octets[8..12].copy_from_slice(&from.to_be_bytes());
+    octets[12..14].copy_from_slice(&ethernet::ETHERTYPE_IPV6.to_be_bytes());
 }
 
-/// The ports of a tree less those of the site's border, where the group's scope ends there.
+/// The ports of a tree less those of the site's border, where the group's scope ends there. `group` is the first half of
+/// its address.
 #[inline(always)]
-pub(super) fn within_scope(plane: &Dataplane, ports: PortSet, group: Ipv6Addr) -> PortSet {
-    if group.octets()[1] & 0xf <= 5 { ports.without(plane.config.site_border) } else { ports }
+pub(super) fn within_scope(plane: &Dataplane, ports: u64, group: u64) -> u64 {
+    if group >> 48 & 0xf <= 5 { ports & !plane.config.site_border.words()[0] } else { ports }
 }
 
 /// Takes the Ethernet header off and cuts the packet to its length.
 #[inline(always)]
-pub(super) fn bare(frame: &mut Packet, length: usize) {
+pub(super) fn bare(frame: &mut Packet) {
+    let end = look::end_of(frame.bytes(), OUTER);
+    frame.truncate(end);
     frame.trim_front(OUTER);
-    frame.truncate(length);
 }
 
 /// Writes the Ethernet header in front of a packet and sends it.

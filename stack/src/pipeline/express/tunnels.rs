@@ -2,7 +2,7 @@
 //! Where such a packet goes takes a second lookup.
 
 use super::forward::{find_home_bindings, has_options, leaves_by};
-use super::look::{self, INNER, OUTER};
+use super::look::{self, INNER, INNER_END, OUTER};
 use super::{Frames, send};
 use crate::addr;
 use crate::machine::PortId;
@@ -12,7 +12,7 @@ use crate::pipeline::counters::Counter;
 use crate::pipeline::tunnel_header::{self, Outer};
 use crate::pipeline::vector::Places;
 use crate::pipeline::{Dataplane, header};
-use crate::tables::{BindingState, MmaBindings, Slot, Target};
+use crate::tables::{MmaBindings, Slot, Target};
 use crate::wire::ipv6::HEADER_LEN;
 use arrayvec::ArrayVec;
 use core::net::Ipv6Addr;
@@ -47,8 +47,9 @@ pub(super) fn find_ends(plane: &Dataplane, port: PortId, frames: &Frames, places
     let mut sources = [Ipv6Addr::UNSPECIFIED; BATCH_SIZE];
     for &place in places {
         let Some(frame) = &frames[usize::from(place)] else { continue };
-        if look::is_plain_tunnel(frame.bytes()) {
-            sources[inside.len()] = look::address(frame.bytes(), INNER + 8);
+        let Some(headers) = frame.bytes().first_chunk::<INNER_END>() else { continue };
+        if look::is_plain_tunnel(headers) {
+            sources[inside.len()] = look::address(headers, INNER + 8);
             inside.push(place);
         }
     }
@@ -68,7 +69,7 @@ pub(super) fn find_ends(plane: &Dataplane, port: PortId, frames: &Frames, places
     }
     for (i, &place) in inside.iter().enumerate() {
         let Some(frame) = &frames[usize::from(place)] else { continue };
-        let bytes = frame.bytes();
+        let Some(bytes) = frame.bytes().first_chunk::<INNER_END>() else { continue };
         let entry = match (homes[i], bound[i]) {
             (Some(slot), _) => leaves(plane, bytes, slot).map(|to| (Way::Leave, to, slot)),
             (None, Some(slot)) => goes_home(plane, port, bytes, slot).map(|to| (Way::Reverse, to, slot)),
@@ -82,29 +83,30 @@ pub(super) fn find_ends(plane: &Dataplane, port: PortId, frames: &Frames, places
 
 /// Where a packet goes that leaves the tunnel of a home agent's binding (RFC 6275 §10.4.5).
 #[inline(always)]
-fn leaves(plane: &Dataplane, bytes: &[u8], slot: Slot) -> Option<Ipv6Addr> {
+fn leaves(plane: &Dataplane, bytes: &[u8; INNER_END], slot: Slot) -> Option<Ipv6Addr> {
     let binding = plane.home_bindings.binding(slot);
-    let of_binding = look::is_at(bytes, OUTER + 24, binding.agent)
-        && look::is_at(bytes, OUTER + 8, binding.care_of)
+    let of_binding = binding.agent == look::address(bytes, OUTER + 24)
+        && binding.care_of == look::address(bytes, OUTER + 8)
         && bytes[INNER + 7] > 1;
     of_binding.then(|| look::address(bytes, INNER + 24))
 }
 
 /// The home agent, for a packet in the reverse tunnel to the mobility agent.
 #[inline(always)]
-fn goes_home(plane: &Dataplane, port: PortId, bytes: &[u8], slot: Slot) -> Option<Ipv6Addr> {
+fn goes_home(plane: &Dataplane, port: PortId, bytes: &[u8; INNER_END], slot: Slot) -> Option<Ipv6Addr> {
     let service = plane.mma_service.as_ref()?;
     let source = look::address(bytes, OUTER + 8);
-    let binding = plane.mma_bindings.binding(slot);
-    let of_binding = look::is_at(bytes, OUTER + 24, service.address)
+    let binding = plane.mma_bindings.words(slot);
+    let of_binding = service.address == look::address(bytes, OUTER + 24)
         && !plane.is_from_outside(Some(port))
-        && binding.state == BindingState::Active
+        && binding.is_active()
         && header::in_any(&service.access_prefixes, source)
-        && addr::interface_identifier(source) == binding.access_identifier
+        && addr::interface_identifier(source) == binding.access_identifier()
         && plane.optimised.is_empty()
         && bytes[INNER + 7] > 1
         && !has_options(bytes, INNER);
-    of_binding.then_some(binding.home_agent)
+    let [high, low] = binding.home_agent();
+    of_binding.then(|| Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)))
 }
 
 /// Sends on what it can; answers how many frames went.
@@ -147,7 +149,9 @@ fn new_length(plane: &Dataplane, frame: &Packet, entry: Entry) -> Option<usize> 
     let length = match entry.way {
         Way::Leave => return Some(look::end_of(bytes, INNER) - INNER),
         Way::Reverse => look::end_of(bytes, INNER) - OUTER,
-        Way::Intercept if bytes[OUTER + 7] > 1 && !has_options(bytes, OUTER) => look::length(bytes) + HEADER_LEN,
+        Way::Intercept if bytes[OUTER + 7] > 1 && !has_options(bytes, OUTER) => {
+            look::end_of(bytes, OUTER) - OUTER + HEADER_LEN
+        }
         Way::Intercept => return None,
     };
     let fits = frame.headroom() >= tunnel_header::MAX_LEN
@@ -158,8 +162,7 @@ fn new_length(plane: &Dataplane, frame: &Packet, entry: Entry) -> Option<usize> 
 #[inline(always)]
 fn change(plane: &mut Dataplane, mut frame: Packet, entry: Entry) -> Packet {
     let dscp = plane.config.tunnel_dscp;
-    let length = look::length(frame.bytes());
-    send::bare(&mut frame, length);
+    send::bare(&mut frame);
     let (strip, outer, counter) = match entry.way {
         Way::Intercept => {
             let binding = plane.home_bindings.binding(entry.slot);

@@ -27,7 +27,7 @@ struct Recipe {
 }
 
 fn recipe() -> impl Strategy<Value = Recipe> {
-    let octets = prop_oneof![4 => 4usize..80, 1 => 1380usize..1500];
+    let octets = prop_oneof![4 => 4usize..80, 2 => 1230usize..1500];
     let hop_limit = prop_oneof![6 => Just(64u8), 2 => 0u8..4];
     let class = || prop_oneof![3 => Just(0u8), 1 => any::<u8>()];
     (0u8..14, 0u8..4, hop_limit, class(), class(), octets, 0u8..24, 0usize..140, any::<u8>()).prop_map(
@@ -48,6 +48,14 @@ fn recipe() -> impl Strategy<Value = Recipe> {
 impl Recipe {
     fn udp(&self, source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
         let mut packet = udp(source, destination, self.hop_limit, &vec![self.value; self.octets]);
+        if self.twist == 11 {
+            // A limit on encapsulations, perhaps reached (RFC 2473 §4.1.1).
+            let options = [packet[6], 0, 4, 1, self.value % 3, 1, 1, 0];
+            packet[6] = protocol::DESTINATION_OPTIONS;
+            packet.splice(40..40, options);
+            let payload = (packet.len() - 40) as u16;
+            packet[4..6].copy_from_slice(&payload.to_be_bytes());
+        }
         packet[0] |= self.inner_class >> 4;
         packet[1] |= self.inner_class << 4;
         packet
@@ -123,7 +131,7 @@ fn node(express: bool, shape: u32) -> Bench {
     let config = DataplaneConfig {
         express,
         tunnel_dscp,
-        site_border: if on(2) { PortSet::single(P0) } else { PortSet::EMPTY },
+        site_border: if on(2) { PortSet::single(if on(27) { P0 } else { P2 }) } else { PortSet::EMPTY },
         mss_clamp: if on(3) && on(4) { MssClamp::PathMtu } else { MssClamp::Off },
         ..DataplaneConfig::default()
     };
@@ -153,8 +161,12 @@ fn node(express: bool, shape: u32) -> Bench {
         chain: false,
     };
     bench.apply(TableUpdate::MmaServiceSet(service));
-    for step in [9, 10, 11, 12, 13, 14] {
+    for step in [9, 10, 11, 12, 13, 15] {
         change(&mut bench, step, shape);
+    }
+    if on(29) {
+        change(&mut bench, 14, shape);
+        bench.sent(P1);
     }
     bench
 }
@@ -194,6 +206,13 @@ fn change(bench: &mut Bench, step: u32, shape: u32) {
         12 => {
             let home = HomeBinding { care_of: OTHER_CARE_OF, agent: OTHER_AGENT, home_port: P3 };
             bench.apply(TableUpdate::HomeBindingSet(OTHER_HOME, home));
+            if on(28) {
+                // A care-of address that is bound itself, and a home agent that is a terminal.
+                for address in [OTHER_CARE_OF, HOME_AGENT] {
+                    let home = HomeBinding { care_of: FAR, agent: OTHER_AGENT, home_port: P3 };
+                    bench.apply(TableUpdate::HomeBindingSet(address, home));
+                }
+            }
         }
         13 => {
             for last in 0..2 {
@@ -201,6 +220,14 @@ fn change(bench: &mut Bench, step: u32, shape: u32) {
                 let source = if last == 0 { SOURCE } else { Ipv6Addr::UNSPECIFIED };
                 let mroute = Mroute { accept: Accept::Port(P0), forward: [P2, P3].into_iter().collect() };
                 bench.apply(TableUpdate::MrouteSet(MrouteKey { source, group }, mroute));
+            }
+        }
+        14 => {
+            // A router on the way of a tunnel found a packet too big.
+            for (source, destination) in [(SOURCE, GROUP), (CARE_OF, HOME_AGENT), (OTHER_AGENT, OTHER_CARE_OF)] {
+                let quoted = tunnel(source, destination, &udp(CN, HOME, 64, &[0; 1380]));
+                let too_big = [&1340u32.to_be_bytes()[..], &quoted[..1200]].concat();
+                bench.receive(P1, &[PacketBuilder::new(FAR, source).icmpv6(2, 0, &too_big)]);
             }
         }
         _ if on(26) => {
@@ -218,17 +245,28 @@ fn sorted(frames: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let mut frames: Vec<Vec<u8>> = frames
         .into_iter()
         .map(|mut frame| {
-            if frame.len() > 66 && frame[20] == protocol::GRE && frame[54] == 0x30 {
-                let number = u32::from_be_bytes(frame[62..66].try_into().unwrap());
+            if let Some(octets) = sequence_number(&mut frame) {
+                let number = u32::from_be_bytes(*octets);
                 assert!(last < Some(number), "{number} after {last:?}");
                 last = Some(number);
-                frame[62..66].fill(0);
+                octets.fill(0);
             }
             frame
         })
         .collect();
     frames.sort();
     frames
+}
+
+/// The sequence number of a frame with GRE, perhaps behind the limit on encapsulations or a fragment header.
+fn sequence_number(frame: &mut [u8]) -> Option<&mut [u8; 4]> {
+    let (mut kind, mut at) = (*frame.get(20)?, 54);
+    while matches!(kind, protocol::DESTINATION_OPTIONS | protocol::FRAGMENT) {
+        kind = *frame.get(at)?;
+        at += 8;
+    }
+    let has_one = kind == protocol::GRE && frame.get(at..at + 4) == Some(&[0x30, 0, 0x86, 0xdd]);
+    if has_one { frame.get_mut(at + 8..)?.first_chunk_mut() } else { None }
 }
 
 proptest! {

@@ -224,8 +224,12 @@ fn change(bench: &mut Bench, step: u32, shape: u32) {
         }
         14 => {
             // A router on the way of a tunnel found a packet too big.
-            for (source, destination) in [(SOURCE, GROUP), (CARE_OF, HOME_AGENT), (OTHER_AGENT, OTHER_CARE_OF)] {
-                let quoted = tunnel(source, destination, &udp(CN, HOME, 64, &[0; 1380]));
+            for (source, destination, from, to) in [
+                (SOURCE, GROUP, CN, HOME),
+                (CARE_OF, HOME_AGENT, HOME, CN),
+                (OTHER_AGENT, OTHER_CARE_OF, CN, OTHER_HOME),
+            ] {
+                let quoted = tunnel(source, destination, &udp(from, to, 64, &[0; 1380]));
                 let too_big = [&1340u32.to_be_bytes()[..], &quoted[..1200]].concat();
                 bench.receive(P1, &[PacketBuilder::new(FAR, source).icmpv6(2, 0, &too_big)]);
             }

@@ -5,8 +5,10 @@
 //! it once for each neighbour.
 
 use super::hash::HashTable;
+use super::prefetch::prefetch;
 use crate::addr::MacAddress;
 use crate::machine::PortId;
+use crate::packet::BATCH_SIZE;
 use crate::wire::ethernet;
 use core::net::Ipv6Addr;
 use std::collections::VecDeque;
@@ -94,6 +96,26 @@ impl<W> Neighbors<W> {
     #[inline]
     pub(crate) fn find(&self, port: PortId, address: Ipv6Addr) -> Option<AdjacencyIndex> {
         self.index.get(&key(port, address)).map(|[index]| index as AdjacencyIndex)
+    }
+
+    /// What [`Neighbors::find_batch`] looks for.
+    #[inline(always)]
+    pub(crate) fn key(port: PortId, address: Ipv6Addr) -> [u64; 3] {
+        key(port, address)
+    }
+
+    /// The adjacency of each of a batch of neighbours.
+    #[inline]
+    pub(crate) fn find_batch(&self, keys: &[[u64; 3]], indexes: &mut [Option<AdjacencyIndex>]) {
+        let mut slots = [None; BATCH_SIZE];
+        self.index.find_batch(keys, &mut slots);
+        for (index, slot) in indexes.iter_mut().zip(&slots[..keys.len()]) {
+            *index = slot.map(|slot| {
+                let [index] = self.index.value(slot);
+                prefetch(self.ready.as_ptr().wrapping_add(index as usize));
+                index as AdjacencyIndex
+            });
+        }
     }
 
     /// The adjacency of a neighbour, made where there is none; `None` where the table is full.

@@ -6,8 +6,8 @@ use super::{Frames, agent, routes_alone_decide, send};
 use crate::machine::PortId;
 use crate::packet::{BATCH_SIZE, Packet};
 use crate::pipeline::Dataplane;
-use crate::pipeline::vector::Places;
-use crate::tables::{AdjacencyIndex, HomeBindings, Target};
+use crate::pipeline::vector::{Job, Places};
+use crate::tables::{AdjacencyIndex, HomeBindings, Neighbors, Slot, Target};
 use crate::wire::ipv6::protocol;
 use core::net::Ipv6Addr;
 
@@ -28,6 +28,8 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, plac
     find_home_bindings(plane, destinations, &mut slots);
     let alone = routes_alone_decide(plane);
     let (mut to_agent, mut ending) = (Places::new_const(), Places::new_const());
+    let mut on_link = Places::new_const();
+    let mut neighbors = [[0; 3]; BATCH_SIZE];
     let mut entering = tunnels::Entries::new_const();
     let mut sent = 0;
     for (i, &place) in places.iter().enumerate() {
@@ -39,6 +41,10 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, plac
             (Some(Target::CareOf), _) => to_agent.push(place),
             (Some(Target::Local), _) if alone => ending.push(place),
             (Some(Target::Via(index)), None) if alone => sent += forward(plane, frame, index),
+            (Some(Target::OnLink(port)), None) if alone => {
+                neighbors[on_link.len()] = Neighbors::<Job>::key(port, destinations[i]);
+                on_link.push(place);
+            }
             (Some(Target::Via(_) | Target::OnLink(_)), Some(slot)) if alone => {
                 entering.push(Entry {
                     place,
@@ -48,6 +54,14 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, plac
                 });
             }
             _ => {}
+        }
+    }
+    if !on_link.is_empty() {
+        let mut indexes = [None; BATCH_SIZE];
+        plane.neighbors.find_batch(&neighbors[..on_link.len()], &mut indexes);
+        for (&place, index) in on_link.iter().zip(indexes) {
+            let Some(index) = index else { continue };
+            sent += forward(plane, &mut frames[usize::from(place)], index);
         }
     }
     if !to_agent.is_empty() {
@@ -64,11 +78,7 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, plac
 
 /// The home agent's bindings of these addresses.
 #[inline(always)]
-pub(super) fn find_home_bindings(
-    plane: &Dataplane,
-    addresses: &[Ipv6Addr],
-    slots: &mut [Option<crate::tables::Slot>; BATCH_SIZE],
-) {
+pub(super) fn find_home_bindings(plane: &Dataplane, addresses: &[Ipv6Addr], slots: &mut [Option<Slot>; BATCH_SIZE]) {
     if plane.home_bindings.is_empty() {
         return;
     }

@@ -3,7 +3,7 @@
 //!
 //! | way | changes | lookups |
 //! |---|---|---|
-//! | unicast to a neighbour | hop limit, Ethernet header | route |
+//! | unicast by a router, or to a neighbour on the link | hop limit, Ethernet header | route, neighbour |
 //! | multicast by (S,G) | hop limit, Ethernet header of each branch | (S,G) |
 //! | home agent's tunnel, or type 2 routing header, to the terminal's group | outer header over the old one, or in front | route, binding |
 //! | to a bound home address | outer header in front | route, binding, route |

@@ -849,9 +849,9 @@ fn frames_that_cannot_be_locked_in_memory_get_one_line_with_a_remedy() {
         without_memory_rights();
         let pool = Pool::new(FRAMES).unwrap();
         let error = XdpPort::open(&Umem::new(&pool), "near0", XdpOptions::default()).unwrap_err();
-        assert!(matches!(error, PortError::LockedMemory { octets: 4_194_304 }), "{error}");
+        assert!(matches!(error, PortError::LockedMemory { octets: 4_259_840 }), "{error}");
         assert!(
-            error.to_string().starts_with("4 MiB of frames cannot be locked in memory: raise the limit"),
+            error.to_string().starts_with("5 MiB of frames cannot be locked in memory: raise the limit"),
             "{error}"
         );
         assert_eq!(pool.free_frames(), FRAMES as usize);

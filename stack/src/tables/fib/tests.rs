@@ -24,7 +24,7 @@ fn lookup(fib: &Fib, address: Ipv6Addr) -> Option<u32> {
 fn borders(prefix: Prefix) -> [Ipv6Addr; 5] {
     let first = prefix.address().to_bits();
     let last = first | u128::MAX.checked_shr(prefix.length().into()).unwrap_or(0);
-    [first, last, first.wrapping_sub(1), last.wrapping_add(1), first | (last - first) / 3].map(Ipv6Addr::from_bits)
+    [first, last, first.wrapping_sub(1), last.wrapping_add(1), first + (last - first) / 3].map(Ipv6Addr::from_bits)
 }
 
 fn is_as_new(fib: &Fib) -> bool {

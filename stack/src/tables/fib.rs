@@ -10,10 +10,11 @@
 //! - A skip is a line with the bits that everything below has in common, and the node behind them.
 //!
 //! The fifth prefix of a bucket makes it a node of four bits, where its prefixes first differ. Where eight of a node's 16
-//! slots have come to lead to nodes, they become one node of eight bits; it takes no more memory than they did. All this is undone, a
-//! little later each, when prefixes go. An update touches the slots of one node or one bucket, whose prefixes are all
-//! known on the spot: what covers a prefix that is removed stands in the same node, and a shorter one is found on the way
-//! down. The most that an update can cost is the making of one node of eight bits.
+//! slots have come to lead to nodes, all of them become one node of eight bits: one visit for two, at the price of twice
+//! their memory or somewhat more. This is undone, a little later each, when prefixes go. An update touches the slots of one
+//! node or one bucket, whose prefixes are all known on the spot: what covers a prefix that is removed stands in the same
+//! node, and a shorter one is found on the way down. The most that an update can cost is the making of one node of eight
+//! bits, but for prefixes shorter than /8, which fill many slots of the root.
 //!
 //! A node keeps the prefixes that end within it apart from its slots, so that nothing beside the trie has to know them.
 //! Memory is mapped at the start, touched as it is needed, used again, and never moved (`lines`).
@@ -21,10 +22,10 @@
 //! [`Fib::lookup_batch`] takes a batch down a level at a time: what a level reads was asked for while the others of the
 //! batch were looked at. Buckets come last, whatever level they are at; who is done drops out.
 //!
-//! Compared with others: DIR-24-8 has two reads for every lookup, at the price of rewriting up to 2^24 slots for one
-//! update, and 128-bit addresses would make it a trie of fourteen levels. Poptrie packs nodes of six bits by counting the
-//! bits of a map; it is smaller, needs `popcnt`, which the baseline of x86-64 does not have, and moves arrays on updates.
-//! Here memory is spent on slots that need no counting, and saved by not opening a node for fewer than five prefixes.
+//! Compared with others: DIR-24-8 reads twice at the most, at the price of rewriting up to 2^23 slots for one update, and
+//! 128 bits would make it a trie of fourteen levels. Poptrie packs nodes of six bits by counting the bits of a map; it is
+//! smaller, needs `popcnt`, which the baseline of x86-64 does not have, and moves arrays on updates. Here memory is spent
+//! on slots that need no counting, and saved by not opening a node for fewer than five prefixes.
 //!
 //! Each worker has a table of its own and is told every route: routes are few and change seldom compared to bindings
 //! and trees, so there is nothing to share.
@@ -38,8 +39,10 @@ mod word;
 use super::prefetch::prefetch;
 use crate::addr::Prefix;
 use crate::packet::BATCH_SIZE;
+use core::mem::MaybeUninit;
 use core::net::Ipv6Addr;
 use lines::{LINE_WORDS, Lines};
+use node::ROOT_STRIDE;
 use word::{Leaf, MAX_LINES, NARROW, Node, SKIP, Word};
 
 pub(crate) use word::MAX_VALUE;
@@ -57,52 +60,69 @@ pub(crate) struct Fib {
     default: Leaf,
 }
 
-/// Where an address of a batch has got to.
-#[derive(Clone, Copy)]
-struct Walk {
-    /// The word to be read next, the first of its line unless it is a slot.
-    place: u32,
-    /// Which address.
-    index: u8,
-    /// [`Word::line_form`].
-    form: u8,
-}
-
-/// The addresses of a batch: the longest prefix so far of each, and those that are not done.
-struct Walks {
-    best: [Leaf; BATCH_SIZE],
-    /// At a slot.
-    nodes: [Walk; BATCH_SIZE],
-    node_count: usize,
-    /// At a bucket or a skip.
-    ends: [Walk; BATCH_SIZE],
-    end_count: usize,
-}
+/// The addresses of a batch that are at the same kind of place, in the order of the batch.
+struct Walks([MaybeUninit<Walk>; BATCH_SIZE]);
 
 impl Walks {
-    /// Takes an address on from the word that it has come to.
+    const fn new() -> Self {
+        Walks([MaybeUninit::uninit(); BATCH_SIZE])
+    }
+
+    /// Writes behind the `count` that there are; it counts or does not, without a branch.
     #[inline(always)]
-    fn step(&mut self, words: &[u64], word: Word, index: u8, octets: &[u8; 16]) {
-        let best = &mut self.best[usize::from(index) % BATCH_SIZE];
-        *best = word.leaf().or(*best);
-        let place = word.line() * LINE_WORDS + word.digit(octets);
-        let form = word.line_form();
-        prefetch(words.as_ptr().wrapping_add(place));
-        if form > NARROW {
-            prefetch(words.as_ptr().wrapping_add(place + LINE_WORDS));
-        }
-        // Without a branch: both lists have room for one more, which counts for one of them or for none.
-        let walk = Walk { place: place as u32, index, form: form as u8 };
-        self.nodes[self.node_count % BATCH_SIZE] = walk;
-        self.node_count += usize::from(word.is_node());
-        self.ends[self.end_count % BATCH_SIZE] = walk;
-        self.end_count += usize::from(form != 0);
+    fn push_if(&mut self, condition: bool, walk: Walk, count: &mut usize) {
+        self.0[*count].write(walk);
+        *count += usize::from(condition);
+    }
+
+    /// # Safety
+    /// At least `k + 1` walks were pushed.
+    #[inline(always)]
+    unsafe fn get(&self, k: usize) -> Walk {
+        // SAFETY: what was pushed was written, and nothing makes it uninitialised again.
+        unsafe { self.0[k].assume_init() }
     }
 }
 
+/// Where an address of a batch has got to: from the right the word to be read next (the first of its line unless it is a
+/// slot; 32 bits), which address (8), and [`Word::line_form`] (8).
+#[derive(Clone, Copy)]
+struct Walk(u64);
+
+impl Walk {
+    #[inline(always)]
+    fn place(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    #[inline(always)]
+    fn index(self) -> usize {
+        (self.0 >> 32) as usize & 0xff
+    }
+
+    #[inline(always)]
+    fn form(self) -> u64 {
+        self.0 >> 40
+    }
+}
+
+/// Takes an address on from the word that it has come to: what is the best of it, and where it goes.
+#[inline(always)]
+fn step(words: &[u64], word: Word, index: usize, bits: u128, best: &mut Leaf) -> Walk {
+    *best = word.leaf().or(*best);
+    let place = word.line() * LINE_WORDS + word.digit(bits);
+    let form = word.line_form();
+    prefetch(words.as_ptr().wrapping_add(place));
+    if form > NARROW {
+        prefetch(words.as_ptr().wrapping_add(place + LINE_WORDS));
+    }
+    Walk(place as u64 | (index as u64) << 32 | form << 40)
+}
+
 impl Fib {
-    /// An empty table with room for at least `prefixes` that lie as those of networks do. No insertion waits for memory
-    /// to be moved, and none is touched before it is used.
+    /// An empty table with room for at least `prefixes` that lie as those of networks do: [`LINES_A_PREFIX`] each, as long
+    /// as there are not 2^26 in all (4 GiB). No insertion waits for memory to be moved, and none is touched before it is
+    /// used.
     pub(crate) fn new(prefixes: usize) -> Self {
         let lines = prefixes.saturating_mul(LINES_A_PREFIX).saturating_add(Node::ROOT_LINES + SPARE_LINES);
         Fib { lines: Lines::new(lines.min(MAX_LINES), Node::ROOT_LINES), default: Leaf::NONE }
@@ -116,45 +136,51 @@ impl Fib {
     /// The value of the longest prefix around each address of a batch of at most [`BATCH_SIZE`].
     pub(crate) fn lookup_batch(&self, addresses: &[Ipv6Addr], values: &mut [Option<u32>]) {
         let words: &[u64] = &self.lines;
-        let nothing = Walk { place: 0, index: 0, form: 0 };
-        let mut walks = Walks {
-            best: [self.default; BATCH_SIZE],
-            nodes: [nothing; BATCH_SIZE],
-            node_count: 0,
-            ends: [nothing; BATCH_SIZE],
-            end_count: 0,
-        };
-        for (index, address) in addresses.iter().enumerate().take(BATCH_SIZE) {
-            let octets = &address.octets();
-            let slot = usize::from(u16::from_be_bytes([octets[0], octets[1]]));
-            walks.step(words, Word(words[slot]), index as u8, octets);
+        let addresses = &addresses[..addresses.len().min(BATCH_SIZE)];
+        let mut best = [self.default; BATCH_SIZE];
+        // An address is in one of them at the most, and in none while it is looked at: both have room for it.
+        let (mut nodes, mut ends) = (Walks::new(), Walks::new());
+        let (mut node_count, mut end_count) = (0, 0);
+        for (index, address) in addresses.iter().enumerate() {
+            let bits = address.to_bits();
+            let word = Word(words[(bits >> (128 - ROOT_STRIDE)) as usize]);
+            let walk = step(words, word, index, bits, &mut best[index]);
+            nodes.push_if(word.is_node(), walk, &mut node_count);
+            ends.push_if(walk.form() != 0, walk, &mut end_count);
         }
-        while walks.node_count + walks.end_count > 0 {
-            while walks.node_count > 0 {
-                for k in 0..core::mem::take(&mut walks.node_count) {
-                    let Walk { place, index, .. } = walks.nodes[k];
-                    walks.step(words, Word(words[place as usize]), index, &addresses[usize::from(index)].octets());
+        while node_count + end_count > 0 {
+            while node_count > 0 {
+                for k in 0..core::mem::take(&mut node_count) {
+                    // SAFETY: `k` is below what was pushed, and what is pushed here is at `k` at the most.
+                    let walk = unsafe { nodes.get(k) };
+                    let (word, index) = (Word(words[walk.place()]), walk.index());
+                    let walk = step(words, word, index, addresses[index].to_bits(), &mut best[index]);
+                    nodes.push_if(word.is_node(), walk, &mut node_count);
+                    ends.push_if(walk.form() != 0, walk, &mut end_count);
                 }
             }
-            for k in 0..core::mem::take(&mut walks.end_count) {
-                let Walk { place, index, form } = walks.ends[k];
-                let (words_here, address) = (&words[place as usize..], &addresses[usize::from(index)]);
-                let best = &mut walks.best[usize::from(index)];
-                let line = words_here.first_chunk().expect("a line");
-                match u64::from(form) {
+            for k in 0..core::mem::take(&mut end_count) {
+                // SAFETY: `k` is below what was pushed, and nothing is pushed here.
+                let walk = unsafe { ends.get(k) };
+                let (here, address) = (&words[walk.place()..], &addresses[walk.index()]);
+                let best = &mut best[walk.index()];
+                let line = here.first_chunk().expect("a line");
+                match walk.form() {
                     NARROW => *best = bucket::narrow_match(line, (address.to_bits() >> 64) as u64, *best),
                     SKIP => {
+                        // Behind a skip is a node, or the address has nothing to do with it.
                         let word = bucket::skip_match(line, address.to_bits());
-                        walks.step(words, word, index, &address.octets());
+                        let walk = step(words, word, walk.index(), address.to_bits(), best);
+                        nodes.push_if(word.is_node(), walk, &mut node_count);
                     }
                     _ => {
-                        let lines = words_here.first_chunk().expect("two lines");
+                        let lines = here.first_chunk().expect("two lines");
                         *best = bucket::wide_match(lines, address.to_bits(), *best);
                     }
                 }
             }
         }
-        for (value, best) in values.iter_mut().zip(&walks.best[..addresses.len()]) {
+        for (value, best) in values.iter_mut().zip(&best[..addresses.len()]) {
             *value = best.value();
         }
     }

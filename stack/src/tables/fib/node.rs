@@ -10,7 +10,7 @@ use super::word::{Below, Leaf, Node, Word};
 use core::ops::Range;
 
 /// Bits that the root decides.
-const ROOT_STRIDE: u32 = 16;
+pub(super) const ROOT_STRIDE: u32 = 16;
 
 impl Node {
     /// The node at the top, for which there is no word.

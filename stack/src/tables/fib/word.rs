@@ -5,9 +5,9 @@ pub(crate) const MAX_VALUE: u32 = (1 << 23) - 1;
 
 const VALUE_BITS: u32 = 23;
 const LEAF_BITS: u32 = 31;
-const LINE_BITS: u32 = 27;
-const OCTET_SHIFT: u32 = LEAF_BITS + LINE_BITS;
-const FORM_SHIFT: u32 = OCTET_SHIFT + 4;
+const LINE_BITS: u32 = 26;
+const NIBBLE_SHIFT: u32 = LEAF_BITS + LINE_BITS;
+const FORM_SHIFT: u32 = NIBBLE_SHIFT + 5;
 const LEAF_MASK: u64 = (1 << LEAF_BITS) - 1;
 
 /// Lines that a word can name.
@@ -38,7 +38,7 @@ impl Leaf {
     /// This leaf, or where it is none the other.
     #[inline(always)]
     pub(super) fn or(self, other: Leaf) -> Leaf {
-        if self == Leaf::NONE { other } else { self }
+        core::hint::select_unpredictable(self == Leaf::NONE, other, self)
     }
 }
 
@@ -63,14 +63,14 @@ pub(super) enum Below {
     Node(Node),
 }
 
-/// From the top: the form of what lies below (2 bits), the octet of the address that a node looks at (4), where it lies
-/// (27), and a [`Leaf`] (31). Form 0 is no node, and the octet says which: 0 nothing, 1 and 2 buckets, 3 a skip.
+/// From the top: the form of what lies below (2 bits), how many nibbles of the address are behind those that a node
+/// decides (5), where it lies (26), and a [`Leaf`] (31). Form 0 is no node, and in place of the nibbles stands which: 0
+/// nothing, 1 and 2 buckets, 3 a skip.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Word(pub(super) u64);
 
-const HIGH_NIBBLE: u64 = 1;
-const LOW_NIBBLE: u64 = 2;
-const OCTET: u64 = 3;
+const ONE_NIBBLE: u64 = 1;
+const TWO_NIBBLES: u64 = 2;
 
 pub(super) const NARROW: u64 = 1;
 const WIDE: u64 = 2;
@@ -87,36 +87,30 @@ impl Word {
     }
 
     pub(super) fn with_below(self, below: Below) -> Self {
-        let (form, octet, line) = match below {
+        let (form, behind, line) = match below {
             Below::Nothing => (0, 0, 0),
             Below::Narrow(line) => (0, NARROW, line),
             Below::Wide(line) => (0, WIDE, line),
             Below::Skip(line) => (0, SKIP, line),
             Below::Node(Node { line, depth, stride }) => {
-                let form = match (stride, depth % 8) {
-                    (8, _) => OCTET,
-                    (_, 0) => HIGH_NIBBLE,
-                    _ => LOW_NIBBLE,
-                };
-                (form, u64::from(depth / 8), line)
+                let form = if stride == 4 { ONE_NIBBLE } else { TWO_NIBBLES };
+                (form, u64::from(128 - depth - stride) / 4, line)
             }
         };
-        debug_assert!(line < MAX_LINES && octet < 16);
-        Word(self.0 & LEAF_MASK | (line as u64) << LEAF_BITS | octet << OCTET_SHIFT | form << FORM_SHIFT)
+        debug_assert!(line < MAX_LINES && behind < 32);
+        Word(self.0 & LEAF_MASK | (line as u64) << LEAF_BITS | behind << NIBBLE_SHIFT | form << FORM_SHIFT)
     }
 
     pub(super) fn below(self) -> Below {
-        let (line, octet) = (self.line(), (self.0 >> OCTET_SHIFT & 15) as u32);
-        match self.0 >> FORM_SHIFT {
-            HIGH_NIBBLE => Below::Node(Node { line, depth: octet * 8, stride: 4 }),
-            LOW_NIBBLE => Below::Node(Node { line, depth: octet * 8 + 4, stride: 4 }),
-            OCTET => Below::Node(Node { line, depth: octet * 8, stride: 8 }),
-            _ => match u64::from(octet) {
-                NARROW => Below::Narrow(line),
-                WIDE => Below::Wide(line),
-                SKIP => Below::Skip(line),
-                _ => Below::Nothing,
-            },
+        let (line, behind) = (self.line(), self.0 >> NIBBLE_SHIFT & 31);
+        let node = |stride| Below::Node(Node { line, depth: 128 - stride - behind as u32 * 4, stride });
+        match (self.0 >> FORM_SHIFT, behind) {
+            (ONE_NIBBLE, _) => node(4),
+            (TWO_NIBBLES, _) => node(8),
+            (_, NARROW) => Below::Narrow(line),
+            (_, WIDE) => Below::Wide(line),
+            (_, SKIP) => Below::Skip(line),
+            _ => Below::Nothing,
         }
     }
 
@@ -129,7 +123,7 @@ impl Word {
     /// Which line lies below, if no node does: 0 for nothing, [`NARROW`], [`SKIP`] or else a wide bucket.
     #[inline(always)]
     pub(super) fn line_form(self) -> u64 {
-        if self.is_node() { 0 } else { self.0 >> OCTET_SHIFT }
+        if self.is_node() { 0 } else { self.0 >> NIBBLE_SHIFT }
     }
 
     #[inline(always)]
@@ -139,13 +133,14 @@ impl Word {
 
     /// In a node below, the slot for this address; else 0.
     #[inline(always)]
-    pub(super) fn digit(self, octets: &[u8; 16]) -> usize {
-        // Octet by octet from the right, one for each form: what is kept of the address's octet, after what shift.
-        const MASKS: u32 = 0xff_0f_0f_00;
-        const SHIFTS: u32 = 0x00_00_04_00;
-        let octet = octets[(self.0 >> OCTET_SHIFT & 15) as usize];
-        let form = (self.0 >> FORM_SHIFT) as u32 * 8;
-        usize::from(octet >> (SHIFTS >> form & 7)) & (MASKS >> form & 0xff) as usize
+    pub(super) fn digit(self, bits: u128) -> usize {
+        /// Octet by octet from the right, what is kept of the address for each form.
+        const MASKS: u64 = 0xff_0f_00;
+        let (high, low) = ((bits >> 64) as u64, bits as u64);
+        let behind = (self.0 >> NIBBLE_SHIFT) as u32;
+        let half = core::hint::select_unpredictable(behind & 16 == 0, low, high);
+        let mask = MASKS >> ((self.0 >> FORM_SHIFT) * 8) & 0xff;
+        (half >> (behind % 16 * 4) & mask) as usize
     }
 }
 
@@ -171,10 +166,11 @@ mod tests {
 
     #[test]
     fn a_node_looks_at_its_own_bits() {
-        let mut octets = [0; 16];
-        octets[5] = 0xa7;
-        let digit = |depth, stride| Word(0).with_below(Below::Node(Node { line: 1, depth, stride })).digit(&octets);
+        let bits = 0xa7 << 80;
+        let digit = |depth, stride| Word(0).with_below(Below::Node(Node { line: 1, depth, stride })).digit(bits);
         assert_eq!((digit(40, 4), digit(44, 4), digit(40, 8), digit(48, 8)), (0xa, 7, 0xa7, 0));
-        assert_eq!(Word(0).with_below(Below::Wide(9)).digit(&[0xff; 16]), 0);
+        let digit = |depth, stride| Word(0).with_below(Below::Node(Node { line: 1, depth, stride })).digit(bits >> 40);
+        assert_eq!((digit(80, 4), digit(84, 4), digit(80, 8), digit(40, 8)), (0xa, 7, 0xa7, 0));
+        assert_eq!(Word(0).with_below(Below::Wide(9)).digit(u128::MAX), 0);
     }
 }

@@ -236,7 +236,7 @@ fn wire() {
     }
     let absent = report["method"]["absent"].as_array().unwrap().len();
     let results = report["results"].as_array().unwrap();
-    assert_eq!(results.len(), 2 * (6 - absent));
+    assert_eq!(results.len(), 2 * (7 - absent));
     for line in results {
         assert!(line["rate_pps"]["min"].as_f64().unwrap() > 0.0, "{line}");
         assert!(line["offered_pps"]["min"].as_f64().unwrap() > 0.0, "{line}");
@@ -284,6 +284,7 @@ fn what_cannot_be_measured_is_refused() {
         &["wire", "--octets", "20"],
         &["wire", "--trial", "0"],
         &["wire", "--tolerance", "1"],
+        &["wire", "--devices", "testpmd", "--testpmd", "/nowhere/testpmd"],
         &["wire", "--devices", "switch"],
         &["wire", "--interfaces", "lo,lo,lo"],
     ] {

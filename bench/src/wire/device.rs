@@ -2,10 +2,12 @@
 
 use super::kernel::Kernel;
 use super::stage::Stage;
+use super::testpmd::{self, Testpmd};
 use super::traffic::{Service, Way};
 use super::{forwarder, reflector};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
+use std::path::Path;
 
 /// A device under test.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -22,6 +24,17 @@ pub(super) enum Device {
     Kernel,
     /// Linux: multicast forwarding (ip6mr) to one branch
     KernelMulticast,
+    /// DPDK's testpmd with its AF_XDP ports, which changes link-layer addresses and nothing else
+    Testpmd,
+}
+
+/// Where devices run.
+pub(super) struct Places<'a> {
+    pub(super) stage: &'a Stage,
+    pub(super) generator_core: usize,
+    pub(super) device_core: usize,
+    /// DPDK's program.
+    pub(super) testpmd: &'a Path,
 }
 
 impl Device {
@@ -32,7 +45,7 @@ impl Device {
 
     pub(super) fn service(self) -> Service {
         match self {
-            Device::Reflector => Service::Reflect,
+            Device::Reflector | Device::Testpmd => Service::Reflect,
             Device::Drover | Device::Kernel => Service::Unicast,
             Device::DroverMma => Service::Tunnel,
             Device::DroverMulticast | Device::KernelMulticast => Service::Multicast,
@@ -53,26 +66,41 @@ impl Device {
     }
 
     /// Why it cannot be had here; none where it can.
-    pub(super) fn absence(self, stage: &Stage) -> Option<&'static str> {
-        match self {
-            Device::Kernel | Device::KernelMulticast if !stage.is_made() => {
+    pub(super) fn absence(self, places: &Places<'_>) -> Option<String> {
+        let reason = match self {
+            Device::Kernel | Device::KernelMulticast if !places.stage.is_made() => {
                 Some("it would change how this machine forwards: only without --interfaces")
             }
-            Device::KernelMulticast if !std::path::Path::new("/proc/net/ip6_mr_vif").exists() => {
+            Device::KernelMulticast if !Path::new("/proc/net/ip6_mr_vif").exists() => {
                 Some("this kernel has no IPv6 multicast forwarding (CONFIG_IPV6_MROUTE)")
             }
+            Device::Testpmd if places.generator_core == places.device_core => {
+                Some("its control and its forwarding need a core each")
+            }
+            Device::Testpmd if testpmd::find(places.testpmd).is_none() => {
+                return Some(format!(
+                    "{} is not installed (Debian: apt install dpdk-dev), or name it with --testpmd",
+                    places.testpmd.display()
+                ));
+            }
             _ => None,
-        }
+        };
+        reason.map(str::to_owned)
     }
 
-    /// Starts it on a core.
-    pub(super) fn start(self, stage: &Stage, core: usize) -> Result<Running> {
+    /// Starts it.
+    pub(super) fn start(self, places: &Places<'_>) -> Result<Running> {
+        let (stage, core) = (places.stage, places.device_core);
         match self {
             Device::Reflector => reflector::start(stage, core).map(Running::Reflector),
             Device::Drover | Device::DroverMma | Device::DroverMulticast => {
                 forwarder::start(self.service(), stage, core).map(Running::Forwarder)
             }
             Device::Kernel | Device::KernelMulticast => Kernel::start(self.service(), stage, core).map(Running::Kernel),
+            Device::Testpmd => {
+                let program = testpmd::find(places.testpmd).context("the program was there before")?;
+                Testpmd::start(program, stage, places.generator_core, core).map(Running::Testpmd)
+            }
         }
     }
 }
@@ -82,6 +110,7 @@ pub(super) enum Running {
     Reflector(reflector::Reflector),
     Forwarder(forwarder::Forwarder),
     Kernel(Kernel),
+    Testpmd(Testpmd),
 }
 
 impl Running {
@@ -91,15 +120,16 @@ impl Running {
             Running::Reflector(reflector) => reflector.mode(),
             Running::Forwarder(forwarder) => forwarder.mode(),
             Running::Kernel(_) => "kernel, threaded NAPI on the device's core",
+            Running::Testpmd(_) => "net_af_xdp, without huge pages",
         }
     }
 
-    /// Calls of the allocator since it started to work.
-    pub(super) fn allocations(&self) -> Result<u64> {
+    /// Calls of the allocator since it started to work; none where that is not known.
+    pub(super) fn allocations(&self) -> Result<Option<u64>> {
         match self {
-            Running::Reflector(reflector) => Ok(reflector.allocations()),
-            Running::Forwarder(forwarder) => forwarder.allocations(),
-            Running::Kernel(_) => Ok(0),
+            Running::Reflector(reflector) => Ok(Some(reflector.allocations())),
+            Running::Forwarder(forwarder) => forwarder.allocations().map(Some),
+            Running::Kernel(_) | Running::Testpmd(_) => Ok(None),
         }
     }
 
@@ -109,6 +139,7 @@ impl Running {
             Running::Reflector(reflector) => reflector.stop(),
             Running::Forwarder(forwarder) => forwarder.stop(),
             Running::Kernel(kernel) => kernel.stop(),
+            Running::Testpmd(testpmd) => testpmd.stop(),
         }
     }
 }

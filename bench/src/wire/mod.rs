@@ -19,6 +19,7 @@ mod reflector;
 mod result;
 mod sink;
 mod stage;
+mod testpmd;
 mod traffic;
 mod trial;
 
@@ -31,11 +32,12 @@ use crate::statistics::Spread;
 use crate::traffic::size::Size;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use device::Device;
+use device::{Device, Places};
 use result::{Figures, More};
 use serde::Serialize;
 use sink::Records;
 use stage::Stage;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 use traffic::Flow;
@@ -87,6 +89,9 @@ pub(crate) struct Options {
     /// The device's core; the last that this process may use where absent
     #[arg(long)]
     device_core: Option<usize>,
+    /// DPDK's program
+    #[arg(long, default_value = "dpdk-testpmd", value_name = "PROGRAM")]
+    testpmd: PathBuf,
     #[command(flatten)]
     output: Output,
 }
@@ -130,13 +135,6 @@ struct Absent {
     reason: String,
 }
 
-/// Cores that this process may use.
-struct Cores {
-    generator: usize,
-    device: usize,
-    all: Vec<usize>,
-}
-
 /// Measures and prints.
 pub(crate) fn main(options: &Options) -> Result<()> {
     options.output.prepare()?;
@@ -154,10 +152,11 @@ fn measure(options: &Options) -> Result<()> {
     let (generator_core, device_core) =
         (core(options.generator_core, allowed.first())?, core(options.device_core, allowed.last())?);
     let stage = if options.interfaces.is_empty() { Stage::make()? } else { Stage::of_interfaces(&options.interfaces)? };
-    let (devices, absent) = devices(options, &stage)?;
+    let places = Places { stage: &stage, generator_core, device_core, testpmd: &options.testpmd };
+    let (devices, absent) = devices(options, &places)?;
     let mut probes = Probes::new();
     stage::prefer(0);
-    let cores = Cores { generator: generator_core, device: device_core, all: allowed.iter().map(|id| id.id).collect() };
+    let all: Vec<usize> = allowed.iter().map(|id| id.id).collect();
     let records = Records::new()?;
     let mut figures: Vec<Figures> =
         options.octets.iter().flat_map(|&size| devices.iter().map(move |&device| Figures::new(device, size))).collect();
@@ -166,7 +165,7 @@ fn measure(options: &Options) -> Result<()> {
         probes.probe();
         for figures in &mut figures {
             progress.begin(|| format!("{} {}", figures.device.name(), figures.size));
-            turn(options, &stage, &records, &cores, figures)
+            turn(options, &places, &all, &records, figures)
                 .with_context(|| format!("{} with {} octets", figures.device.name(), figures.size))?;
             progress.step();
         }
@@ -201,14 +200,14 @@ fn measure(options: &Options) -> Result<()> {
 }
 
 /// Those that are asked for and can be had, and those that cannot.
-fn devices(options: &Options, stage: &Stage) -> Result<(Vec<Device>, Vec<Absent>)> {
+fn devices(options: &Options, places: &Places<'_>) -> Result<(Vec<Device>, Vec<Absent>)> {
     let asked = if options.devices.is_empty() { Device::value_variants() } else { &options.devices };
     let (mut devices, mut absent) = (Vec::new(), Vec::new());
     for &device in asked {
-        match device.absence(stage) {
+        match device.absence(places) {
             None if devices.contains(&device) => {}
             None => devices.push(device),
-            Some(reason) => absent.push(Absent { device: device.name(), reason: reason.to_owned() }),
+            Some(reason) => absent.push(Absent { device: device.name(), reason }),
         }
     }
     let reasons = || absent.iter().map(|absent| format!("{}: {}", absent.device, absent.reason)).collect::<Vec<_>>();
@@ -217,22 +216,28 @@ fn devices(options: &Options, stage: &Stage) -> Result<(Vec<Device>, Vec<Absent>
 }
 
 /// One repetition of a device with one size.
-fn turn(options: &Options, stage: &Stage, records: &Records, cores: &Cores, figures: &mut Figures) -> Result<()> {
+fn turn(
+    options: &Options,
+    places: &Places<'_>,
+    cores: &[usize],
+    records: &Records,
+    figures: &mut Figures,
+) -> Result<()> {
     let (device, size) = (figures.device, figures.size);
-    let links = stage.links();
+    let (stage, links) = (places.stage, places.stage.links());
     let flows: Vec<Flow> =
         device.ways(options.both).iter().map(|&way| Flow::new(device.service(), way, &links, size)).collect();
     // A thread begins with the cores of the one that starts it.
-    stage::confine(0, &cores.all)?;
-    let running = device.start(stage, cores.device)?;
+    stage::confine(0, cores)?;
+    let running = device.start(places)?;
     let measured = Bed::new(stage, &flows, size, records, options.show_trials).and_then(|bed| {
-        stage::confine(0, &[cores.generator])?;
+        stage::confine(0, &[places.generator_core])?;
         begin(&bed)?;
         let headers = flows[0].offered[0].frame.len() - usize::from(size.octets()[0]);
         figures.describe(running.mode(), headers, flows.len());
         let before = running.allocations()?;
         trials(options, &bed, figures)?;
-        figures.add_allocations(running.allocations()? - before);
+        figures.add_allocations(running.allocations()?.zip(before).map(|(after, before)| after - before));
         Ok(())
     });
     let stopped = running.stop();

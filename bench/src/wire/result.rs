@@ -28,6 +28,8 @@ pub(super) struct More {
     /// Rates in comparison with the reflector's in the same run; null where it was not asked for.
     pub(super) ratio_to_reflector: Option<f64>,
     pub(super) throughput_ratio_to_reflector: Option<f64>,
+    /// Whether the device's calls of an allocator are counted; where they are not, the number of them says nothing.
+    allocations_known: bool,
     /// Frames of trials below the throughput, where time was measured.
     offered: u64,
     lost: u64,
@@ -66,6 +68,7 @@ pub(super) struct Figures {
     loads: Vec<Load>,
     packets: u64,
     allocations: u64,
+    allocations_known: bool,
     offered: u64,
     lost: u64,
     duplicated: u64,
@@ -98,6 +101,7 @@ impl Figures {
             loads: Vec::new(),
             packets: 0,
             allocations: 0,
+            allocations_known: false,
             offered: 0,
             lost: 0,
             duplicated: 0,
@@ -124,8 +128,9 @@ impl Figures {
         self.add_oddities(trial);
     }
 
-    pub(super) fn add_allocations(&mut self, allocations: u64) {
-        self.allocations += allocations;
+    pub(super) fn add_allocations(&mut self, allocations: Option<u64>) {
+        self.allocations += allocations.unwrap_or(0);
+        self.allocations_known |= allocations.is_some();
     }
 
     pub(super) fn add_throughput(&mut self, rate: f64) {
@@ -203,6 +208,7 @@ impl Figures {
                 throughput_pps: self.throughput(),
                 ratio_to_reflector: reflector.map(|(other, _)| ratio(rate, other)),
                 throughput_ratio_to_reflector: reflector.and_then(|(_, other)| Some(ratio(throughput?, other?))),
+                allocations_known: self.allocations_known,
                 offered: self.offered,
                 lost: self.lost,
                 duplicated: self.duplicated,

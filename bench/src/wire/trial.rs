@@ -15,7 +15,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// The least frames of a trial.
 const MIN_FRAMES: u64 = 64;
 /// What is to be sent in this time goes together, as a NIC under load hands on what has come: one frame at a time below
-/// 100,000 a second, eight at 800,000.
+/// 200,000 a second, eight at 800,000.
 pub(super) const TRAIN_TIME: Duration = Duration::from_micros(10);
 /// Frames that go together at the most, and at overload.
 const MAX_TRAIN: u32 = 64;

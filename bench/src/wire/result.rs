@@ -187,7 +187,7 @@ impl Figures {
             latency_curve: load.nanos.curve(),
         });
         Line {
-            path: format!("wire/{}", self.device.name()),
+            path: format!("wire/{}{}", self.device.name(), if self.directions > 1 { "/both" } else { "" }),
             entries: 1,
             groups: self.device.groups(),
             branches: 1,

@@ -1,7 +1,7 @@
 //! Drover as a device under test: the worker that the appliance runs, with AF_XDP ports and the data plane, on a thread
 //! of the runtime. In the place of the machines is a node that says nothing; the tables are set as machines set them.
 
-use super::stage::{Door, Stage, prefer};
+use super::stage::{Door, Stage};
 use super::traffic::{AGENT, CARE_OF, FAR, GROUP, HOME, HOME_AGENT, Links, NEAR, Service, TREE_SOURCE};
 use crate::allocations;
 use anyhow::{Context, Result, anyhow, ensure};
@@ -107,8 +107,7 @@ impl Forwarder {
 }
 
 fn build(service: Service, door: &Door, names: &[String; 2], links: &Links) -> Result<Worker<Silent>> {
-    door.enter()?;
-    prefer(0);
+    door.enter_preferred()?;
     let pool = Pool::new(FRAMES).context("the worker's frames")?;
     let umem = Umem::new(&pool);
     let mut ports: Vec<Box<dyn Port>> = Vec::new();

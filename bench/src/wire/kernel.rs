@@ -3,7 +3,7 @@
 //! A veth's frames are received wherever they are sent from, unless its receiving has a thread of its own: the near and the
 //! far interface get one each, on the device's core, or the kernel would forward on the generator's.
 
-use super::stage::{Interface, Stage, confine, ip, on_thread, prefer, sysctl};
+use super::stage::{Interface, Stage, confine, ip, on_thread, sysctl};
 use super::traffic::{FAR, FAR_LINK, GROUP, Links, NEAR, NEAR_LINK, Service};
 use anyhow::{Context, Result, ensure};
 use core::net::Ipv6Addr;
@@ -39,7 +39,7 @@ impl Kernel {
             for interface in [&near, &far] {
                 let thread = receiver(&interface.name)?;
                 confine(thread, &[core])?;
-                prefer(thread);
+                door.preference.give(thread);
             }
             (service == Service::Multicast).then(|| forward_multicast(&near, &far)).transpose()
         })?;

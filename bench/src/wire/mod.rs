@@ -36,7 +36,7 @@ use device::{Device, Places};
 use result::{Figures, More};
 use serde::Serialize;
 use sink::Records;
-use stage::Stage;
+use stage::{Preference, Stage};
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -77,6 +77,9 @@ pub(crate) struct Options {
     /// Send in both directions at once, to devices that forward unicast
     #[arg(long)]
     both: bool,
+    /// Run generator and device before everything else on their cores (SCHED_FIFO): others get next to nothing
+    #[arg(long)]
+    real_time: bool,
     /// Tell of every trial on the standard error output
     #[arg(long)]
     show_trials: bool,
@@ -124,6 +127,7 @@ struct Method {
     device_core: usize,
     /// Whether generator and device had to share a core.
     cores_shared: bool,
+    real_time: bool,
     interfaces: String,
     /// Devices that could not be had, and why.
     absent: Vec<Absent>,
@@ -151,11 +155,15 @@ fn measure(options: &Options) -> Result<()> {
     };
     let (generator_core, device_core) =
         (core(options.generator_core, allowed.first())?, core(options.device_core, allowed.last())?);
-    let stage = if options.interfaces.is_empty() { Stage::make()? } else { Stage::of_interfaces(&options.interfaces)? };
+    let preference = if options.real_time { Preference::RealTime } else { Preference::Nice };
+    let stage = match &options.interfaces[..] {
+        [] => Stage::make(preference)?,
+        named => Stage::of_interfaces(named, preference)?,
+    };
     let places = Places { stage: &stage, generator_core, device_core, testpmd: &options.testpmd };
     let (devices, absent) = devices(options, &places)?;
     let mut probes = Probes::new();
-    stage::prefer(0);
+    preference.give(0);
     let all: Vec<usize> = allowed.iter().map(|id| id.id).collect();
     let records = Records::new()?;
     let mut figures: Vec<Figures> =
@@ -188,6 +196,7 @@ fn measure(options: &Options) -> Result<()> {
             generator_core,
             device_core,
             cores_shared: generator_core == device_core,
+            real_time: options.real_time,
             interfaces: match options.interfaces.is_empty() {
                 true => "veth, made for the run".to_owned(),
                 false => options.interfaces.join(","),
@@ -286,8 +295,9 @@ fn print(report: &Report<Method, More>) {
     println!("{}", report.calibration);
     println!(
         "{repetitions} repetitions, devices by turns, trials of {trial_seconds} s, loss tolerated: {tolerance}, one of \
-         {tries} trials has to pass; generator and sink on core {generator_core}, device on core {device_core}{}; {}",
+         {tries} trials has to pass; generator and sink on core {generator_core}, device on core {device_core}{}{}; {}",
         if cores_shared { " (SHARED)" } else { "" },
+        if report.method.real_time { ", before everything else" } else { "" },
         report.method.interfaces
     );
     for Absent { device, reason } in &report.method.absent {

@@ -2,7 +2,7 @@
 //! What a device takes longer than this is its own; what both take is the kernel's and the port's.
 
 use super::forwarder::FRAMES;
-use super::stage::{Stage, confine, prefer};
+use super::stage::{Stage, confine};
 use crate::allocations;
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::bounded;
@@ -38,9 +38,8 @@ pub(super) fn start(stage: &Stage, core: usize) -> Result<Reflector> {
     let theirs = shared.clone();
     let thread = thread::Builder::new().name("device".to_owned()).spawn(move || {
         let open = || -> Result<Loop> {
-            door.enter()?;
+            door.enter_preferred()?;
             confine(0, &[core])?;
-            prefer(0);
             Loop::open(&names, [header(links.generator, links.near), header(links.sink, links.far)])
         };
         match open() {

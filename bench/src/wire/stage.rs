@@ -30,6 +30,7 @@ pub(super) struct Stage {
     pub(super) sink: Interface,
     /// Where the device is; absent where the interfaces were named.
     device: Option<OwnedFd>,
+    preference: Preference,
 }
 
 /// One of them.
@@ -52,7 +53,7 @@ impl Stage {
     ///
     /// # Errors
     /// Where that is not permitted, with the remedy.
-    pub(super) fn make() -> Result<Self> {
+    pub(super) fn make(preference: Preference) -> Result<Self> {
         enter_new_namespace()?;
         let device = thread::spawn(|| {
             enter_new_namespace()?;
@@ -92,11 +93,12 @@ impl Stage {
             far,
             sink: Interface::find(&sink)?,
             device: Some(device),
+            preference,
         })
     }
 
     /// Interfaces of this namespace: generator's, device's on that side, device's on the other side, sink's.
-    pub(super) fn of_interfaces(names: &[String]) -> Result<Self> {
+    pub(super) fn of_interfaces(names: &[String], preference: Preference) -> Result<Self> {
         let [generator, near, far, sink] = names else {
             bail!("--interfaces takes four names: the generator's, the device's two, the sink's")
         };
@@ -110,6 +112,7 @@ impl Stage {
             far: Interface::find(far)?,
             sink: Interface::find(sink)?,
             device: None,
+            preference,
         })
     }
 
@@ -129,17 +132,26 @@ impl Stage {
 
     /// What takes a thread to the device's namespace.
     pub(super) fn door(&self) -> Result<Door> {
-        Ok(Door(self.device.as_ref().map(clone).transpose()?))
+        Ok(Door { namespace: self.device.as_ref().map(clone).transpose()?, preference: self.preference })
     }
 }
 
 /// The way into the device's namespace.
-pub(super) struct Door(Option<OwnedFd>);
+pub(super) struct Door {
+    namespace: Option<OwnedFd>,
+    pub(super) preference: Preference,
+}
 
 impl Door {
     /// The calling thread is there from now on.
     pub(super) fn enter(&self) -> Result<()> {
-        self.0.as_ref().map_or(Ok(()), enter_namespace)
+        self.namespace.as_ref().map_or(Ok(()), enter_namespace)
+    }
+
+    /// The calling thread is there from now on, and goes before others.
+    pub(super) fn enter_preferred(&self) -> Result<()> {
+        self.preference.give(0);
+        self.enter()
     }
 }
 
@@ -148,10 +160,32 @@ pub(super) fn on_thread<T: Send + 'static>(what: impl FnOnce() -> Result<T> + Se
     thread::spawn(what).join().ok().context("a thread broke off")?
 }
 
-/// Has a thread, by its number or as 0 the calling one, go before others; where that is not permitted, it does not.
-pub(super) fn prefer(thread: u32) {
-    // SAFETY: no pointer is passed.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, thread, NICE) };
+/// Which threads of a run have a core before other processes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Preference {
+    /// By the nice value.
+    Nice,
+    /// By the real-time class. Others are left what the kernel keeps for them, a twentieth as a rule.
+    RealTime,
+}
+
+impl Preference {
+    /// Has a thread, by its number or as 0 the calling one, go before others; where that is not permitted, it does not.
+    pub(super) fn give(self, thread: u32) {
+        match self {
+            // SAFETY: no pointer is passed.
+            Preference::Nice => unsafe {
+                libc::setpriority(libc::PRIO_PROCESS, thread, NICE);
+            },
+            Preference::RealTime => {
+                // SAFETY: all zeros is valid; musl has more fields than a priority.
+                let mut parameters: libc::sched_param = unsafe { core::mem::zeroed() };
+                parameters.sched_priority = 1;
+                // SAFETY: the parameters are only read.
+                unsafe { libc::sched_setscheduler(thread as i32, libc::SCHED_FIFO, &parameters) };
+            }
+        }
+    }
 }
 
 /// Leaves to a thread, by its number or as 0 the calling one, these cores and no others.

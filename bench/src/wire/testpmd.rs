@@ -56,7 +56,7 @@ impl Testpmd {
         let (terminal, theirs) = terminal().context("a terminal for testpmd")?;
         command.stdin(Stdio::piped()).stdout(theirs.try_clone().context("a descriptor")?).stderr(theirs);
         let mut child = on_thread(move || {
-            door.enter()?;
+            door.enter_preferred()?;
             command.spawn().with_context(|| format!("starting {}", program.display()))
         })?;
         let input = child.stdin.take();

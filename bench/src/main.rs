@@ -1,7 +1,7 @@
 //! Benchmarks of Drover: what a packet costs in the data plane, what its tables cost, and how long a router takes to join a
 //! tree; and what has changed from one run to another.
 //!
-//! Everything runs in one process, in memory. See README.md for what is measured, what is not, and figures.
+//! Everything runs in one process; all but `wire` in memory. See README.md for what is measured, what is not, and figures.
 
 mod allocations;
 mod calibration;
@@ -19,6 +19,7 @@ mod report;
 mod statistics;
 mod tables;
 mod traffic;
+mod wire;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -40,6 +41,8 @@ enum Command {
     Tables(tables::Options),
     /// How long a router takes from a report or a Join to its own Join
     Handover(handover::Options),
+    /// What a device forwards over interfaces, and how long a packet takes; beside a bare loop and Linux (needs root)
+    Wire(wire::Options),
     /// What has changed from one run to another beyond the noise; exit code 1 where something has become slower
     Compare(compare::Options),
 }
@@ -59,6 +62,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Pipeline(options) => pipeline::main(&options)?,
         Command::Tables(options) => tables::main(&options)?,
         Command::Handover(options) => handover::main(&options)?,
+        Command::Wire(options) => wire::main(&options)?,
         Command::Compare(options) => {
             let slower = compare::main(&options)?;
             return Ok(ExitCode::from(u8::from(slower)));

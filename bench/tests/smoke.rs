@@ -211,6 +211,60 @@ fn handover() {
     }
 }
 
+/// Every device forwards over interfaces made for the run, and makes of each frame what it should. Without the right to
+/// make namespaces the test is left out, and says so; it fails with `DROVER_REQUIRE_NETNS=1`.
+#[test]
+fn wire() {
+    let out = directory("wire-devices");
+    let short = ["--trial", "0.01", "--repetitions", "1", "--tries", "1", "--tolerance", "0.5"];
+    let both = ["wire", "--devices", "drover", "--octets", "64", "--both", "--out", out.to_str().unwrap(), "--json"];
+    let output = bench(&[&both[..], &short].concat());
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("run as root"), "{said}");
+        assert!(
+            std::env::var_os("DROVER_REQUIRE_NETNS").is_none_or(|value| value != "1"),
+            "network namespaces are required (DROVER_REQUIRE_NETNS=1) and not to be had: {said}"
+        );
+        eprintln!("left out, as it needs root: bench wire");
+        return;
+    }
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let line = &report["results"][0];
+    assert_eq!(
+        (&line["path"], &line["directions"], &line["corrupted"]),
+        (&"wire/drover/both".into(), &2.into(), &0.into())
+    );
+    assert_eq!(line["ratio_to_reflector"], Value::Null, "nothing to compare with");
+
+    let report = run("wire", &[&["wire", "--octets", "64,imix"], &short[..]].concat());
+    check_surroundings(&report, "wire");
+    for key in ["trial_seconds", "generator_core", "device_core", "cores_shared", "absent"] {
+        assert!(!report["method"][key].is_null(), "{key}");
+    }
+    let absent = report["method"]["absent"].as_array().unwrap().len();
+    let results = report["results"].as_array().unwrap();
+    assert_eq!(results.len(), 2 * (7 - absent));
+    for line in results {
+        assert!(line["rate_pps"]["min"].as_f64().unwrap() > 0.0, "{line}");
+        assert!(line["offered_pps"]["min"].as_f64().unwrap() > 0.0, "{line}");
+        assert!(line["ratio_to_reflector"].as_f64().unwrap() > 0.0, "{line}");
+        for key in ["corrupted", "duplicated", "reordered"] {
+            assert_eq!(line[key], 0, "{line}");
+        }
+        assert!(line["lost"].as_u64().unwrap() <= line["offered"].as_u64().unwrap(), "{line}");
+        for latency in line["latency"].as_array().unwrap() {
+            check_percentiles(&latency["latency_ns"]);
+        }
+    }
+    assert!(results.iter().any(|line| !line["latency"].as_array().unwrap().is_empty()));
+    for path in ["wire/reflector", "wire/drover", "wire/drover-mma", "wire/drover-multicast"] {
+        let line = results.iter().find(|line| line["path"] == path).unwrap();
+        assert!(line["mode"].as_str().unwrap().contains("queue"), "{line}");
+        assert_eq!(line["allocations_per_packet"], 0.0, "{line}");
+    }
+}
+
 #[test]
 fn what_cannot_be_measured_is_refused() {
     let out = directory("refused");
@@ -225,6 +279,12 @@ fn what_cannot_be_measured_is_refused() {
         &["tables", "--entries", "2000000", "--tables", "neighbor"],
         &["tables", "--readers", "65"],
         &["handover", "--terminals", "0"],
+        &["wire", "--octets", "20"],
+        &["wire", "--trial", "0"],
+        &["wire", "--tolerance", "1"],
+        &["wire", "--devices", "testpmd", "--testpmd", "/nowhere/testpmd"],
+        &["wire", "--devices", "switch"],
+        &["wire", "--interfaces", "lo,lo,lo"],
     ] {
         let output = bench(&[arguments, &["--out", out.to_str().unwrap()]].concat());
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");

@@ -209,6 +209,20 @@ pub fn no_transmit_checksum_offload(name: &str) -> Result<(), PortError> {
     }
 }
 
+/// Has the kernel receive from this device in batches (GRO). A veth takes frames from XDP programs only where its peer
+/// does, or has a program of its own.
+///
+/// # Errors
+/// As [`set_link`]; a device that cannot be told so is no error.
+pub fn receive_in_batches(name: &str) -> Result<(), PortError> {
+    const ETHTOOL_SGRO: u32 = 0x2c;
+    get(name)?;
+    match ethtool(name, &mut [ETHTOOL_SGRO, 1]) {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+        other => other.map_err(PortError::os(name, "ETHTOOL_SGRO")),
+    }
+}
+
 /// How many receive queues the device has in use; 1 where its driver does not say.
 pub fn receive_queues(name: &str) -> u32 {
     const ETHTOOL_GCHANNELS: u32 = 0x3c;

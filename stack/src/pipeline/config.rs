@@ -111,7 +111,7 @@ impl Default for DataplaneConfig {
 /// How many entries each table and queue of a data plane has at the most.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Unicast routes; up to about 100 octets each, and the nodes of the trie.
+    /// Unicast routes; up to about 100 octets each, and 50 to 100 in the forwarding table.
     pub routes: usize,
     /// Neighbours, at most 1,048,575; about 150 octets each.
     pub neighbors: u32,

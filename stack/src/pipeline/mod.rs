@@ -11,6 +11,8 @@
 //!                                  └──────┴─► local ─► tunnel ─► (lookup)
 //! ```
 //!
+//! In front of all this stands `express`: packets on the common ways through a router do not stop at stages at all.
+//!
 //! A stage is one file with one function over a batch. What it does with a packet is a closed enum: on to a stage, out,
 //! to the node, answered with an ICMPv6 error, or dropped for a reason that has a counter. [`Dataplane::process`] runs
 //! the stages over a batch until every packet in it has ended once; see [`Counters::is_balanced`].

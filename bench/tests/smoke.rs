@@ -84,15 +84,15 @@ fn pipeline() {
         ["--bindings", "1,300", "--routes", "1,300", "--neighbors", "300", "--groups", "300", "--branches", "1,8"];
     let traffic =
         ["--octets", "64,1500,imix", "--distribution", "uniform,zipf", "--packets", "300", "--repetitions", "2"];
-    let arguments = [&["pipeline"][..], &tables, &traffic].concat();
+    let arguments = [&["pipeline"][..], &tables, &traffic, &["--ways", "express,stages"]].concat();
     let report = run("pipeline", &arguments);
     check_surroundings(&report, "pipeline");
     assert_eq!(report["method"]["batch"], 32);
     assert!(report["method"]["clock_ns"].is_number());
     let results = report["results"].as_array().unwrap();
     // Two unicast paths of two sizes, neighbours, multicast with two branch counts, six binding paths of two sizes, two
-    // terminals; each with three sizes of packets and two distributions.
-    assert_eq!(results.len(), 3 * 2 * (2 * 2 + 1 + 2 + 6 * 2 + 2));
+    // terminals; each with three sizes of packets and two distributions, by the express way and by the stages.
+    assert_eq!(results.len(), 2 * 3 * 2 * (2 * 2 + 1 + 2 + 6 * 2 + 2));
     for line in results {
         assert_eq!(line["allocations_per_packet"], 0.0, "{line}");
         assert_eq!(line["packets"], 600, "{line}");

@@ -23,7 +23,7 @@ use crate::traffic::size::Size;
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 pub(crate) use cold::PacketsIn;
-use path::{Kind, MAX_BRANCHES, MAX_ENTRIES, MAX_NEIGHBORS, Path};
+use path::{Kind, MAX_BRANCHES, MAX_ENTRIES, MAX_NEIGHBORS, Path, Ways};
 use run::{More, Pace, Run};
 use serde::Serialize;
 use stack::packet::BATCH_SIZE;
@@ -70,6 +70,9 @@ pub(crate) struct Options {
     /// Branches of each group's tree
     #[arg(long, value_delimiter = ',', default_value = "1,2,8", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_BRANCHES)))]
     branches: Vec<u8>,
+    /// Whether packets on the common ways skip the stages; `stages` adds `/stages` to the names of paths
+    #[arg(long, value_delimiter = ',', default_value = "express")]
+    ways: Vec<Ways>,
     /// Paths to measure; all where absent
     #[arg(long, value_delimiter = ',')]
     paths: Vec<Kind>,
@@ -123,7 +126,7 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         for _ in 0..options.repetitions {
             probes.probe();
             for bed in &mut beds {
-                progress.begin(|| bed.path.kind.name());
+                progress.begin(|| bed.path.name());
                 bed.each(|run, path, sent| run.repeat(path, sent, pace))?;
                 progress.step();
             }
@@ -157,6 +160,7 @@ struct Specification {
     kind: Kind,
     entries: u32,
     branches: u8,
+    ways: Ways,
 }
 
 /// What the options ask for.
@@ -173,7 +177,9 @@ fn specifications(options: &Options) -> Result<Vec<Specification>> {
         };
         for &entries in sizes {
             let entries = u32::try_from(entries)?;
-            specifications.extend(branches.iter().map(|&branches| Specification { kind, entries, branches }));
+            for &branches in branches {
+                specifications.extend(options.ways.iter().map(|&ways| Specification { kind, entries, branches, ways }));
+            }
         }
     }
     Ok(specifications)
@@ -218,9 +224,9 @@ struct Bed {
 
 impl Bed {
     fn new(specification: Specification, options: &Options) -> Result<Self> {
-        let Specification { kind, entries, branches } = specification;
+        let Specification { kind, entries, branches, ways } = specification;
         let before = memory::resident_octets();
-        let mut path = Path::new(kind, entries, branches)?;
+        let mut path = Path::new(kind, entries, branches, ways)?;
         let state_octets = memory::resident_octets().saturating_sub(before);
         let (mut sent, mut runs) = (0, Vec::new());
         path.touch_all(&mut sent)?;
@@ -251,7 +257,7 @@ fn print(report: &Report<Method, More>) {
          making the packets is not timed, {clock_ns} ns for the clock are subtracted a batch"
     );
     println!(
-        "\n{:<16} {:>8} {:>8} {:>6} {:<9} {:<6} {:>8} {:>15} {:>6} {:>8} {:>8} {:>8} {:>6}",
+        "\n{:<20} {:>8} {:>8} {:>6} {:<9} {:<6} {:>8} {:>15} {:>6} {:>8} {:>8} {:>8} {:>6}",
         "path",
         "entries",
         "branches",
@@ -269,7 +275,7 @@ fn print(report: &Report<Method, More>) {
     for line in &report.results {
         let Spread { median, min, max } = line.ns_per_packet;
         println!(
-            "{:<16} {:>8} {:>8} {:>6} {:<9} {:<6} {:>8.1} {:>15} {:>6.2} {:>8.1} {:>8} {:>8} {:>6}",
+            "{:<20} {:>8} {:>8} {:>6} {:<9} {:<6} {:>8.1} {:>15} {:>6.2} {:>8.1} {:>8} {:>8} {:>6}",
             line.path,
             line.entries,
             line.branches,
@@ -297,7 +303,7 @@ mod tests {
 
     #[test]
     fn rounds_hold_what_fits_together_in_order() {
-        let specification = |entries| Specification { kind: Kind::Unicast, entries, branches: 1 };
+        let specification = |entries| Specification { kind: Kind::Unicast, entries, branches: 1, ways: Ways::Express };
         let of = |sizes: &[u32], octets| {
             let rounds = rounds(sizes.iter().copied().map(specification).collect(), octets)?;
             let entries = |round: &Vec<Specification>| round.iter().map(|bed| bed.entries).collect::<Vec<_>>();

@@ -94,11 +94,21 @@ impl Kind {
     }
 }
 
+/// Whether packets on the common ways skip the data plane's stages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Ways {
+    /// They do, as in the appliance
+    Express,
+    /// None does
+    Stages,
+}
+
 /// A path with its tables.
 pub(crate) struct Path {
     pub(crate) kind: Kind,
     pub(crate) entries: u32,
     pub(crate) branches: u8,
+    ways: Ways,
     plane: Dataplane,
     pool: Pool,
     /// What every packet has to be counted as.
@@ -108,8 +118,8 @@ pub(crate) struct Path {
 
 impl Path {
     /// The path with tables of so many entries.
-    pub(crate) fn new(kind: Kind, entries: u32, branches: u8) -> Result<Self> {
-        let mut path = Self::without_entries(kind, entries, branches)?;
+    pub(crate) fn new(kind: Kind, entries: u32, branches: u8, ways: Ways) -> Result<Self> {
+        let mut path = Self::without_entries(kind, entries, branches, ways)?;
         for index in 0..entries {
             path.apply(path.set_entry(index)?);
         }
@@ -119,7 +129,7 @@ impl Path {
 
     /// The path with room for so many entries, of which it has none yet: of what a packet needs only the entry that it
     /// belongs to is missing.
-    pub(crate) fn without_entries(kind: Kind, entries: u32, branches: u8) -> Result<Self> {
+    pub(crate) fn without_entries(kind: Kind, entries: u32, branches: u8, ways: Ways) -> Result<Self> {
         let forwarding = if kind.is_terminal() { Forwarding::Host } else { Forwarding::Router };
         let limit = entries + SPARE;
         let mut limits = Limits {
@@ -133,8 +143,14 @@ impl Path {
             ensure!(entries <= MAX_NEIGHBORS, "a data plane has {MAX_NEIGHBORS} neighbours at the most");
             limits.neighbors = limit;
         }
-        let config =
-            DataplaneConfig { forwarding, host_ports: PortSet::single(TUN), limits, ..DataplaneConfig::default() };
+        let express = ways == Ways::Express;
+        let config = DataplaneConfig {
+            forwarding,
+            express,
+            host_ports: PortSet::single(TUN),
+            limits,
+            ..DataplaneConfig::default()
+        };
         let mut ports: Vec<PortInfo> = (0..=branches.max(TUN.0)).map(port).collect();
         if forwarding == Forwarding::Host {
             ports[usize::from(TUN.0)].medium = Medium::Ip;
@@ -150,10 +166,18 @@ impl Path {
             Kind::Terminal | Kind::TerminalGre => (Counter::TerminalReceived, vec![TUN]),
         };
         let plane = Dataplane::new(config, pool.clone(), &ports);
-        let mut path = Path { kind, entries, branches, plane, pool, passes, leaves_by };
+        let mut path = Path { kind, entries, branches, ways, plane, pool, passes, leaves_by };
         path.set_surroundings();
         path.check_updates()?;
         Ok(path)
+    }
+
+    /// As in results.
+    pub(crate) fn name(&self) -> String {
+        match self.ways {
+            Ways::Express => self.kind.name(),
+            Ways::Stages => format!("{}/stages", self.kind.name()),
+        }
     }
 
     /// Groups with a route each.
@@ -404,9 +428,11 @@ mod tests {
 
     #[test]
     fn packets_of_every_path_and_size_end_where_they_should() {
-        for &kind in Kind::value_variants() {
+        for (&kind, &ways) in
+            Kind::value_variants().iter().flat_map(|kind| Ways::value_variants().iter().map(move |ways| (kind, ways)))
+        {
             let entries = if kind.is_terminal() { 1 } else { 50 };
-            let mut path = Path::new(kind, entries, 3).unwrap();
+            let mut path = Path::new(kind, entries, 3, ways).unwrap();
             for (round, octets) in [64, 100, 1500].into_iter().enumerate() {
                 // A terminal's sequence numbers go on, so that no packet comes twice.
                 let first = 50 * round as u32;
@@ -426,13 +452,13 @@ mod tests {
         for kind in
             [Kind::Unicast, Kind::UnicastLengths, Kind::OnLink, Kind::Multicast, Kind::MmaGroup, Kind::HaReverse]
         {
-            let mut path = Path::new(kind, 20, 1).unwrap();
+            let mut path = Path::new(kind, 20, 1, Ways::Express).unwrap();
             path.apply(path.remove_entry(7).unwrap());
             send(&mut path, 64, [6, 8].into_iter());
             path.check(2).unwrap();
             send(&mut path, 64, [7].into_iter());
             assert!(path.check(3).is_err(), "{kind:?}");
-            let mut path = Path::without_entries(kind, 20, 1).unwrap();
+            let mut path = Path::without_entries(kind, 20, 1, Ways::Express).unwrap();
             for index in 0..20 {
                 path.apply(path.set_entry(index).unwrap());
             }

@@ -185,7 +185,7 @@ impl Run {
         // All headers have one length, so that the mean goes through them.
         let headers = self.frames[0].octets().len() as f64 - f64::from(self.size.octets()[0]);
         Line {
-            path: path.kind.name(),
+            path: path.name(),
             entries: path.entries.into(),
             groups: path.groups(),
             branches: path.branches.into(),

@@ -4,7 +4,7 @@
 use super::Plan;
 use super::operations::{Samples, Writer, reader};
 use super::result::{More, Operation, line};
-use crate::pipeline::path::Path;
+use crate::pipeline::path::{Path, Ways};
 use crate::report::Line;
 use crate::statistics::Costs;
 use anyhow::{Result, anyhow};
@@ -75,7 +75,7 @@ fn read(
     let _done = Done(reading);
     pin(core);
     let mut sent = 0;
-    let prepared = Path::new(plan.table.path(), plan.entries, 1).and_then(|mut path| {
+    let prepared = Path::new(plan.table.path(), plan.entries, 1, Ways::Express).and_then(|mut path| {
         path.touch_all(&mut sent)?;
         let mut run = reader(&path, plan, 100 + number);
         run.warm_up(&mut path, &mut sent, plan.lookups.packets, plan.lookups.batch)?;
@@ -96,7 +96,7 @@ fn read(
 /// The writer: updates until no reader reads any more.
 fn write(plan: Plan, core: Option<CoreId>, start: &Barrier, reading: &AtomicUsize) -> Result<Costs> {
     pin(core);
-    let prepared = Path::new(plan.table.path(), plan.entries, 1);
+    let prepared = Path::new(plan.table.path(), plan.entries, 1, Ways::Express);
     start.wait();
     start.wait();
     let mut path = prepared?;

@@ -6,7 +6,7 @@ use crate::allocations;
 use crate::calibration::Probes;
 use crate::memory;
 use crate::pipeline::PacketsIn;
-use crate::pipeline::path::Path;
+use crate::pipeline::path::{Path, Ways};
 use crate::pipeline::run::Run;
 use crate::report::Line;
 use crate::statistics::{Costs, Durations};
@@ -29,7 +29,7 @@ const FILL_BLOCKS: u32 = 8;
 
 /// Measures all that one thread does.
 pub(crate) fn measure(plan: Plan, probes: &mut Probes) -> Result<Vec<Line<More>>> {
-    let mut path = Path::without_entries(plan.table.path(), plan.entries, 1)?;
+    let mut path = Path::without_entries(plan.table.path(), plan.entries, 1, Ways::Express)?;
     let fill = fill(&mut path, plan)?;
     let mut lookup = reader(&path, plan, 7);
     let mut mixed_lookup = reader(&path, plan, 8);

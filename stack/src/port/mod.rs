@@ -2,6 +2,7 @@
 
 mod af_packet;
 mod af_xdp;
+pub mod bpf;
 mod error;
 pub mod mem;
 pub mod netdevice;

@@ -9,7 +9,6 @@
 //!
 //! The system calls are made here through `libc` alone; docs/decisions/0001 says why.
 
-mod bpf;
 mod program;
 mod ring;
 mod socket;
@@ -17,6 +16,7 @@ mod umem;
 
 pub use umem::Umem;
 
+use super::bpf::Hook;
 use super::netdevice::{self, NetDevice};
 use super::packet_socket;
 use super::watch::{Change, LinkWatch, RETRY};
@@ -24,7 +24,6 @@ use super::{ETHERNET_HEADER_LEN, LinkState, Medium, Port, PortCounters, PortErro
 use crate::addr::Prefix;
 use crate::packet::{Batch, FRAME_LEN, HEADROOM, Packet, Pool};
 use crate::time::Duration;
-use bpf::Hook;
 use program::Program;
 use socket::{Kick, Socket};
 use std::io;

@@ -13,8 +13,8 @@
 //!
 //! `kernel` is a trie of destination prefixes that the kernel keeps: none, unless the configuration narrows what is ours.
 
-use super::bpf::{self, Hook, MapKind};
 use crate::addr::Prefix;
+use crate::port::bpf::{self, Hook, MapKind};
 use crate::wire::ethernet::{ETHERTYPE_IPV6, HEADER_LEN};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -42,7 +42,7 @@ impl Program {
             key[4..].copy_from_slice(&prefix.address().octets());
             bpf::update_element(&rules, &key, &1u32.to_ne_bytes())?;
         }
-        let program = bpf::load_program(&instructions(sockets.as_raw_fd(), rules.as_raw_fd()))?;
+        let program = bpf::load_program(&instructions(sockets.as_raw_fd(), rules.as_raw_fd()), &mut [])?;
         let native = if generic {
             Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))
         } else {

@@ -1,4 +1,5 @@
-//! bpf(2): maps, a program, its attachment. Constants from linux/bpf.h.
+//! bpf(2): maps, an XDP program, its attachment, and running it on frames of its own. Constants from linux/bpf.h. What
+//! fails answers with the kernel's error.
 
 use crate::port::watch::owned;
 use std::io;
@@ -7,6 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 const BPF_MAP_CREATE: i32 = 0;
 const BPF_MAP_UPDATE_ELEM: i32 = 2;
 const BPF_PROG_LOAD: i32 = 5;
+const BPF_PROG_TEST_RUN: i32 = 10;
 const BPF_LINK_CREATE: i32 = 28;
 
 const BPF_PROG_TYPE_XDP: u32 = 6;
@@ -14,19 +16,27 @@ const BPF_XDP: u32 = 37;
 
 /// An LPM trie gets its memory entry by entry.
 const BPF_F_NO_PREALLOC: u32 = 1;
+/// The elements can be mapped into a process.
+const BPF_F_MMAPABLE: u32 = 1 << 10;
+/// Frames go where the program sends them, instead of back to the caller.
+const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 
 /// Kinds of map.
 #[derive(Clone, Copy)]
 #[repr(u32)]
-pub(super) enum MapKind {
+pub enum MapKind {
+    /// An array, to be mapped into this process.
+    Array = 2,
+    /// Values by longest prefix.
     LpmTrie = 11,
+    /// AF_XDP sockets by queue.
     Xsk = 17,
 }
 
 /// Where in the kernel the program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
-pub(super) enum Hook {
+pub enum Hook {
     /// On the frame, behind the stack's allocation of a buffer for it. Any driver.
     Generic = 1 << 1,
     /// In the driver.
@@ -46,7 +56,11 @@ fn bpf_fd<T>(command: i32, attributes: &mut T) -> io::Result<OwnedFd> {
     unsafe { owned(fd as i32) }
 }
 
-pub(super) fn create_map(kind: MapKind, key: u32, value: u32, entries: u32) -> io::Result<OwnedFd> {
+/// Makes a map; lengths of keys and values are octets.
+///
+/// # Errors
+/// The kernel's.
+pub fn create_map(kind: MapKind, key: u32, value: u32, entries: u32) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Attributes {
         map_type: u32,
@@ -55,14 +69,21 @@ pub(super) fn create_map(kind: MapKind, key: u32, value: u32, entries: u32) -> i
         max_entries: u32,
         map_flags: u32,
     }
-    let flags = if matches!(kind, MapKind::LpmTrie) { BPF_F_NO_PREALLOC } else { 0 };
+    let flags = match kind {
+        MapKind::Array => BPF_F_MMAPABLE,
+        MapKind::LpmTrie => BPF_F_NO_PREALLOC,
+        MapKind::Xsk => 0,
+    };
     let mut attributes =
         Attributes { map_type: kind as u32, key_size: key, value_size: value, max_entries: entries, map_flags: flags };
     bpf_fd(BPF_MAP_CREATE, &mut attributes)
 }
 
 /// Sets the element `key` of a map whose keys and values are as long as these.
-pub(super) fn update_element(map: &OwnedFd, key: &[u8], value: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// The kernel's.
+pub fn update_element(map: &OwnedFd, key: &[u8], value: &[u8]) -> io::Result<()> {
     #[repr(C)]
     struct Attributes {
         map_fd: u32,
@@ -81,8 +102,12 @@ pub(super) fn update_element(map: &OwnedFd, key: &[u8], value: &[u8]) -> io::Res
     bpf(BPF_MAP_UPDATE_ELEM, &mut attributes).map(drop)
 }
 
-/// Loads an XDP program.
-pub(super) fn load_program(instructions: &[u64]) -> io::Result<OwnedFd> {
+/// Loads an XDP program. Where there is room in `log`, the verifier writes there what it thinks of it, which makes loading
+/// fail where it has more to say.
+///
+/// # Errors
+/// The kernel's.
+pub fn load_program(instructions: &[u64], log: &mut [u8]) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Attributes {
         prog_type: u32,
@@ -105,9 +130,9 @@ pub(super) fn load_program(instructions: &[u64]) -> io::Result<OwnedFd> {
         insn_cnt: instructions.len() as u32,
         insns: instructions.as_ptr() as u64,
         license: license.as_ptr() as u64,
-        log_level: 0,
-        log_size: 0,
-        log_buf: 0,
+        log_level: u32::from(!log.is_empty()),
+        log_size: log.len() as u32,
+        log_buf: if log.is_empty() { 0 } else { log.as_mut_ptr() as u64 },
         kern_version: 0,
         prog_flags: 0,
         prog_name: *b"drover\0\0\0\0\0\0\0\0\0\0",
@@ -118,7 +143,10 @@ pub(super) fn load_program(instructions: &[u64]) -> io::Result<OwnedFd> {
 }
 
 /// Attaches a program to an interface for as long as the returned descriptor is open.
-pub(super) fn attach(program: &OwnedFd, interface: u32, hook: Hook) -> io::Result<OwnedFd> {
+///
+/// # Errors
+/// The kernel's.
+pub fn attach(program: &OwnedFd, interface: u32, hook: Hook) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Attributes {
         prog_fd: u32,
@@ -130,4 +158,50 @@ pub(super) fn attach(program: &OwnedFd, interface: u32, hook: Hook) -> io::Resul
     let mut attributes =
         Attributes { prog_fd: program as u32, target_ifindex: interface, attach_type: BPF_XDP, flags: hook as u32 };
     bpf_fd(BPF_LINK_CREATE, &mut attributes)
+}
+
+/// Runs a program `times` on frames that begin as `frame`; where it sends them, they go. Frames are handed on when so many
+/// have been made as `train` says, 1 to 256.
+///
+/// # Errors
+/// The kernel's; a signal is one.
+pub fn run(program: &OwnedFd, frame: &[u8], times: u32, train: u32) -> io::Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        prog_fd: u32,
+        retval: u32,
+        data_size_in: u32,
+        data_size_out: u32,
+        data_in: u64,
+        data_out: u64,
+        repeat: u32,
+        duration: u32,
+        ctx_size_in: u32,
+        ctx_size_out: u32,
+        ctx_in: u64,
+        ctx_out: u64,
+        flags: u32,
+        cpu: u32,
+        batch_size: u32,
+        padding: u32,
+    }
+    let mut attributes = Attributes {
+        prog_fd: program.as_raw_fd() as u32,
+        retval: 0,
+        data_size_in: frame.len() as u32,
+        data_size_out: 0,
+        data_in: frame.as_ptr() as u64,
+        data_out: 0,
+        repeat: times,
+        duration: 0,
+        ctx_size_in: 0,
+        ctx_size_out: 0,
+        ctx_in: 0,
+        ctx_out: 0,
+        flags: BPF_F_TEST_XDP_LIVE_FRAMES,
+        cpu: 0,
+        batch_size: train,
+        padding: 0,
+    };
+    bpf(BPF_PROG_TEST_RUN, &mut attributes).map(drop)
 }

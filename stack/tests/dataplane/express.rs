@@ -188,7 +188,7 @@ fn change(bench: &mut Bench, step: u32, shape: u32) {
         2 => bench.apply(TableUpdate::HomeBindingRemove(OTHER_HOME)),
         3 => bench.apply(TableUpdate::NeighborRemove(P1, ROUTER)),
         4 => bench.apply(TableUpdate::MrouteRemove(MrouteKey { source: SOURCE, group: GROUP })),
-        5 => bench.now = bench.now + stack::time::Duration::from_millis(700),
+        5 => bench.now += stack::time::Duration::from_millis(700),
         6 => bench.apply(TableUpdate::NeighborSet(P1, ROUTER, Neighbor { link_address: PEER, notify_use: on(16) })),
         9 | 7 => {
             let state = match on(17) {

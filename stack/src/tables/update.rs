@@ -186,28 +186,6 @@ impl PortSet {
         there
     }
 
-    /// The one port that there is; `None` for none and for several.
-    #[inline(always)]
-    pub const fn only(self) -> Option<PortId> {
-        let [first, b, c, d] = self.0;
-        if b | c | d == 0 && first.is_power_of_two() { Some(PortId(first.trailing_zeros() as u8)) } else { None }
-    }
-
-    /// Takes the lowest port out.
-    #[inline(always)]
-    pub fn pop(&mut self) -> Option<PortId> {
-        let index = self.0.iter().position(|&word| word != 0)?;
-        let bit = self.0[index].trailing_zeros();
-        self.0[index] &= self.0[index] - 1;
-        Some(PortId((index as u8) << 6 | bit as u8))
-    }
-
-    /// The ports that are not in `other`.
-    pub const fn without(self, other: PortSet) -> Self {
-        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
-        PortSet([a & !e, b & !f, c & !g, d & !h])
-    }
-
     /// Whether the port is there.
     pub const fn contains(&self, port: PortId) -> bool {
         self.0[(port.0 >> 6) as usize] & 1 << (port.0 & 63) != 0

@@ -8,6 +8,7 @@ use crate::machine::CorrespondentWay;
 use crate::packet::{BATCH_SIZE, Packet};
 use crate::pipeline::config::{MssClamp, TunnelDscp};
 use crate::pipeline::counters::Counter;
+use crate::pipeline::home_address::ROUTING_LEN;
 use crate::pipeline::tunnel_header::{self, Outer};
 use crate::pipeline::vector::Places;
 use crate::pipeline::{Dataplane, header, sighting};
@@ -15,9 +16,6 @@ use crate::tables::{BindingWords, Slot};
 use crate::wire::gre;
 use crate::wire::ipv6::{HEADER_LEN, protocol};
 use core::net::Ipv6Addr;
-
-/// Octets of a type 2 routing header.
-const ROUTING_LEN: usize = 24;
 
 /// Sends on what it can of the packets at `places`, which are to care-of addresses; answers how many frames went.
 pub(super) fn run(plane: &mut Dataplane, frames: &mut Frames, places: &Places) -> u64 {

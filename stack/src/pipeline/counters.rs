@@ -1,6 +1,6 @@
 //! Everything that the pipeline counts, by name.
 //!
-//! Packets that come in (`rx`, `transmitted`, `generated`, `copied`, `resumed`) equal packets that end (`output`,
+//! Packets that come in (`rx`, `transmitted`, `generated`, `copied`, `resumed`, `relayed`) equal packets that end (`output`,
 //! `local`, every `punt-*`, `icmp-error-*` and `drop-*`) after every call; [`Counters::is_balanced`] says whether it is so.
 
 macro_rules! counters {
@@ -32,6 +32,9 @@ counters! {
     Copied = "copied",
     /// Packets that came back from waiting.
     Resumed = "resumed",
+    /// Frames that data planes beside this one have made for a port that only this one sends by. There they count as
+    /// output, too.
+    Relayed = "relayed",
     /// Packets handed to a port.
     Output = "output",
     /// Packets handed to the node.
@@ -206,6 +209,8 @@ counters! {
     DropNeighborQueueFull = "drop-neighbor-queue-full",
     /// The neighbour was forgotten.
     DropNeighborRemoved = "drop-neighbor-removed",
+    /// No room for a packet on its way from another worker to the first.
+    DropHandoverFull = "drop-handover-full",
     /// The port's queue is full.
     DropOutputQueueFull = "drop-output-queue-full",
     /// Larger than the link, and cannot be cut.
@@ -218,6 +223,8 @@ counters! {
     DropTransmitInvalid = "drop-transmit-invalid",
     /// The node sent it to a terminal of its mobility agent that is not bound.
     DropTransmitNotBound = "drop-transmit-not-bound",
+    /// Packets that the first worker was given; they count there as received.
+    HandedOver = "handed-over",
     /// Echo requests answered.
     EchoReplies = "echo-replies",
     /// Packets put together of fragments.
@@ -321,7 +328,7 @@ impl Counters {
         let (mut begun, mut ended) = (0u64, 0u64);
         for (name, value) in self.iter() {
             match name {
-                "rx" | "transmitted" | "generated" | "copied" | "resumed" => begun += value,
+                "rx" | "transmitted" | "generated" | "copied" | "resumed" | "relayed" => begun += value,
                 "output" | "local" => ended += value,
                 _ if name.starts_with("punt-") || name.starts_with("icmp-error-") || name.starts_with("drop-") => {
                     ended += value;

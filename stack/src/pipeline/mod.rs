@@ -17,6 +17,7 @@
 //! to the node, answered with an ICMPv6 error, or dropped for a reason that has a counter. [`Dataplane::process`] runs
 //! the stages over a batch until every packet in it has ended once; see [`Counters::is_balanced`].
 
+mod beside;
 mod binding;
 mod binding_tunnel;
 mod config;
@@ -47,9 +48,11 @@ mod update;
 mod uplink;
 mod vector;
 
+pub use beside::{News, Readers};
 pub use config::{DataplaneConfig, Forwarding, Limits, MssClamp, Transport, TunnelDscp};
 pub use counters::{Counter, Counters};
 pub use output::OutputQueue;
+pub use sighting::Sighting;
 
 pub(crate) use vector::{Job, Meta};
 
@@ -121,6 +124,10 @@ pub struct Dataplane {
     vector: Option<Box<Vector>>,
     /// Received packets that went through the stages.
     staged: u64,
+    /// Whether there are data planes beside this one.
+    has_others: bool,
+    /// What they have to be told.
+    news: VecDeque<News>,
 }
 
 impl Dataplane {
@@ -166,6 +173,8 @@ impl Dataplane {
             pending: VecDeque::with_capacity(256),
             vector: Some(Box::new(Vector::new())),
             staged: 0,
+            has_others: false,
+            news: VecDeque::new(),
             config,
         }
     }
@@ -220,6 +229,7 @@ impl Dataplane {
             self.neighbors.set_source(port, info.link_address);
         }
         link.update(info);
+        self.tell(News::Port(port, info.clone()));
     }
 
     /// The next packet for the node.
@@ -470,6 +480,7 @@ impl Dataplane {
     pub(crate) fn learn_path_mtu(&mut self, destination: Ipv6Addr, mtu: u16) {
         if self.path_mtus.learn(self.now, destination, mtu) {
             self.counters.add(Counter::PathMtusLearnt);
+            self.tell(News::PathMtu(destination, mtu));
         } else {
             self.counters.add(Counter::RefusedUpdates);
         }

@@ -118,6 +118,8 @@ fn by_adjacency(plane: &mut Dataplane, job: Job, index: AdjacencyIndex) {
             plane.neighbors.clear_notify_use(index);
             let (port, address) = plane.neighbors.name(index);
             plane.notify(Notice::NeighborUsed { port, address });
+            let [a, b, c, d, e, f, ..] = rewrite;
+            plane.tell_of_use(port, address, MacAddress([a, b, c, d, e, f]));
             enqueue(plane, job.packet, port, &rewrite);
         }
         Resolution::Idle | Resolution::Asked => {
@@ -181,7 +183,7 @@ fn enqueue(plane: &mut Dataplane, mut packet: Packet, port: PortId, rewrite: &[u
 }
 
 #[inline(always)]
-fn push(plane: &mut Dataplane, packet: Packet, port: PortId) {
+pub(super) fn push(plane: &mut Dataplane, packet: Packet, port: PortId) {
     let queue = &mut plane.outgoing[usize::from(port.0)];
     if queue.is_full() {
         plane.counters.add(Counter::DropOutputQueueFull);

@@ -5,8 +5,8 @@
 //! addresses is stopped by a token bucket. A pair that the bucket refuses is not remembered, so that one of many packets
 //! gets through sooner than a flood of single ones.
 
-use super::Dataplane;
 use super::counters::Counter;
+use super::{Dataplane, News};
 use crate::addr;
 use crate::machine::{CorrespondentWay, Notice};
 use crate::rate::TokenBucket;
@@ -24,6 +24,13 @@ const EPOCH_BITS: u32 = 12;
 /// An odd constant whose product with a word spreads its bits over 128.
 const MIX: u128 = 0xd1b5_4a32_d192_ed03;
 
+/// That the node was told of a pair, as the data planes of a node tell each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sighting {
+    cell: u16,
+    seen: u64,
+}
+
 /// The pairs of home address and correspondent that the node was told of lately.
 pub(super) struct Sightings {
     cells: Box<[u64; CELLS]>,
@@ -36,6 +43,13 @@ impl Sightings {
         Sightings { cells: Box::new([0; CELLS]), seed, limit }
     }
 
+    /// Remembers what another data plane has told its node of.
+    pub(super) fn note(&mut self, Sighting { cell, seen }: Sighting) {
+        if let Some(place) = self.cells.get_mut(usize::from(cell)) {
+            *place = seen;
+        }
+    }
+
     /// The pair's cell and what stands in it in this epoch, where it does not stand there.
     #[inline(always)]
     fn unseen(
@@ -44,7 +58,7 @@ impl Sightings {
         home_address: Ipv6Addr,
         correspondent: Ipv6Addr,
         way: CorrespondentWay,
-    ) -> Option<(usize, u64)> {
+    ) -> Option<Sighting> {
         let mut hash = self.seed ^ way as u64;
         for bits in [home_address.to_bits(), correspondent.to_bits()] {
             for word in [(bits >> 64) as u64, bits as u64] {
@@ -55,15 +69,15 @@ impl Sightings {
         hash ^= hash >> 29;
         let epoch = now.as_nanos() >> EPOCH_SHIFT & ((1 << EPOCH_BITS) - 1);
         let (cell, seen) = (hash as usize % CELLS, hash >> EPOCH_BITS << EPOCH_BITS | epoch);
-        (self.cells[cell] != seen).then_some((cell, seen))
+        (self.cells[cell] != seen).then_some(Sighting { cell: cell as u16, seen })
     }
 }
 
 /// Tells the node of a correspondent's data packet, where that is news.
 #[inline(always)]
 pub(super) fn tell(plane: &mut Dataplane, home_address: Ipv6Addr, correspondent: Ipv6Addr, way: CorrespondentWay) {
-    if let Some(place) = plane.sightings.unseen(plane.now, home_address, correspondent, way) {
-        news(plane, place, home_address, correspondent, way);
+    if let Some(sighting) = plane.sightings.unseen(plane.now, home_address, correspondent, way) {
+        news(plane, sighting, home_address, correspondent, way);
     }
 }
 
@@ -81,7 +95,7 @@ pub(super) fn is_news(
 #[cold]
 fn news(
     plane: &mut Dataplane,
-    (cell, seen): (usize, u64),
+    sighting: Sighting,
     home_address: Ipv6Addr,
     correspondent: Ipv6Addr,
     way: CorrespondentWay,
@@ -89,7 +103,8 @@ fn news(
     if !addr::is_routable_unicast(correspondent) || !plane.sightings.limit.take(plane.now) {
         return plane.counters.add(Counter::CorrespondentsSuppressed);
     }
-    plane.sightings.cells[cell] = seen;
+    plane.sightings.note(sighting);
+    plane.tell(News::Sighting(sighting));
     plane.notify(Notice::Correspondent { home_address, correspondent, way });
 }
 

@@ -2,7 +2,7 @@
 
 use super::counters::Counter;
 use super::vector::Job;
-use super::{Dataplane, output, reorder};
+use super::{Dataplane, News, output, reorder};
 use crate::icmpv6::Cause;
 use crate::machine::PortId;
 use crate::port::Medium;
@@ -15,8 +15,10 @@ pub(super) fn apply(plane: &mut Dataplane, update: TableUpdate) {
     {
         return plane.counters.add(Counter::RefusedPorts);
     }
-    if let Err(TableFull) = change(plane, update) {
-        plane.counters.add(Counter::RefusedUpdates);
+    let news = plane.news_of(&update);
+    match change(plane, update) {
+        Ok(()) => plane.news.extend(news),
+        Err(TableFull) => plane.counters.add(Counter::RefusedUpdates),
     }
 }
 
@@ -78,8 +80,8 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
         TableUpdate::LinkGroupLeave(port, group) => plane.links[usize::from(port.0)].leave(group),
         TableUpdate::MrouteSet(key, mroute) => {
             // Another branch has another path MTU: a larger packet is tried at once.
-            if plane.mfib.get(key) != Some(mroute) {
-                plane.path_mtus.forget(key.group);
+            if plane.mfib.get(key) != Some(mroute) && plane.path_mtus.forget(key.group) {
+                plane.tell(News::PathMtuForgotten(key.group));
             }
             plane.mfib.insert(key, mroute)?;
         }

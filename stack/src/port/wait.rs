@@ -28,6 +28,11 @@ impl Waker {
         unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     }
 
+    /// The descriptor that is readable once it was woken.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
     fn clear(&self) {
         let mut count = [0u8; 8];
         // SAFETY: the octets of `count`. It fails where nobody has woken, which is as good.

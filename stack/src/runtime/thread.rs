@@ -1,7 +1,7 @@
 use super::cpu::{self, CpuError};
 use super::idle::{Idle, Next, PollMode};
-use super::{Clock, Worker};
-use crate::node::Node;
+use super::worker::Progress;
+use super::{Bell, Clock};
 use crate::port::Port;
 use crate::port::wait::{Waits, Waker};
 use crate::time::Instant;
@@ -17,6 +17,30 @@ const MAX_COMMANDS: usize = 16;
 /// Turns that a worker takes at the end to get rid of what is to be sent.
 const LAST_TURNS: usize = 64;
 
+/// What a worker's thread drives: turns until it is told to stop.
+pub trait Turns {
+    /// What is reported.
+    type Event;
+
+    /// One turn.
+    fn iterate(&mut self, now: Instant) -> Progress;
+
+    /// The next event, in order.
+    fn poll_event(&mut self) -> Option<Self::Event>;
+
+    /// When the next turn is wanted although nothing comes in.
+    fn poll_timeout(&self) -> Option<Instant>;
+
+    /// Whether frames wait that a port did not take: the next turn should not wait long.
+    fn has_backlog(&mut self) -> bool;
+
+    /// Whether something waits that other workers have left.
+    fn has_mail(&self) -> bool;
+
+    /// The ports in order.
+    fn ports(&self) -> impl Iterator<Item = &dyn Port>;
+}
+
 /// How a worker's thread is to run.
 #[derive(Clone, Debug, Default)]
 pub struct WorkerSpec {
@@ -28,6 +52,8 @@ pub struct WorkerSpec {
     pub poll: PollMode,
     /// Where it counts its turns: a clone, given away before, shows them.
     pub load: Arc<Load>,
+    /// What wakes it, where other workers have it; else one of its own.
+    pub bell: Option<Bell>,
 }
 
 /// What a worker has been doing since it started.
@@ -116,19 +142,20 @@ impl WorkerHandle {
 ///
 /// # Errors
 /// [`SpawnError`], the builder's error among them.
-pub fn spawn<N, C, E>(
+pub fn spawn<W, C, E>(
     spec: WorkerSpec,
-    build: impl FnOnce() -> Result<Worker<N>, E> + Send + 'static,
+    build: impl FnOnce() -> Result<W, E> + Send + 'static,
     commands: Receiver<C>,
-    mut on_command: impl FnMut(&mut Worker<N>, Instant, C) -> ControlFlow<()> + Send + 'static,
-    mut on_event: impl FnMut(Instant, N::Event) + Send + 'static,
+    mut on_command: impl FnMut(&mut W, Instant, C) -> ControlFlow<()> + Send + 'static,
+    mut on_event: impl FnMut(Instant, W::Event) + Send + 'static,
 ) -> Result<WorkerHandle, SpawnError<E>>
 where
-    N: Node,
+    W: Turns,
     C: Send + 'static,
     E: Send + 'static,
 {
-    let waker = Waker::new()?;
+    let bell = spec.bell.map_or_else(Bell::new, Ok)?;
+    let waker = bell.waker();
     let stop = Arc::new(AtomicBool::new(false));
     let (started, outcome) = bounded(1);
     let (waits, stopped) = (Waits::new(waker.clone()), stop.clone());
@@ -138,7 +165,8 @@ where
             Ok(worker) => {
                 // Who started the thread waits for this; if it is gone there is nobody to stop the worker either.
                 if started.send(Ok(())).is_ok() {
-                    let mut thread = Thread { worker, waits, stopped, load: spec.load, idle: Idle::new(spec.poll) };
+                    let idle = Idle::new(spec.poll);
+                    let mut thread = Thread { worker, waits, bell, stopped, load: spec.load, idle };
                     thread.run(&commands, &mut on_command, &mut on_event);
                 }
             }
@@ -152,20 +180,21 @@ where
     }
 }
 
-struct Thread<N: Node> {
-    worker: Worker<N>,
+struct Thread<W> {
+    worker: W,
     waits: Waits,
+    bell: Bell,
     stopped: Arc<AtomicBool>,
     load: Arc<Load>,
     idle: Idle,
 }
 
-impl<N: Node> Thread<N> {
+impl<W: Turns> Thread<W> {
     fn run<C>(
         &mut self,
         commands: &Receiver<C>,
-        on_command: &mut impl FnMut(&mut Worker<N>, Instant, C) -> ControlFlow<()>,
-        on_event: &mut impl FnMut(Instant, N::Event),
+        on_command: &mut impl FnMut(&mut W, Instant, C) -> ControlFlow<()>,
+        on_event: &mut impl FnMut(Instant, W::Event),
     ) {
         loop {
             let now = Clock.now();
@@ -188,14 +217,18 @@ impl<N: Node> Thread<N> {
             if let Next::Sleep(time) = self.idle.next(now, idle, self.worker.poll_timeout(), restless)
                 && commands.is_empty()
             {
-                Load::add(&self.load.sleeps, 1);
-                self.waits.wait(self.worker.ports().filter_map(Port::poll_fd), time);
+                self.bell.doze();
+                if !self.worker.has_mail() {
+                    Load::add(&self.load.sleeps, 1);
+                    self.waits.wait(self.worker.ports().filter_map(Port::poll_fd), time);
+                }
+                self.bell.rise();
             }
         }
     }
 
     /// One turn; whether nothing happened in it.
-    fn turn(&mut self, now: Instant, on_event: &mut impl FnMut(Instant, N::Event)) -> bool {
+    fn turn(&mut self, now: Instant, on_event: &mut impl FnMut(Instant, W::Event)) -> bool {
         let progress = self.worker.iterate(now);
         let mut idle = progress.is_idle();
         while let Some(event) = self.worker.poll_event() {
@@ -208,7 +241,7 @@ impl<N: Node> Thread<N> {
     }
 
     /// Sends what is still to be sent.
-    fn finish(&mut self, on_event: &mut impl FnMut(Instant, N::Event)) {
+    fn finish(&mut self, on_event: &mut impl FnMut(Instant, W::Event)) {
         for _ in 0..LAST_TURNS {
             self.turn(Clock.now(), on_event);
             if !self.worker.has_backlog() {
@@ -222,8 +255,10 @@ impl<N: Node> Thread<N> {
 mod tests {
     use super::*;
     use crate::machine::{Notice, Output, RxMeta};
+    use crate::node::Node;
     use crate::packet::Pool;
     use crate::pipeline::{Dataplane, DataplaneConfig};
+    use crate::runtime::Worker;
     use crate::time::Duration;
     use crossbeam_channel::{Sender, unbounded};
     use std::collections::VecDeque;

@@ -5,10 +5,12 @@
 //! what is to be sent is sent. A worker has no clock, no thread and no sleep of its own: the runtime and the simulator
 //! drive it alike.
 
-use crate::addr::MacAddress;
+use super::crossing::{Task, ToForwarder};
+use super::ports::{Change, Ports};
+use super::thread::Turns;
 use crate::machine::{Notice, Output, PortId};
 use crate::node::Node;
-use crate::packet::Batch;
+use crate::packet::{BATCH_SIZE, Batch};
 use crate::pipeline::Dataplane;
 use crate::port::{LinkState, Port};
 use crate::time::Instant;
@@ -16,8 +18,6 @@ use std::collections::VecDeque;
 
 /// Events that wait to be taken at the most; older ones are lost and counted.
 const MAX_EVENTS: usize = 4096;
-/// Batches that one port may send in a turn: what is left waits for the next.
-const MAX_TX_BATCHES: usize = 16;
 
 /// What a turn did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -26,29 +26,24 @@ pub struct Progress {
     pub received: usize,
     /// Frames that went out.
     pub sent: usize,
+    /// Frames and news from other workers.
+    pub heard: usize,
 }
 
 impl Progress {
     /// Whether nothing happened.
     pub const fn is_idle(&self) -> bool {
-        self.received == 0 && self.sent == 0
+        self.received == 0 && self.sent == 0 && self.heard == 0
     }
-}
-
-struct PortState {
-    port: Box<dyn Port>,
-    link: LinkState,
-    link_address: MacAddress,
-    /// Frames that the port did not take yet.
-    backlog: Batch,
 }
 
 /// A worker with its node.
 pub struct Worker<N: Node> {
     dataplane: Dataplane,
     node: N,
-    ports: Vec<PortState>,
+    ports: Ports,
     batch: Batch,
+    others: Vec<ToForwarder>,
     events: VecDeque<N::Event>,
     lost_events: u64,
 }
@@ -57,20 +52,21 @@ impl<N: Node> Worker<N> {
     /// A worker; `ports` are those that the data plane was made for, in that order. Ports that are up are announced to
     /// the node in the first turn.
     pub fn new(dataplane: Dataplane, node: N, ports: Vec<Box<dyn Port>>) -> Self {
-        let state = |port: Box<dyn Port>| PortState {
-            link: LinkState::Down,
-            link_address: port.info().link_address,
-            backlog: Batch::new(),
-            port,
-        };
         Worker {
             dataplane,
             node,
-            ports: ports.into_iter().map(state).collect(),
+            ports: Ports::new(ports),
             batch: Batch::new(),
+            others: Vec::new(),
             events: VecDeque::new(),
             lost_events: 0,
         }
+    }
+
+    /// The same worker with forwarders beside it, to which these ways lead. Its data plane is one that knows of them
+    /// ([`Dataplane::first`]).
+    pub fn with_forwarders(self, others: Vec<ToForwarder>) -> Self {
+        Worker { others, ..self }
     }
 
     /// One turn.
@@ -79,37 +75,60 @@ impl<N: Node> Worker<N> {
         self.settle(now);
         for index in 0..self.ports.len() {
             let port = PortId(index as u8);
-            let state = &mut self.ports[index];
-            progress.received += state.port.rx_batch(self.dataplane.pool(), &mut self.batch);
-            let info = state.port.info();
-            if info.link_address != state.link_address {
-                state.link_address = info.link_address;
-                self.dataplane.update_port(port, info);
-                self.node.handle_notice(now, Notice::LinkAddress(port, info.link_address));
-                self.settle(now);
-            }
-            let state = &mut self.ports[index];
-            let info = state.port.info();
-            if info.link != state.link {
-                state.link = info.link;
-                self.dataplane.update_port(port, info);
-                let notice = match info.link {
-                    LinkState::Up => Notice::LinkUp(port),
-                    LinkState::Down => Notice::LinkDown(port),
+            progress.received += self.ports.receive(port, self.dataplane.pool(), &mut self.batch);
+            while let Some(change) = self.ports.change(port) {
+                self.dataplane.update_port(port, self.ports.info(port));
+                let notice = match change {
+                    Change::LinkAddress(address) => Notice::LinkAddress(port, address),
+                    Change::Link(LinkState::Up) => Notice::LinkUp(port),
+                    Change::Link(LinkState::Down) => Notice::LinkDown(port),
                 };
                 self.node.handle_notice(now, notice);
                 self.settle(now);
             }
-            if !self.batch.is_empty() {
-                self.dataplane.process(now, port, &mut self.batch);
-                self.settle(now);
-            }
+            self.process(now, port);
+        }
+        for index in 0..self.others.len() {
+            progress.heard += self.take_over(now, index);
         }
         self.handle_timeouts(now);
         for index in 0..self.ports.len() {
-            progress.sent += self.send(index);
+            let port = PortId(index as u8);
+            progress.sent += self.ports.send(port, self.dataplane.outgoing(port));
         }
         progress
+    }
+
+    /// Takes the batch through the data plane, and does all that follows from it.
+    fn process(&mut self, now: Instant, port: PortId) {
+        if !self.batch.is_empty() {
+            self.dataplane.process(now, port, &mut self.batch);
+            self.settle(now);
+        }
+    }
+
+    /// Takes what a forwarder has for this worker, a batch at the most; how many frames.
+    fn take_over(&mut self, now: Instant, index: usize) -> usize {
+        let (mut taken, mut arrival) = (0, None);
+        while taken < BATCH_SIZE
+            && let Some(crossing) = self.others[index].receive()
+        {
+            taken += 1;
+            match crossing.task {
+                Task::Receive(port) => {
+                    if let Some(before) = arrival.replace(port).filter(|&before| before != port) {
+                        self.process(now, before);
+                    }
+                    self.batch.extend(self.dataplane.take_over(crossing.frame()));
+                }
+                Task::Send(port) => self.dataplane.relay(port, crossing.frame()),
+            }
+            self.others[index].done(crossing);
+        }
+        if let Some(port) = arrival {
+            self.process(now, port);
+        }
+        taken
     }
 
     /// When the worker wants its next turn although nothing comes in.
@@ -119,16 +138,13 @@ impl<N: Node> Worker<N> {
 
     /// Whether frames wait that a port did not take: the next turn should not wait long.
     pub fn has_backlog(&mut self) -> bool {
-        let dataplane = &mut self.dataplane;
-        self.ports
-            .iter()
-            .enumerate()
-            .any(|(index, state)| !state.backlog.is_empty() || !dataplane.outgoing(PortId(index as u8)).is_empty())
+        let mut ports = (0..self.ports.len()).map(|index| PortId(index as u8));
+        ports.any(|port| self.ports.has_backlog(port) || !self.dataplane.outgoing(port).is_empty())
     }
 
     /// Frames that the worker holds: in the data plane, and waiting for a port.
     pub fn held_frames(&self) -> usize {
-        self.dataplane.held_frames() + self.ports.iter().map(|state| state.backlog.len()).sum::<usize>()
+        self.dataplane.held_frames() + self.ports.held_frames()
     }
 
     /// The next event of the node, in order.
@@ -163,7 +179,7 @@ impl<N: Node> Worker<N> {
 
     /// The ports in order.
     pub fn ports(&self) -> impl Iterator<Item = &dyn Port> {
-        self.ports.iter().map(|state| &*state.port)
+        self.ports.iter()
     }
 
     /// Carries out what the node has answered and gives it what the data plane has for it, until both are quiet.
@@ -187,8 +203,23 @@ impl<N: Node> Worker<N> {
             } else if let Some((meta, packet)) = self.dataplane.poll_local() {
                 self.node.handle_packet(now, &meta, packet.bytes());
             } else {
-                return;
+                return self.tell_others();
             }
+        }
+    }
+
+    /// Tells the forwarders what has changed.
+    fn tell_others(&mut self) {
+        let mut told = false;
+        while let Some(news) = self.dataplane.poll_news() {
+            told = true;
+            if let Some((last, others)) = self.others.split_last() {
+                others.iter().for_each(|other| other.tell(news.clone()));
+                last.tell(news);
+            }
+        }
+        if told {
+            self.others.iter().for_each(ToForwarder::ring);
         }
     }
 
@@ -202,30 +233,40 @@ impl<N: Node> Worker<N> {
             self.settle(now);
         }
     }
+}
 
-    fn send(&mut self, index: usize) -> usize {
-        let state = &mut self.ports[index];
-        let queue = self.dataplane.outgoing(PortId(index as u8));
-        let mut sent = 0;
-        for _ in 0..MAX_TX_BATCHES {
-            queue.fill(&mut state.backlog);
-            if state.backlog.is_empty() {
-                break;
-            }
-            let before = state.backlog.len();
-            state.port.tx_batch(&mut state.backlog);
-            sent += before - state.backlog.len();
-            if !state.backlog.is_empty() {
-                break;
-            }
-        }
-        sent
+impl<N: Node> Turns for Worker<N> {
+    type Event = N::Event;
+
+    fn iterate(&mut self, now: Instant) -> Progress {
+        Worker::iterate(self, now)
+    }
+
+    fn poll_event(&mut self) -> Option<N::Event> {
+        Worker::poll_event(self)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        Worker::poll_timeout(self)
+    }
+
+    fn has_backlog(&mut self) -> bool {
+        Worker::has_backlog(self)
+    }
+
+    fn has_mail(&self) -> bool {
+        self.others.iter().any(ToForwarder::has_mail)
+    }
+
+    fn ports(&self) -> impl Iterator<Item = &dyn Port> {
+        Worker::ports(self)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addr::MacAddress;
     use crate::machine::{Outputs, RxMeta, Via};
     use crate::packet::Pool;
     use crate::pipeline::DataplaneConfig;
@@ -300,7 +341,7 @@ mod tests {
         let now = Instant::from_secs(1);
         let signal = PacketBuilder::new(PEER, SELF).payload(protocol::MOBILITY, &[0; 8]);
         assert!(end.push(signal));
-        assert_eq!(worker.iterate(now), Progress { received: 1, sent: 1 });
+        assert_eq!(worker.iterate(now), Progress { received: 1, sent: 1, heard: 0 });
         assert_eq!(worker.node().notices, [Notice::LinkUp(PortId(0))]);
         assert_eq!(worker.poll_event(), Some("joined"));
         let answer = end.pop().unwrap();

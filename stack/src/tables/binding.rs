@@ -51,44 +51,48 @@ impl MmaBindings {
         self.by_home_address.get(&halves(home_address)).map(decode)
     }
 
-    /// The binding at `slot`.
+    /// A handle for another thread.
+    pub(crate) fn reader(&mut self) -> Self {
+        MmaBindings { by_home_address: self.by_home_address.reader(), by_care_of: self.by_care_of.reader() }
+    }
+
+    /// The binding at `slot`; for the owner.
     #[inline(always)]
     pub(crate) fn binding(&self, slot: Slot) -> MmaBinding {
-        decode(self.by_home_address.value(slot))
+        decode(self.by_home_address.entry(slot).1)
     }
 
-    /// The binding at `slot` as the words of its entry.
+    /// The binding of the home address `key` as the words of its entry, where it stands at `slot`.
     #[inline(always)]
-    pub(crate) fn words(&self, slot: Slot) -> BindingWords {
-        BindingWords(self.by_home_address.value(slot))
+    pub(crate) fn words(&self, slot: Slot, key: &[u64; 2]) -> Option<BindingWords> {
+        self.by_home_address.value_of(slot, key).map(BindingWords)
     }
 
-    /// The next sequence number of the tunnel to the group (RFC 2890 §2.2: the first is 0).
+    /// The next sequence number of the tunnel to the group (RFC 2890 §2.2: the first is 0). No two packets get the same,
+    /// on whatever threads.
     #[inline(always)]
     pub(crate) fn next_sequence(&self, slot: Slot) -> u32 {
-        let word = self.by_home_address.owner_word(slot, 0);
-        let value = word.load(Ordering::Relaxed);
-        let sequence = value as u32;
-        word.store(value >> 32 << 32 | u64::from(sequence.wrapping_add(1)), Ordering::Relaxed);
-        sequence
+        // The number stands in the upper half, so that what it carries over is lost and touches nothing.
+        (self.by_home_address.add(slot, 0, 1 << 32) >> 32) as u32
     }
 
     /// The sequence number that the next packet will have.
     pub(crate) fn sequence(&self, slot: Slot) -> u32 {
-        self.by_home_address.owner_word(slot, 0).load(Ordering::Relaxed) as u32
+        (self.by_home_address.side_word(slot, 0).load(Ordering::Relaxed) >> 32) as u32
     }
 
     /// Where the multicast route of this binding stood when it was looked up last; the caller checks that it still does.
     #[inline(always)]
     pub(crate) fn route_hint(&self, slot: Slot) -> Slot {
-        Slot((self.by_home_address.owner_word(slot, 0).load(Ordering::Relaxed) >> 32) as u32)
+        Slot(self.by_home_address.side_word(slot, 0).load(Ordering::Relaxed) as u32)
     }
 
-    /// Remembers where the multicast route stands.
+    /// Remembers where the multicast route stands; the owner does.
     #[inline(always)]
     pub(crate) fn set_route_hint(&self, slot: Slot, route: Slot) {
-        let word = self.by_home_address.owner_word(slot, 0);
-        word.store(u64::from(route.0) << 32 | word.load(Ordering::Relaxed) & 0xffff_ffff, Ordering::Relaxed);
+        let before = self.route_hint(slot);
+        // Only this half is added to, by the difference: the other may be counting meanwhile.
+        self.by_home_address.add(slot, 0, u64::from(route.0).wrapping_sub(u64::from(before.0)));
     }
 
     /// The binding with this care-of address; of several that share it, the one that was set last.
@@ -251,10 +255,21 @@ impl HomeBindings {
         self.0.find_batch(keys, slots);
     }
 
-    /// The binding at `slot`.
+    /// A handle for another thread.
+    pub(crate) fn reader(&mut self) -> Self {
+        HomeBindings(self.0.reader())
+    }
+
+    /// The binding of the home address `key`, where it stands at `slot`.
+    #[inline(always)]
+    pub(crate) fn at(&self, slot: Slot, key: &[u64; 2]) -> Option<HomeBinding> {
+        self.0.value_of(slot, key).map(decode_home)
+    }
+
+    /// The binding at `slot`; for the owner.
     #[inline(always)]
     pub(crate) fn binding(&self, slot: Slot) -> HomeBinding {
-        decode_home(self.0.value(slot))
+        decode_home(self.0.entry(slot).1)
     }
 
     /// The binding of a home address.

@@ -50,7 +50,7 @@ impl Correspondents {
     #[inline]
     pub(crate) fn find(&self, home_address: Ipv6Addr, local: Ipv6Addr) -> Option<(Slot, CorrespondentBinding)> {
         let slot = self.bindings.find(&halves(home_address))?;
-        let binding = decode(self.bindings.value(slot));
+        let binding = decode(self.bindings.entry(slot).1);
         (binding.local == local).then_some((slot, binding))
     }
 
@@ -70,7 +70,7 @@ impl Correspondents {
     /// Remembers that the binding is used; whether that is news since it was set.
     #[inline(always)]
     pub(crate) fn is_first_use(&self, slot: Slot) -> bool {
-        let told = self.bindings.owner_word(slot, 0);
+        let told = self.bindings.side_word(slot, 0);
         told.load(Ordering::Relaxed) == 0 && {
             told.store(1, Ordering::Relaxed);
             true
@@ -81,7 +81,7 @@ impl Correspondents {
     pub(crate) fn insert(&mut self, home_address: Ipv6Addr, binding: &CorrespondentBinding) -> Result<(), TableFull> {
         let ([l0, l1], [c0, c1]) = (halves(binding.local), halves(binding.care_of));
         let slot = self.bindings.insert(halves(home_address), [l0, l1, c0, c1])?;
-        self.bindings.owner_word(slot, 0).store(0, Ordering::Relaxed);
+        self.bindings.side_word(slot, 0).store(0, Ordering::Relaxed);
         Ok(())
     }
 

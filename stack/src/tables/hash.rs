@@ -24,7 +24,7 @@
 use super::prefetch::prefetch;
 use crate::packet::BATCH_SIZE;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::Arc;
 
 const LINE_WORDS: usize = 8;
@@ -103,6 +103,11 @@ struct Shared<const K: usize, const V: usize, const O: usize> {
     entries: Words,
     bucket_mask: usize,
     seed: u64,
+    limit: u32,
+    /// Slots that were ever in use: the first so many.
+    used: AtomicU32,
+    /// Entries.
+    count: AtomicU32,
 }
 
 impl<const K: usize, const V: usize, const O: usize> Shared<K, V, O> {
@@ -175,6 +180,18 @@ impl<const K: usize, const V: usize, const O: usize> Shared<K, V, O> {
         }
     }
 
+    /// For the owner.
+    fn write(&self, slot: u32, key: &[u64; K], value: &[u64; V]) {
+        let base = slot as usize * Self::STRIDE;
+        let sequence = self.entries.at(base).load(Ordering::Relaxed);
+        self.entries.at(base).store(sequence + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        for (i, word) in key.iter().chain(value).enumerate() {
+            self.entries.at(base + 1 + i).store(*word, Ordering::Relaxed);
+        }
+        self.entries.at(base).store(sequence + 2, Ordering::Release);
+    }
+
     fn get(&self, key: &[u64; K]) -> Option<[u64; V]> {
         let hash = self.hash(key);
         loop {
@@ -188,14 +205,19 @@ impl<const K: usize, const V: usize, const O: usize> Shared<K, V, O> {
     }
 }
 
-/// A table of at most a fixed number of entries: `K` words of key, `V` of value, and `O` that only the owner uses.
+/// A table of at most a fixed number of entries: `K` words of key, `V` of value, and `O` beside them that stay when the
+/// value is replaced.
 ///
-/// The key of all zeros is not allowed: it marks a free entry.
+/// The handle that [`HashTable::new`] makes is the owner's; others read the same table ([`HashTable::reader`]). A slot that
+/// a reader has found may go to another key before it is read, so that whoever reads a value by its slot says whose it is
+/// to be ([`HashTable::value_of`]). The key of all zeros is not allowed: it marks a free entry.
 pub(crate) struct HashTable<const K: usize, const V: usize, const O: usize> {
     shared: Arc<Shared<K, V, O>>,
+    /// Slots to use again: the owner's.
     free: Vec<u32>,
-    used: u32,
-    limit: u32,
+    is_owner: bool,
+    /// Whether other threads have handles.
+    is_shared: bool,
 }
 
 impl<const K: usize, const V: usize, const O: usize> HashTable<K, V, O> {
@@ -208,30 +230,33 @@ impl<const K: usize, const V: usize, const O: usize> HashTable<K, V, O> {
             entries: Words::new(limit as usize * Shared::<K, V, O>::STRIDE),
             bucket_mask: buckets - 1,
             seed: seed ^ 0xa076_1d64_78bd_642f,
+            limit,
+            used: AtomicU32::new(0),
+            count: AtomicU32::new(0),
         };
-        HashTable { shared: Arc::new(shared), free: Vec::new(), used: 0, limit }
+        HashTable { shared: Arc::new(shared), free: Vec::new(), is_owner: true, is_shared: false }
+    }
+
+    /// A handle for another thread. It reads, and counts; what it is told to change it refuses.
+    pub(crate) fn reader(&mut self) -> Self {
+        self.is_shared = true;
+        HashTable { shared: Arc::clone(&self.shared), free: Vec::new(), is_owner: false, is_shared: true }
     }
 
     /// Number of entries.
     pub(crate) fn len(&self) -> usize {
-        self.used as usize - self.free.len()
+        self.shared.count.load(Ordering::Relaxed) as usize
     }
 
     /// Entries that there can be.
     pub(crate) fn limit(&self) -> usize {
-        self.limit as usize
+        self.shared.limit as usize
     }
 
     /// Whether there is no entry.
     #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.used as usize == self.free.len()
-    }
-
-    /// A handle for readers on other threads.
-    #[cfg(test)]
-    pub(crate) fn reader(&self) -> Reader<K, V, O> {
-        Reader(Arc::clone(&self.shared))
+        self.len() == 0
     }
 
     /// Where `key` stands.
@@ -277,34 +302,59 @@ impl<const K: usize, const V: usize, const O: usize> HashTable<K, V, O> {
         }
     }
 
-    /// The value at `slot`.
+    /// Key and value of one moment at `slot`, for the owner, whose slots do not go to others meanwhile.
     #[inline(always)]
-    pub(crate) fn value(&self, slot: Slot) -> [u64; V] {
-        self.shared.read(slot.0).1
+    pub(crate) fn entry(&self, slot: Slot) -> ([u64; K], [u64; V]) {
+        self.shared.read(slot.0)
     }
 
-    /// The key at `slot`.
-    pub(crate) fn key(&self, slot: Slot) -> [u64; K] {
-        self.shared.read(slot.0).0
+    /// The value of `key`, where it stands at `slot`, which may be any number that was a slot once.
+    #[inline(always)]
+    pub(crate) fn value_of(&self, slot: Slot, key: &[u64; K]) -> Option<[u64; V]> {
+        if !self.has(slot) {
+            return None;
+        }
+        let (found, value) = self.shared.read(slot.0);
+        (found == *key).then_some(value)
     }
 
     /// Whether `key` stands at `slot`, which may be any number that was a slot once.
     #[inline(always)]
     pub(crate) fn is_at(&self, slot: Slot, key: &[u64; K]) -> bool {
-        slot.0 < self.used && self.shared.key_is(slot.0, key)
+        self.has(slot) && self.shared.key_is(slot.0, key)
     }
 
-    /// Whether `slot` was ever a slot of this table.
+    /// Whether there can be an entry at `slot`.
     #[inline(always)]
     pub(crate) fn has(&self, slot: Slot) -> bool {
-        slot.0 < self.used
+        slot.0 < self.shared.limit
     }
 
-    /// Word `index` of those that only the owner uses; zero in a new entry, kept when the value is replaced.
+    /// Word `index` of those that no lookup reads; zero in a new entry, kept when the value is replaced.
     #[inline(always)]
-    pub(crate) fn owner_word(&self, slot: Slot, index: usize) -> &AtomicU64 {
-        debug_assert!(index < O && slot.0 < self.used);
+    pub(crate) fn side_word(&self, slot: Slot, index: usize) -> &AtomicU64 {
+        debug_assert!(index < O && self.has(slot));
         self.shared.entries.at(slot.0 as usize * Shared::<K, V, O>::STRIDE + 1 + K + V + index)
+    }
+
+    /// Adds to a word that no lookup reads; answers what it was. With handles on other threads nothing added is lost.
+    #[inline(always)]
+    pub(crate) fn add(&self, slot: Slot, index: usize, more: u64) -> u64 {
+        let word = self.side_word(slot, index);
+        if self.is_shared {
+            return word.fetch_add(more, Ordering::Relaxed);
+        }
+        let before = word.load(Ordering::Relaxed);
+        word.store(before.wrapping_add(more), Ordering::Relaxed);
+        before
+    }
+
+    /// All keys, with where they stand, in no order that means anything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, [u64; K], [u64; V])> {
+        (0..self.shared.used.load(Ordering::Acquire)).filter_map(|slot| {
+            let (key, value) = self.shared.read(slot);
+            (key != [0; K]).then_some((Slot(slot), key, value))
+        })
     }
 
     /// Inserts or replaces; visible to every reader when it returns.
@@ -312,97 +362,78 @@ impl<const K: usize, const V: usize, const O: usize> HashTable<K, V, O> {
     /// # Errors
     /// [`TableFull`] for a new key beyond the limit.
     pub(crate) fn insert(&mut self, key: [u64; K], value: [u64; V]) -> Result<Slot, TableFull> {
-        debug_assert!(key != [0; K]);
-        let hash = self.shared.hash(&key);
-        if let Some(slot) = self.shared.find(hash, &key) {
-            self.write(slot, &key, &value);
+        debug_assert!(key != [0; K] && self.is_owner);
+        if !self.is_owner {
+            return Err(TableFull);
+        }
+        let shared = &*self.shared;
+        let hash = shared.hash(&key);
+        if let Some(slot) = shared.find(hash, &key) {
+            shared.write(slot, &key, &value);
             return Ok(Slot(slot));
         }
+        let used = shared.used.load(Ordering::Relaxed);
         let slot = match self.free.pop() {
             Some(slot) => slot,
-            None if self.used < self.limit => {
-                self.used += 1;
-                self.used - 1
-            }
+            None if used < shared.limit => used,
             None => return Err(TableFull),
         };
         for word in 0..O {
-            self.owner_word(Slot(slot), word).store(0, Ordering::Relaxed);
+            self.side_word(Slot(slot), word).store(0, Ordering::Relaxed);
         }
-        self.write(slot, &key, &value);
+        shared.write(slot, &key, &value);
+        if slot == used {
+            shared.used.store(used + 1, Ordering::Release);
+        }
+        shared.count.store(shared.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         let reference = hash >> 32 << 32 | u64::from(slot + 1);
-        let mut bucket = self.shared.home(hash);
+        let mut bucket = shared.home(hash);
         loop {
             let base = bucket * LINE_WORDS;
-            let words = &self.shared.buckets;
+            let words = &shared.buckets;
             if let Some(i) = (1..=REFERENCES).find(|i| words.at(base + i).load(Ordering::Relaxed) as u32 == 0) {
                 words.at(base + i).store(reference, Ordering::Release);
                 return Ok(Slot(slot));
             }
             let overflow = words.at(base);
             overflow.store(overflow.load(Ordering::Relaxed) + 1, Ordering::Release);
-            bucket = (bucket + 1) & self.shared.bucket_mask;
+            bucket = (bucket + 1) & shared.bucket_mask;
         }
     }
 
     /// Removes; returns whether it was there.
     pub(crate) fn remove(&mut self, key: &[u64; K]) -> bool {
-        let hash = self.shared.hash(key);
-        let Some(slot) = self.shared.find(hash, key) else { return false };
-        let words = &self.shared.buckets;
+        debug_assert!(self.is_owner);
+        if !self.is_owner {
+            return false;
+        }
+        let shared = &*self.shared;
+        let hash = shared.hash(key);
+        let Some(slot) = shared.find(hash, key) else { return false };
+        let words = &shared.buckets;
         let reference = hash >> 32 << 32 | u64::from(slot + 1);
-        let home = self.shared.home(hash);
+        let home = shared.home(hash);
         let mut bucket = home;
         let at = loop {
             let base = bucket * LINE_WORDS;
             if let Some(i) = (1..=REFERENCES).find(|i| words.at(base + i).load(Ordering::Relaxed) == reference) {
                 break base + i;
             }
-            bucket = (bucket + 1) & self.shared.bucket_mask;
+            bucket = (bucket + 1) & shared.bucket_mask;
         };
         words.at(at).store(0, Ordering::Release);
         let mut passed = home;
         while passed != bucket {
             let overflow = words.at(passed * LINE_WORDS);
             overflow.store(overflow.load(Ordering::Relaxed) - 1, Ordering::Release);
-            passed = (passed + 1) & self.shared.bucket_mask;
+            passed = (passed + 1) & shared.bucket_mask;
         }
         // The key goes too, so that a slot kept as a hint does not find a dead entry.
-        let value = self.value(Slot(slot));
-        self.write(slot, &[0; K], &value);
+        let (_, value) = shared.read(slot);
+        shared.write(slot, &[0; K], &value);
+        shared.count.store(shared.count.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
         self.free.push(slot);
         true
-    }
-
-    /// All keys, with where they stand, in no order that means anything.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, [u64; K], [u64; V])> {
-        (0..self.used).filter_map(|slot| {
-            let (key, value) = self.shared.read(slot);
-            (key != [0; K]).then_some((Slot(slot), key, value))
-        })
-    }
-
-    fn write(&self, slot: u32, key: &[u64; K], value: &[u64; V]) {
-        let base = slot as usize * Shared::<K, V, O>::STRIDE;
-        let entries = &self.shared.entries;
-        let sequence = entries.at(base).load(Ordering::Relaxed);
-        entries.at(base).store(sequence + 1, Ordering::Relaxed);
-        fence(Ordering::Release);
-        for (i, word) in key.iter().chain(value).enumerate() {
-            entries.at(base + 1 + i).store(*word, Ordering::Relaxed);
-        }
-        entries.at(base).store(sequence + 2, Ordering::Release);
-    }
-}
-
-/// The table as a thread sees it that does not own it.
-#[cfg(test)]
-pub(crate) struct Reader<const K: usize, const V: usize, const O: usize>(Arc<Shared<K, V, O>>);
-
-#[cfg(test)]
-impl<const K: usize, const V: usize, const O: usize> Reader<K, V, O> {
-    pub(crate) fn get(&self, key: &[u64; K]) -> Option<[u64; V]> {
-        self.0.get(key)
     }
 }
 
@@ -433,7 +464,7 @@ mod tests {
                         let slot = table.insert(key, value).unwrap();
                         map.insert(key, value);
                         prop_assert!(table.is_at(slot, &key));
-                        prop_assert_eq!(table.value(slot), value);
+                        prop_assert_eq!(table.entry(slot).1, value);
                     }
                     _ => prop_assert!(table.insert(key, value).is_err()),
                 }
@@ -445,7 +476,7 @@ mod tests {
             let mut slots = [None; BATCH_SIZE];
             table.find_batch(&keys, &mut slots);
             for (key, slot) in keys.iter().zip(slots) {
-                prop_assert_eq!(slot.map(|slot| table.value(slot)), map.get(key).copied());
+                prop_assert_eq!(slot.map(|slot| table.entry(slot).1), map.get(key).copied());
             }
             for key in map.keys() {
                 table.remove(key);
@@ -479,16 +510,16 @@ mod tests {
     }
 
     #[test]
-    fn the_owners_word_survives_a_new_value_and_not_a_new_entry() {
+    fn a_side_word_survives_a_new_value_and_not_a_new_entry() {
         let mut table = Small::new(2, 1);
         let slot = table.insert([1, 1], [0; 3]).unwrap();
-        table.owner_word(slot, 0).store(77, Ordering::Relaxed);
+        table.side_word(slot, 0).store(77, Ordering::Relaxed);
         assert_eq!(table.insert([1, 1], [5; 3]), Ok(slot));
-        assert_eq!(table.owner_word(slot, 0).load(Ordering::Relaxed), 77);
+        assert_eq!(table.side_word(slot, 0).load(Ordering::Relaxed), 77);
         table.remove(&[1, 1]);
         assert!(!table.is_at(slot, &[1, 1]), "a hint does not find a dead entry");
         let again = table.insert([2, 2], [0; 3]).unwrap();
-        assert_eq!(table.owner_word(again, 0).load(Ordering::Relaxed), 0);
+        assert_eq!(table.side_word(again, 0).load(Ordering::Relaxed), 0);
     }
 
     /// Readers on other threads while the writer inserts, replaces and removes as fast as it can. Every value is made of

@@ -48,6 +48,11 @@ impl Mfib {
         Mfib { routes: HashTable::new(limit, seed), wide: HashTable::new(limit, seed) }
     }
 
+    /// A handle for another thread.
+    pub(crate) fn reader(&mut self) -> Self {
+        Mfib { routes: self.routes.reader(), wide: self.wide.reader() }
+    }
+
     /// Where (*,G) stands.
     pub(crate) fn find_any_source(&self, group: Ipv6Addr) -> Option<Slot> {
         self.routes.find(&key(Ipv6Addr::UNSPECIFIED, group))
@@ -88,29 +93,24 @@ impl Mfib {
     /// The route at `slot`.
     #[inline(always)]
     pub(crate) fn route(&self, slot: Slot) -> Mroute {
-        let [way, forward] = self.routes.value(slot);
-        let forward = if way & WIDE == 0 { [forward, 0, 0, 0] } else { self.wide_ports(slot) };
+        let (key, [way, forward]) = self.routes.entry(slot);
+        let forward = if way & WIDE == 0 { [forward, 0, 0, 0] } else { self.wide.get(&key).unwrap_or_default() };
         let accept = if way & LOCAL != 0 { Accept::Local } else { Accept::Port(PortId(way as u8)) };
         Mroute { accept, forward: PortSet::from_words(forward) }
     }
 
-    /// What the express way needs of the route at `slot`; `None` where one of its ports is above the 64th.
+    /// What the express way needs of the route at `slot`; `None` where it is not that of `key`, and where one of its ports
+    /// is above the 64th.
     #[inline(always)]
-    pub(crate) fn narrow(&self, slot: Slot) -> Option<NarrowRoute> {
-        let [way, ports] = self.routes.value(slot);
+    pub(crate) fn narrow(&self, slot: Slot, key: &[u64; 4]) -> Option<NarrowRoute> {
+        let [way, ports] = self.routes.value_of(slot, key)?;
         (way & WIDE == 0).then_some(NarrowRoute { accept: way, ports })
-    }
-
-    #[cold]
-    fn wide_ports(&self, slot: Slot) -> [u64; 4] {
-        self.wide.get(&self.routes.key(slot)).unwrap_or_default()
     }
 
     /// Counts a packet of the route at `slot`.
     #[inline(always)]
     pub(crate) fn count(&self, slot: Slot) {
-        let packets = self.routes.owner_word(slot, 0);
-        packets.store(packets.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.routes.add(slot, 0, 1);
     }
 
     /// Sets a route.
@@ -158,7 +158,7 @@ impl Mfib {
             .iter()
             .map(|(slot, [a, b, c, d], _)| {
                 let name = MrouteKey { source: address(a, b), group: address(c, d) };
-                (name, self.route(slot), self.routes.owner_word(slot, 0).load(Ordering::Relaxed))
+                (name, self.route(slot), self.routes.side_word(slot, 0).load(Ordering::Relaxed))
             })
             .collect();
         all.sort_by_key(|&(name, ..)| name);

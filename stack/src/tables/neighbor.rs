@@ -111,7 +111,7 @@ impl<W> Neighbors<W> {
         self.index.find_batch(keys, &mut slots);
         for (index, slot) in indexes.iter_mut().zip(&slots[..keys.len()]) {
             *index = slot.map(|slot| {
-                let [index] = self.index.value(slot);
+                let (_, [index]) = self.index.entry(slot);
                 prefetch(self.ready.as_ptr().wrapping_add(index as usize));
                 index as AdjacencyIndex
             });

@@ -13,6 +13,11 @@ impl OptimisedPairs {
         OptimisedPairs(HashTable::new(limit, seed))
     }
 
+    /// A handle for another thread.
+    pub(crate) fn reader(&mut self) -> Self {
+        OptimisedPairs(self.0.reader())
+    }
+
     /// Whether there is none.
     #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {

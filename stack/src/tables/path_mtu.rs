@@ -35,9 +35,9 @@ impl PathMtus {
         true
     }
 
-    /// The path has changed: larger packets are tried again.
-    pub(crate) fn forget(&mut self, destination: Ipv6Addr) {
-        self.by_destination.remove(&destination);
+    /// The path has changed: larger packets are tried again. Answers whether anything was known of it.
+    pub(crate) fn forget(&mut self, destination: Ipv6Addr) -> bool {
+        self.by_destination.remove(&destination).is_some()
     }
 
     /// The path MTU towards `destination`, no more than `link`.
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(paths.towards(start, to, 1280), 1280);
         assert_eq!(paths.towards(start + AGE, to, 1500), 1500);
         assert!(paths.learn(start + AGE, Ipv6Addr::UNSPECIFIED, 1300), "what has aged makes room");
-        paths.forget(Ipv6Addr::UNSPECIFIED);
+        assert!(paths.forget(Ipv6Addr::UNSPECIFIED) && !paths.forget(Ipv6Addr::UNSPECIFIED));
         assert_eq!(paths.towards(start + AGE, Ipv6Addr::UNSPECIFIED, 1500), 1500);
     }
 }

@@ -6,7 +6,7 @@ use core::net::Ipv6Addr;
 use stack::addr::MacAddress;
 use stack::machine::{Notice, PortId, RxMeta, Transmit, Via};
 use stack::packet::{BATCH_SIZE, Batch, Pool};
-use stack::pipeline::{Counters, Dataplane, DataplaneConfig};
+use stack::pipeline::{Counters, Dataplane, DataplaneConfig, Readers};
 use stack::port::{LinkState, Medium, PortInfo};
 use stack::tables::{Neighbor, Route, TableUpdate};
 use stack::time::Instant;
@@ -77,8 +77,19 @@ impl Bench {
     pub fn with(config: DataplaneConfig, ports: Vec<PortInfo>) -> Self {
         let pool = Pool::new(FRAMES).unwrap();
         let plane = Dataplane::new(config, pool.clone(), &ports);
+        Self::of(plane, pool, ports.len())
+    }
+
+    /// The same with handles on its tables for a data plane beside it.
+    pub fn first(config: DataplaneConfig, ports: &[PortInfo]) -> (Self, Readers) {
+        let pool = Pool::new(FRAMES).unwrap();
+        let (plane, mut readers) = Dataplane::first(config, pool.clone(), ports, 1);
+        (Self::of(plane, pool, ports.len()), readers.remove(0))
+    }
+
+    fn of(plane: Dataplane, pool: Pool, ports: usize) -> Self {
         let before = plane.counters().clone();
-        let mut bench = Bench { plane, pool, now: Instant::from_secs(100), ports: ports.len(), before };
+        let mut bench = Bench { plane, pool, now: Instant::from_secs(100), ports, before };
         bench.set_route(&format!("{SELF}/128"), Route::Local);
         bench
     }

@@ -5,8 +5,9 @@ use super::*;
 use proptest::prelude::*;
 use stack::machine::PortId;
 use stack::pipeline::Counter;
+use stack::port::PortInfo;
 
-const P3: PortId = PortId(3);
+pub(super) const P3: PortId = PortId(3);
 const OTHER_HOME: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x110, 0, 0, 0, 0, 0x20);
 const OTHER_CARE_OF: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x210, 0, 0, 0, 0, 0x20);
 const OTHER_AGENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x110, 0, 0, 0, 0, 1);
@@ -15,9 +16,9 @@ const WIDE_GROUP: Ipv6Addr = Ipv6Addr::new(0xff3e, 0, 0, 0, 0, 0, 0x1234, 9);
 
 /// What a frame is made of.
 #[derive(Clone, Debug)]
-struct Recipe {
+pub(super) struct Recipe {
     kind: u8,
-    port: u8,
+    pub(super) port: u8,
     hop_limit: u8,
     outer_class: u8,
     inner_class: u8,
@@ -27,7 +28,7 @@ struct Recipe {
     value: u8,
 }
 
-fn recipe() -> impl Strategy<Value = Recipe> {
+pub(super) fn recipe() -> impl Strategy<Value = Recipe> {
     let octets = prop_oneof![4 => 4usize..80, 2 => 1230usize..1500];
     let hop_limit = prop_oneof![6 => Just(64u8), 2 => 0u8..4];
     let class = || prop_oneof![3 => Just(0u8), 1 => any::<u8>()];
@@ -47,6 +48,12 @@ fn recipe() -> impl Strategy<Value = Recipe> {
 }
 
 impl Recipe {
+    /// An ordinary packet of this kind.
+    pub(super) fn of_kind(kind: u8) -> Self {
+        let (port, twist) = (0, 99);
+        Recipe { kind, port, hop_limit: 9, outer_class: 0, inner_class: 0, octets: 30, twist, at: 0, value: 0 }
+    }
+
     fn udp(&self, source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
         let mut packet = udp(source, destination, self.hop_limit, &vec![self.value; self.octets]);
         if self.twist == 11 {
@@ -92,7 +99,7 @@ impl Recipe {
     }
 
     /// The frame, of which something may have been changed.
-    fn frame(&self) -> Vec<u8> {
+    pub(super) fn frame(&self) -> Vec<u8> {
         let packet = self.packet();
         let destination = Ipv6Addr::from(<[u8; 16]>::try_from(&packet[24..40]).unwrap());
         let to = match destination.is_multicast() {
@@ -123,6 +130,14 @@ impl Recipe {
 
 /// A router with all roles at once, changed by the bits of `shape`.
 fn node(express: bool, shape: u32) -> Bench {
+    let (config, ports) = config(express, shape);
+    let mut bench = Bench::with(config, ports);
+    fill(&mut bench, shape);
+    bench
+}
+
+/// How it is configured, and its ports.
+pub(super) fn config(express: bool, shape: u32) -> (DataplaneConfig, Vec<PortInfo>) {
     let on = |bit: u32| shape >> bit & 1 == 1;
     let tunnel_dscp = match shape & 3 {
         0 | 1 => TunnelDscp::Inner,
@@ -136,7 +151,12 @@ fn node(express: bool, shape: u32) -> Bench {
         mss_clamp: if on(3) && on(4) { MssClamp::PathMtu } else { MssClamp::Off },
         ..DataplaneConfig::default()
     };
-    let mut bench = Bench::with(config, (0..4).map(|index| port(index, Medium::Ethernet, 1500)).collect());
+    (config, (0..4).map(|index| port(index, Medium::Ethernet, 1500)).collect())
+}
+
+/// Its tables.
+pub(super) fn fill(bench: &mut Bench, shape: u32) {
+    let on = |bit: u32| shape >> bit & 1 == 1;
     bench.set_route("2001:db8:200::/64", Route::CareOf);
     bench.set_route("2001:db8:210::/64", Route::Via { port: P2, next_hop: ROUTER });
     bench.set_route("2001:db8:3::/64", Route::OnLink(P3));
@@ -166,17 +186,16 @@ fn node(express: bool, shape: u32) -> Bench {
     };
     bench.apply(TableUpdate::MmaServiceSet(service));
     for step in [9, 10, 11, 12, 13, 15] {
-        change(&mut bench, step, shape);
+        change(bench, step, shape);
     }
     if on(29) {
-        change(&mut bench, 14, shape);
+        change(bench, 14, shape);
         bench.sent(P1);
     }
-    bench
 }
 
 /// One change of the tables.
-fn change(bench: &mut Bench, step: u32, shape: u32) {
+pub(super) fn change(bench: &mut Bench, step: u32, shape: u32) {
     let on = |bit: u32| shape >> bit & 1 == 1;
     match step % 16 {
         0 => bench.apply(TableUpdate::NeighborSet(
@@ -248,7 +267,7 @@ fn change(bench: &mut Bench, step: u32, shape: u32) {
 
 /// What has come out of a port, in an order that does not depend on which packets of a batch went first, and without
 /// sequence numbers of GRE, which do. They grow from frame to frame and are no more than that.
-fn sorted(frames: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+pub(super) fn sorted(frames: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let mut last = None;
     let mut frames: Vec<Vec<u8>> = frames
         .into_iter()
@@ -317,17 +336,7 @@ fn takes_the_common_ways() {
     for kind in [0, 1, 2, 3, 4, 6, 7, 8, 9] {
         let mut node = node(true, shape);
         change(&mut node, 0, 0);
-        let recipe = Recipe {
-            kind,
-            port: 0,
-            hop_limit: 9,
-            outer_class: 0,
-            inner_class: 0,
-            octets: 30,
-            twist: 99,
-            at: 0,
-            value: 0,
-        };
+        let recipe = Recipe::of_kind(kind);
         // The first packet of a binding finds the tree, by the stages.
         node.receive_frames(P0, &[recipe.frame()]);
         let before = node.plane.staged_packets();

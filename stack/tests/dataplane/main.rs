@@ -5,6 +5,7 @@ mod bench;
 
 mod agent;
 mod anchor;
+mod beside;
 mod care_of;
 mod circles;
 mod correspondent;

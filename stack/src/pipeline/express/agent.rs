@@ -15,7 +15,6 @@ use crate::pipeline::{Dataplane, header, sighting};
 use crate::tables::{BindingWords, Slot};
 use crate::wire::gre;
 use crate::wire::ipv6::{HEADER_LEN, protocol};
-use core::net::Ipv6Addr;
 
 /// Sends on what it can of the packets at `places`, which are to care-of addresses; answers how many frames went.
 pub(super) fn run(plane: &mut Dataplane, frames: &mut Frames, places: &Places) -> u64 {
@@ -38,7 +37,7 @@ pub(super) fn run(plane: &mut Dataplane, frames: &mut Frames, places: &Places) -
         let (Some(slot), Some(packet)) = (slot, frame.as_ref()) else { continue };
         let Some(way) = way(plane, packet, key, slot) else { continue };
         let Some(packet) = frame.take() else { continue };
-        sent += to_group(plane, packet, slot, &way);
+        sent += to_group(plane, packet, &way);
     }
     sent
 }
@@ -70,7 +69,8 @@ fn home_address(bytes: &[u8]) -> Option<[u64; 2]> {
 struct ToGroup {
     source: [u64; 2],
     group: [u64; 2],
-    gre_key: Option<u32>,
+    /// Key and sequence number of GRE.
+    gre: Option<(u32, u32)>,
     route: Slot,
     ports: u64,
     tunnelled: bool,
@@ -80,7 +80,7 @@ struct ToGroup {
 #[inline(always)]
 fn way(plane: &Dataplane, packet: &Packet, home_address: [u64; 2], slot: Slot) -> Option<ToGroup> {
     let headers = packet.bytes().first_chunk::<INNER>()?;
-    let binding = plane.mma_bindings.words(slot);
+    let binding = plane.mma_bindings.words(slot, &home_address)?;
     let tunnelled = headers[OUTER + 6] == protocol::IPV6;
     let (hop_limit, inner_octets) = if tunnelled {
         let headers = packet.bytes().first_chunk::<INNER_END>()?;
@@ -97,18 +97,18 @@ fn way(plane: &Dataplane, packet: &Packet, home_address: [u64; 2], slot: Slot) -
     }
     let (source, group, gre_key) = (binding.source(), binding.group(), binding.gre_key());
     let route = plane.mma_bindings.route_hint(slot);
-    if !plane.mfib.is_at(route, &[source[0], source[1], group[0], group[1]]) {
-        return None;
-    }
-    let mroute = plane.mfib.narrow(route).filter(|mroute| mroute.is_local())?;
+    let key = [source[0], source[1], group[0], group[1]];
+    let mroute = plane.mfib.narrow(route, &key).filter(|mroute| mroute.is_local())?;
     let ports = send::within_scope(plane, mroute.ports, group[0]);
     let added = if gre_key.is_some() { HEADER_LEN + gre::KEY_SEQUENCE_LEN } else { HEADER_LEN };
     let goes_on = ports != 0
         && look::is_wide_group(group[0])
         && packet.headroom() >= tunnel_header::MAX_LEN
         && send::fits(plane, ports, inner_octets + added)
-        && inner_octets + added <= plane.path_mtus.towards(plane.now, address(group), usize::MAX);
-    goes_on.then_some(ToGroup { source, group, gre_key, route, ports, tunnelled })
+        && inner_octets + added <= plane.path_mtus.towards(plane.now, look::whole(group), usize::MAX);
+    // Nothing keeps the packet from going now, so that no number is lost.
+    let numbered = || gre_key.map(|key| (key, plane.mma_bindings.next_sequence(slot)));
+    goes_on.then(|| ToGroup { source, group, gre: numbered(), route, ports, tunnelled })
 }
 
 /// Whether the node has to be told of the packet's correspondent.
@@ -121,16 +121,16 @@ fn is_news(plane: &Dataplane, bytes: &[u8], home_address: [u64; 2], binding: &Bi
     };
     sighting::is_data(inner)
         && look::halves(inner, 8) != binding.home_agent()
-        && sighting::is_news(plane, address(home_address), header::source(inner), way)
+        && sighting::is_news(plane, look::whole(home_address), header::source(inner), way)
 }
 
 /// Sends the packet with the outer header of its group, written over the old one where that is as long.
 #[inline(always)]
-fn to_group(plane: &mut Dataplane, mut packet: Packet, slot: Slot, way: &ToGroup) -> u64 {
+fn to_group(plane: &mut Dataplane, mut packet: Packet, way: &ToGroup) -> u64 {
     let dscp = plane.config.tunnel_dscp;
     plane.counters.add(Counter::BindingToGroup);
     plane.mfib.count(way.route);
-    if way.tunnelled && way.gre_key.is_none() {
+    if way.tunnelled && way.gre.is_none() {
         overwrite(&mut packet, dscp, way);
     } else {
         send::bare(&mut packet);
@@ -139,8 +139,8 @@ fn to_group(plane: &mut Dataplane, mut packet: Packet, slot: Slot, way: &ToGroup
             tunnel_header::mark_inner(dscp, &mut packet, HEADER_LEN);
         }
         packet.bytes_mut()[strip + 7] -= 1;
-        let gre = way.gre_key.map(|key| (key, plane.mma_bindings.next_sequence(slot)));
-        let outer = Outer { source: address(way.source), destination: address(way.group), gre, limit: None, dscp };
+        let (source, destination) = (look::whole(way.source), look::whole(way.group));
+        let outer = Outer { source, destination, gre: way.gre, limit: None, dscp };
         let replaced = tunnel_header::replace(&mut packet, strip, &outer);
         debug_assert!(replaced.is_ok(), "the headroom was looked at");
         packet.prepend::<OUTER>();
@@ -165,8 +165,4 @@ fn overwrite(packet: &mut Packet, mode: TunnelDscp, way: &ToGroup) {
     if let Some(outer) = headers[OUTER..].first_chunk_mut::<HEADER_LEN>() {
         tunnel_header::emit(outer, first, way.source, way.group);
     }
-}
-
-fn address([high, low]: [u64; 2]) -> Ipv6Addr {
-    Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))
 }

@@ -46,12 +46,10 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, plac
                 on_link.push(place);
             }
             (Some(Target::Via(_) | Target::OnLink(_)), Some(slot)) if alone => {
-                entering.push(Entry {
-                    place,
-                    way: Way::Intercept,
-                    to: plane.home_bindings.binding(slot).care_of,
-                    slot,
-                });
+                if let Some(binding) = plane.home_bindings.at(slot, &HomeBindings::key(destinations[i])) {
+                    let (from, to) = (binding.agent, binding.care_of);
+                    entering.push(Entry { place, way: Way::Intercept, from, to });
+                }
             }
             _ => {}
         }

@@ -30,15 +30,10 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, plac
 }
 
 #[inline(always)]
-fn one(
-    plane: &mut Dataplane,
-    port: PortId,
-    frame: &mut Option<Packet>,
-    slot: Slot,
-    &[.., high, low]: &[u64; 4],
-) -> u64 {
+fn one(plane: &mut Dataplane, port: PortId, frame: &mut Option<Packet>, slot: Slot, key: &[u64; 4]) -> u64 {
     let Some(header) = frame.as_ref().and_then(|frame| frame.bytes().first_chunk::<INNER>()) else { return 0 };
-    let Some(route) = plane.mfib.narrow(slot).filter(|route| route.accepts(port)) else { return 0 };
+    let Some(route) = plane.mfib.narrow(slot, key).filter(|route| route.accepts(port)) else { return 0 };
+    let [.., high, low] = *key;
     let arrival = 1u64.checked_shl(u32::from(port.0)).unwrap_or(0);
     let ports = send::within_scope(plane, route.ports & !arrival, high);
     let end = look::end_of(header, OUTER);

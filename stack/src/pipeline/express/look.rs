@@ -89,7 +89,13 @@ pub(super) fn word(frame: &[u8], at: usize) -> u64 {
 
 #[inline(always)]
 pub(super) fn address(frame: &[u8], at: usize) -> Ipv6Addr {
-    Ipv6Addr::from_bits(u128::from(word(frame, at)) << 64 | u128::from(word(frame, at + 8)))
+    whole(halves(frame, at))
+}
+
+/// The address of two halves.
+#[inline(always)]
+pub(super) fn whole([high, low]: [u64; 2]) -> Ipv6Addr {
+    Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))
 }
 
 /// The halves of an address.

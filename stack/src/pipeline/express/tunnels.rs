@@ -33,10 +33,10 @@ pub(super) enum Way {
 pub(super) struct Entry {
     pub(super) place: u8,
     pub(super) way: Way,
+    /// Source of the new outer header; of no meaning where a tunnel is left.
+    pub(super) from: Ipv6Addr,
     /// Where it goes from here.
     pub(super) to: Ipv6Addr,
-    /// The binding.
-    pub(super) slot: Slot,
 }
 
 pub(super) type Entries = ArrayVec<Entry, BATCH_SIZE>;
@@ -71,12 +71,12 @@ pub(super) fn find_ends(plane: &Dataplane, port: PortId, frames: &Frames, places
         let Some(frame) = &frames[usize::from(place)] else { continue };
         let Some(bytes) = frame.bytes().first_chunk::<INNER_END>() else { continue };
         let entry = match (homes[i], bound[i]) {
-            (Some(slot), _) => leaves(plane, bytes, slot).map(|to| (Way::Leave, to, slot)),
-            (None, Some(slot)) => goes_home(plane, port, bytes, slot).map(|to| (Way::Reverse, to, slot)),
+            (Some(slot), _) => leaves(plane, bytes, slot).map(|to| (Way::Leave, Ipv6Addr::UNSPECIFIED, to)),
+            (None, Some(slot)) => goes_home(plane, port, bytes, slot).map(|(from, to)| (Way::Reverse, from, to)),
             (None, None) => None,
         };
-        if let Some((way, to, slot)) = entry {
-            entries.push(Entry { place, way, to, slot });
+        if let Some((way, from, to)) = entry {
+            entries.push(Entry { place, way, from, to });
         }
     }
 }
@@ -84,19 +84,19 @@ pub(super) fn find_ends(plane: &Dataplane, port: PortId, frames: &Frames, places
 /// Where a packet goes that leaves the tunnel of a home agent's binding (RFC 6275 §10.4.5).
 #[inline(always)]
 fn leaves(plane: &Dataplane, bytes: &[u8; INNER_END], slot: Slot) -> Option<Ipv6Addr> {
-    let binding = plane.home_bindings.binding(slot);
+    let binding = plane.home_bindings.at(slot, &look::halves(bytes, INNER + 8))?;
     let of_binding = binding.agent == look::address(bytes, OUTER + 24)
         && binding.care_of == look::address(bytes, OUTER + 8)
         && bytes[INNER + 7] > 1;
     of_binding.then(|| look::address(bytes, INNER + 24))
 }
 
-/// The home agent, for a packet in the reverse tunnel to the mobility agent.
+/// The care-of address and the home agent, for a packet in the reverse tunnel to the mobility agent.
 #[inline(always)]
-fn goes_home(plane: &Dataplane, port: PortId, bytes: &[u8; INNER_END], slot: Slot) -> Option<Ipv6Addr> {
+fn goes_home(plane: &Dataplane, port: PortId, bytes: &[u8; INNER_END], slot: Slot) -> Option<(Ipv6Addr, Ipv6Addr)> {
     let service = plane.mma_service.as_ref()?;
     let source = look::address(bytes, OUTER + 8);
-    let binding = plane.mma_bindings.words(slot);
+    let binding = plane.mma_bindings.words(slot, &look::halves(bytes, INNER + 8))?;
     let of_binding = service.address == look::address(bytes, OUTER + 24)
         && !plane.is_from_outside(Some(port))
         && binding.is_active()
@@ -105,8 +105,7 @@ fn goes_home(plane: &Dataplane, port: PortId, bytes: &[u8; INNER_END], slot: Slo
         && plane.optimised.is_empty()
         && bytes[INNER + 7] > 1
         && !has_options(bytes, INNER);
-    let [high, low] = binding.home_agent();
-    of_binding.then(|| Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)))
+    of_binding.then(|| (look::whole(binding.care_of()), look::whole(binding.home_agent())))
 }
 
 /// Sends on what it can; answers how many frames went.
@@ -163,11 +162,10 @@ fn new_length(plane: &Dataplane, frame: &Packet, entry: Entry) -> Option<usize> 
 fn change(plane: &mut Dataplane, mut frame: Packet, entry: Entry) -> Packet {
     let dscp = plane.config.tunnel_dscp;
     send::bare(&mut frame);
-    let (strip, outer, counter) = match entry.way {
+    let (strip, counter) = match entry.way {
         Way::Intercept => {
-            let binding = plane.home_bindings.binding(entry.slot);
             frame.bytes_mut()[7] -= 1;
-            (0, (binding.agent, binding.care_of), Counter::HomeIntercepted)
+            (0, Counter::HomeIntercepted)
         }
         Way::Leave => {
             tunnel_header::mark_inner(dscp, &mut frame, HEADER_LEN);
@@ -177,13 +175,12 @@ fn change(plane: &mut Dataplane, mut frame: Packet, entry: Entry) -> Packet {
             return frame;
         }
         Way::Reverse => {
-            let binding = plane.mma_bindings.binding(entry.slot);
             tunnel_header::mark_inner(dscp, &mut frame, HEADER_LEN);
             frame.bytes_mut()[HEADER_LEN + 7] -= 1;
-            (HEADER_LEN, (binding.care_of, binding.home_agent), Counter::TunnelToHomeAgent)
+            (HEADER_LEN, Counter::TunnelToHomeAgent)
         }
     };
-    let outer = Outer { source: outer.0, destination: outer.1, gre: None, limit: None, dscp };
+    let outer = Outer { source: entry.from, destination: entry.to, gre: None, limit: None, dscp };
     let replaced = tunnel_header::replace(&mut frame, strip, &outer);
     debug_assert!(replaced.is_ok(), "the headroom was looked at");
     plane.counters.add(counter);

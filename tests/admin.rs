@@ -53,6 +53,7 @@ fn work(received: &Receiver<Command>) -> Vec<(PortId, Option<i16>)> {
             Command::Show { topic, reply } => reply.send(json!([{ "topic": topic.name() }])).unwrap(),
             Command::Signal { port, dbm } => signals.push((port, dbm)),
             Command::TakeChanges { reply } => reply.send(Changes::default()).unwrap(),
+            Command::ShowAll(_) => unreachable!("workers alone say that"),
             Command::Stop => return signals,
         }
     }

@@ -30,3 +30,5 @@ mod transfer;
 mod unprivileged;
 #[path = "namespaces/views.rs"]
 mod views;
+#[path = "namespaces/workers.rs"]
+mod workers;

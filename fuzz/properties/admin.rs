@@ -77,6 +77,7 @@ fn work(received: &Receiver<Command>) -> Vec<Told> {
                 let _ = reply.send(Changes::default());
                 continue;
             }
+            Command::ShowAll(_) => unreachable!("workers alone say that"),
             Command::Stop => Told::Stop,
         });
     }

@@ -19,6 +19,7 @@ pub use housekeeping::{Housekeeping, HousekeepingConfig, REPLY_TIMEOUT, Wake};
 pub use listener::{Listener, ListenerError};
 pub use protocol::{Answer, MAX_REQUEST_LEN, Request};
 
+use crate::node::WorkerReport;
 use crate::state::Changes;
 use crossbeam_channel::Sender;
 use stack::machine::PortId;
@@ -47,11 +48,13 @@ pub enum Topic {
     Counters,
     /// The ports.
     Ports,
+    /// The worker loops.
+    Workers,
 }
 
 impl Topic {
     /// All topics.
-    pub const ALL: [Topic; 9] = [
+    pub const ALL: [Topic; 10] = [
         Topic::Neighbors,
         Topic::Routes,
         Topic::Bindings,
@@ -61,6 +64,7 @@ impl Topic {
         Topic::Terminals,
         Topic::Counters,
         Topic::Ports,
+        Topic::Workers,
     ];
 
     /// The word for it.
@@ -75,8 +79,25 @@ impl Topic {
             Topic::Terminals => "terminals",
             Topic::Counters => "counters",
             Topic::Ports => "ports",
+            Topic::Workers => "workers",
         }
     }
+
+    /// Whether every worker has something to say about it, and not the first alone.
+    pub const fn is_of_all_workers(self) -> bool {
+        matches!(self, Topic::Counters | Topic::Ports | Topic::Workers)
+    }
+}
+
+/// A question on its way through the workers: each adds its report, and the first answers.
+#[derive(Debug)]
+pub struct Round {
+    /// What is asked for.
+    pub topic: Topic,
+    /// What workers have said, in order.
+    pub reports: Vec<WorkerReport>,
+    /// Where the answer goes.
+    pub reply: Sender<serde_json::Value>,
 }
 
 /// What the worker is asked. Taken between two turns; the answer is sent at once.
@@ -89,6 +110,8 @@ pub enum Command {
         /// Where the answer goes.
         reply: Sender<serde_json::Value>,
     },
+    /// Show it with what the workers beside this one have reported.
+    ShowAll(Round),
     /// The signal of a radio port has this strength now.
     Signal {
         /// The port.

@@ -15,7 +15,8 @@ pub type Field<T> = Option<Spanned<T>>;
 #[allow(missing_docs)]
 pub struct RawNode {
     pub name: Field<String>,
-    pub cpu: Field<i64>,
+    pub workers: Field<i64>,
+    pub cpu: Field<RawCpu>,
     pub poll: Field<String>,
     pub seed: Field<i64>,
     pub frames: Field<i64>,
@@ -24,6 +25,15 @@ pub struct RawNode {
     pub clamp_mss: Field<bool>,
     #[serde(default)]
     pub loopback: Vec<Spanned<String>>,
+}
+
+/// `cpu = 1` or a list.
+#[derive(Deserialize, Debug)]
+#[serde(untagged, expecting = "expected a number or a list of numbers")]
+#[allow(missing_docs)]
+pub enum RawCpu {
+    One(i64),
+    Each(Vec<i64>),
 }
 
 /// `tunnel_dscp = "inner"`, `"uniform"` or a number.

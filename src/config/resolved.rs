@@ -13,16 +13,16 @@ use stack::pipeline::{MssClamp, TunnelDscp};
 use stack::tables::{HomeAddressPolicy, IngressFilter};
 use std::path::PathBuf;
 
-/// One node: one worker, its ports, its static routes and its roles.
+/// One node: its workers, its ports, its static routes and its roles.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeConfig {
     /// Name of the node, for people.
     pub name: String,
-    /// The worker loop.
-    pub worker: WorkerConfig,
+    /// The worker loops.
+    pub workers: WorkersConfig,
     /// Seed of all randomness; drawn from the kernel at the start where it is absent.
     pub seed: Option<u64>,
-    /// Frames in the worker's pool.
+    /// Frames in each worker's pool.
     pub frames: u32,
     /// The DSCP of outer headers.
     pub tunnel_dscp: TunnelDscp,
@@ -120,12 +120,14 @@ impl NodeConfig {
     }
 }
 
-/// The worker loop.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WorkerConfig {
-    /// The core that the worker is pinned to; any where it is absent.
-    pub cpu: Option<usize>,
-    /// What the worker does while no frame waits.
+/// The worker loops.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WorkersConfig {
+    /// How many, 1 at the least.
+    pub count: usize,
+    /// The core that each is pinned to, the first worker's first; empty where they run anywhere.
+    pub cpus: Vec<usize>,
+    /// What they do while no frame waits.
     pub poll: PollMode,
 }
 

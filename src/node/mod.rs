@@ -17,12 +17,16 @@ mod home_agent;
 mod mma;
 mod mobile_terminal;
 mod neighbors;
+mod ports;
+mod report;
 mod router;
 mod run;
 mod show;
+mod workers;
 
+pub use report::{Placement, WorkerReport};
 pub use run::run;
-pub use show::{keep_what_stays, show, stable_bindings};
+pub use show::{keep_what_stays, show, show_all, stable_bindings};
 
 use crate::config::resolved::{NodeConfig, RouteTarget};
 use crate::state::{Changes, NodeState};

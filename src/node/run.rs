@@ -1,20 +1,20 @@
-//! A node as a process: its ports opened, its worker in a thread, the admin API beside it.
+//! A node as a process: its ports opened, its workers in threads, the admin API beside them.
 
-use super::{DroverNode, NodeEvent, show};
-use crate::admin::{Command, Housekeeping, HousekeepingConfig};
-use crate::config::resolved::{Attachment, NodeConfig, PollMode, PortConfig};
+use super::report::WorkerReport;
+use super::workers::{self, Crew, Shared};
+use super::{DroverNode, NodeEvent, ports, show};
+use crate::admin::{Command, Housekeeping, HousekeepingConfig, Round, Wake};
+use crate::config::resolved::NodeConfig;
 use crate::one_line::in_one_line;
 use crate::state::{Keeper, NodeState};
 use ::ha::mobile;
 use ::mma::auth::{NtpTime, WallClock};
 use ::mma::secret::SecretRng;
 use anyhow::{Context, Result};
-use stack::addr::Prefix;
 use stack::packet::Pool;
 use stack::pipeline::Dataplane;
-use stack::port::netdevice::HostRoute;
-use stack::port::{PacketPort, Port, PortError, PortInfo, TunOptions, TunPort, Umem, XdpOptions, XdpPort};
-use stack::runtime::{self, Clock, Load, Worker, WorkerSpec};
+use stack::port::{PortInfo, Umem, XdpShare};
+use stack::runtime::{self, Bell, Clock, ToForwarder, Worker};
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,8 +22,6 @@ use std::time::Duration;
 
 /// Commands that wait for the worker at the most.
 const COMMAND_QUEUE: usize = 64;
-/// What programs behind a terminal's TUN device may send, so that two tunnels around it still fit an Ethernet.
-const TUN_MTU: usize = 1400;
 
 /// Runs a node until it is told to stop. Says `ready` on standard output when its ports are open, and the stages of a
 /// terminal's handovers as they are reached: `handover-stage`, nanoseconds since 1970, the stage.
@@ -34,15 +32,10 @@ const TUN_MTU: usize = 1400;
 /// What keeps it from starting, with a remedy; that its worker broke off.
 pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> {
     let (commands, inbox) = crossbeam_channel::bounded::<Command>(COMMAND_QUEUE);
-    let spec = WorkerSpec {
-        name: config.name.clone(),
-        cpu: config.worker.cpu,
-        poll: match config.worker.poll {
-            PollMode::Busy => runtime::PollMode::Busy,
-            PollMode::Adaptive => runtime::PollMode::Adaptive,
-        },
-        load: Arc::new(Load::default()),
-    };
+    let placement = workers::placement(&config, 0);
+    let bell = Bell::new().context("no descriptor for the worker")?;
+    let spec = workers::spec(config.name.clone(), &placement, &bell);
+    let crew = Crew::new(&config, &bell)?;
     let (keeper, state) = match config.state_dir.as_deref() {
         Some(directory) => {
             let (keeper, state) = Keeper::open(directory, &config).context("node.state_dir")?;
@@ -60,15 +53,34 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
         termination: true,
     };
     let origin = Clock.origin();
+    let (shared, of_first) = crossbeam_channel::bounded(1);
+    let Crew { shares, to_forwarders, forwarders } = crew;
+    let next = forwarders.first().map(workers::Recruit::asker);
+    let node_config = config.clone();
     let worker = runtime::spawn(
         spec,
         // The whole chain in one line: what failed, and why.
-        move || assemble(&config, seed, state).map_err(|error| in_one_line(&error)),
+        move || {
+            let assembled = assemble(&node_config, seed, state, &shares[0], to_forwarders);
+            let (worker, for_others) = assembled.map_err(|error| in_one_line(&error))?;
+            // Who started this thread waits for it.
+            let _ = shared.try_send(for_others);
+            Ok::<_, String>(worker)
+        },
         inbox,
         move |worker: &mut Worker<DroverNode>, now, command| match command {
             Command::Show { topic, reply } => {
-                // Who asked may have gone.
-                let _ = reply.try_send(show::show(worker, now, topic));
+                let report = || WorkerReport::new(&placement, worker.dataplane(), worker.ports());
+                let reports = if topic.is_of_all_workers() { vec![report()] } else { Vec::new() };
+                match next.as_ref().filter(|_| topic.is_of_all_workers()) {
+                    Some(next) => next.ask(Round { topic, reports, reply }),
+                    // Who asked may have gone.
+                    None => drop(reply.try_send(show::show_all(worker, now, topic, &reports))),
+                }
+                ControlFlow::Continue(())
+            }
+            Command::ShowAll(Round { topic, reports, reply }) => {
+                let _ = reply.try_send(show::show_all(worker, now, topic, &reports));
                 ControlFlow::Continue(())
             }
             Command::Signal { port, dbm } => {
@@ -93,7 +105,20 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
         },
     )?;
     let waker = worker.waker();
-    let wake = Arc::new(move || waker.wake());
+    let wake: Wake = Arc::new(move || waker.wake());
+    let first = workers::First { commands: commands.clone(), wake: wake.clone() };
+    let crew = match of_first.recv() {
+        Ok(shared) => workers::start(&config, seed, forwarders, shared, &first),
+        Err(_) => Err(anyhow::anyhow!("the worker broke off")),
+    };
+    let crew = match crew {
+        Ok(crew) => crew,
+        Err(error) => {
+            worker.stop();
+            let _ = worker.join();
+            return Err(error);
+        }
+    };
     if until_stdin_ends {
         let (commands, wake) = (commands.clone(), wake.clone());
         std::thread::spawn(move || {
@@ -106,6 +131,7 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
     let housekeeping = Housekeeping::start(housekeeping, commands, wake).context("admin.socket")?;
     say("ready");
     let ended = worker.join().map_err(|_| anyhow::anyhow!("the worker broke off"));
+    let ended = ended.and(workers::stop(crew));
     // Nothing older is written after what comes last.
     drop(housekeeping);
     if let (Some(keeper), Ok(changes)) = (keeper, last.try_recv()) {
@@ -130,57 +156,25 @@ fn signal_files(config: &NodeConfig) -> Vec<(stack::machine::PortId, std::path::
     radios.filter_map(|radio| Some((radio.port, radio.signal_file.clone()?))).collect()
 }
 
-/// Opens the ports and makes the worker, in the thread where both will stay.
-fn assemble(config: &NodeConfig, seed: u64, state: Option<NodeState>) -> Result<Worker<DroverNode>> {
+/// Opens the ports and makes the first worker, in the thread where both will stay, with what the others need of it.
+fn assemble(
+    config: &NodeConfig,
+    seed: u64,
+    state: Option<NodeState>,
+    shares: &[XdpShare],
+    others: Vec<ToForwarder>,
+) -> Result<(Worker<DroverNode>, Vec<Shared>)> {
     let pool = Pool::new(config.frames).context("cannot map the frames of the pool")?;
-    let umem = Umem::new(&pool);
-    let mut ports: Vec<Box<dyn Port>> = Vec::new();
-    for port in &config.ports {
-        let opened = open(config, port, &umem);
-        ports.push(opened.with_context(|| format!("port[{}].interface", port.id.0))?);
-    }
+    let ports = ports::open_all(config, &Umem::new(&pool), shares)?;
     let infos: Vec<PortInfo> = ports.iter().map(|port| port.info().clone()).collect();
     let (secrets, clock) = (kernel_secrets()?, system_clock());
     let node = match state {
         Some(state) => DroverNode::resume(config, &infos, seed, secrets, clock, state)?,
         None => DroverNode::new(config, &infos, seed, secrets, clock)?,
     };
-    let dataplane = Dataplane::new(DroverNode::dataplane_config(config, seed), pool, &infos);
-    Ok(Worker::new(dataplane, node, ports))
-}
-
-fn open(config: &NodeConfig, port: &PortConfig, umem: &Umem) -> Result<Box<dyn Port>, PortError> {
-    Ok(match &port.attachment {
-        Attachment::AfXdp { interface } => Box::new(XdpPort::open(umem, interface, XdpOptions::default())?),
-        Attachment::AfPacket { interface } => {
-            // The kernel has the address of the programs, and sees every packet that such a port sees.
-            if config.programs_address().is_some() && kernel_speaks_ipv6(interface) {
-                return Err(PortError::KernelAnswers(interface.clone()));
-            }
-            Box::new(PacketPort::open(interface, false)?)
-        }
-        Attachment::Tun { interface } => {
-            let mtu = port.mtu.map_or(TUN_MTU, usize::from);
-            let programs = config.programs_address().filter(|_| config.programs_port() == Some(port.id));
-            let addresses = port.addresses.iter().map(|address| (address.address, address.prefix.length()));
-            let programs_address = programs.map(|address| (address, 128));
-            // What programs of this host send goes through the node.
-            let routes = programs.map(|_| HostRoute::to(Prefix::DEFAULT));
-            Box::new(TunPort::open(TunOptions {
-                name: interface.clone(),
-                mtu,
-                addresses: addresses.chain(programs_address).collect(),
-                routes: routes.into_iter().collect(),
-            })?)
-        }
-        Attachment::Link { link } => return Err(PortError::NoSuchInterface(link.clone())),
-    })
-}
-
-/// Whether the kernel takes IPv6 packets from this interface. One that is not there is another error's business.
-fn kernel_speaks_ipv6(interface: &str) -> bool {
-    let setting = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
-    std::fs::read_to_string(setting).is_ok_and(|disabled| disabled.trim() == "0")
+    let (dataplane, readers) = Dataplane::first(DroverNode::dataplane_config(config, seed), pool, &infos, others.len());
+    let shared = readers.into_iter().map(|readers| Shared { readers, infos: infos.clone() }).collect();
+    Ok((Worker::new(dataplane, node, ports).with_forwarders(others), shared))
 }
 
 /// The time of day, as timestamps of Mobile IP need it.

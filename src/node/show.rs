@@ -1,19 +1,30 @@
 //! What `drover show` gets to see, as JSON: an array of flat objects a table, an object of objects for counters.
 
 use super::DroverNode;
+use super::report::{Placement, WorkerReport};
 use crate::admin::Topic;
+use crate::config::resolved::PollMode;
 use ::ha::correspondent::Authorisation;
 use ::ha::mobile::movement::Site;
 use core::net::Ipv6Addr;
 use serde_json::{Map, Value, json};
 use stack::machine::PortId;
+use stack::pipeline::{Counter, Counters};
+use stack::port::PortCounters;
 use stack::runtime::Worker;
 use stack::tables::{Accept, BindingState, PortSet, Route};
 use stack::time::Instant;
 
-/// Shows a topic of a worker's node at this time.
+/// Shows a topic of a node at this time whose only worker is this one.
 pub fn show(worker: &Worker<DroverNode>, now: Instant, topic: Topic) -> Value {
-    let view = View { worker, node: worker.node(), now };
+    let report = WorkerReport::new(&Placement::default(), worker.dataplane(), worker.ports());
+    show_all(worker, now, topic, &[report])
+}
+
+/// Shows a topic of a node at this time whose first worker is this one; `reports` are those of all workers, this one's
+/// first.
+pub fn show_all(worker: &Worker<DroverNode>, now: Instant, topic: Topic, reports: &[WorkerReport]) -> Value {
+    let view = View { worker, node: worker.node(), now, reports };
     match topic {
         Topic::Neighbors => view.neighbors(),
         Topic::Routes => view.routes(),
@@ -24,6 +35,7 @@ pub fn show(worker: &Worker<DroverNode>, now: Instant, topic: Topic) -> Value {
         Topic::Terminals => view.terminals(),
         Topic::Counters => view.counters(),
         Topic::Ports => view.ports(),
+        Topic::Workers => view.workers(),
     }
 }
 
@@ -50,6 +62,7 @@ struct View<'a> {
     worker: &'a Worker<DroverNode>,
     node: &'a DroverNode,
     now: Instant,
+    reports: &'a [WorkerReport],
 }
 
 impl View<'_> {
@@ -302,7 +315,12 @@ impl View<'_> {
             all.insert(name.to_owned(), counted.into());
         };
         let node = self.node;
-        add("dataplane", self.worker.dataplane().counters().iter().collect());
+        add("dataplane", sum(self.reports.iter().map(|report| &report.counters)));
+        if self.reports.len() > 1 {
+            for (number, report) in self.reports.iter().enumerate() {
+                add(&format!("worker-{number}"), report.counters.iter().collect());
+            }
+        }
         add("tables", self.worker.dataplane().table_sizes().map(|(name, size)| (name, size as u64)).collect());
         add("node", vec![("unclaimed", node.unclaimed), ("lost-events", self.worker.lost_events())]);
         add("discovery", node.discovery.counters().collect());
@@ -338,29 +356,73 @@ impl View<'_> {
         own.filter(move |address| address.port == port).map(|address| address.address)
     }
 
+    /// Each port with what all workers have counted there.
     fn ports(&self) -> Value {
-        let rows = self.worker.ports().zip(&self.node.ports).map(|(port, known)| {
-            let (info, counters) = (port.info(), port.counters());
+        let rows = self.worker.ports().zip(&self.node.ports).enumerate().map(|(index, (port, known))| {
+            let info = port.info();
+            let of_workers = || self.reports.iter().filter_map(move |report| report.ports.get(index));
+            let total =
+                |count: fn(&PortCounters) -> u64| of_workers().map(|(_, counters)| count(counters)).sum::<u64>();
+            let receiving = of_workers().enumerate().filter(|(_, (info, _))| info.kind != "relay");
             json!({
                 "name": known.name,
                 "interface": info.name,
                 "kind": info.kind,
                 "mode": info.mode,
+                "workers": receiving.map(|(worker, _)| worker.to_string()).collect::<Vec<_>>().join(" "),
                 "link": format!("{:?}", info.link).to_lowercase(),
                 "link_address": info.link_address.to_string(),
                 "addresses": words(self.addresses(known.id)),
                 "mtu": known.mtu_limit.map_or(info.mtu, |limit| info.mtu.min(usize::from(limit))),
-                "rx_frames": counters.rx_frames,
-                "rx_octets": counters.rx_octets,
-                "rx_dropped": counters.rx_dropped,
-                "tx_frames": counters.tx_frames,
-                "tx_octets": counters.tx_octets,
-                "tx_dropped": counters.tx_dropped,
-                "reopened": counters.reopened,
+                "rx_frames": total(|counters| counters.rx_frames),
+                "rx_octets": total(|counters| counters.rx_octets),
+                "rx_dropped": total(|counters| counters.rx_dropped),
+                "tx_frames": total(|counters| counters.tx_frames),
+                "tx_octets": total(|counters| counters.tx_octets),
+                "tx_dropped": total(|counters| counters.tx_dropped),
+                "reopened": total(|counters| counters.reopened),
             })
         });
         rows.collect()
     }
+
+    fn workers(&self) -> Value {
+        let rows = self.reports.iter().enumerate().map(|(number, report)| {
+            let placement = &report.placement;
+            let mut row = json!({
+                "worker": number,
+                "core": placement.core,
+                "memory_node": placement.memory_node,
+                "poll": match placement.poll {
+                    PollMode::Busy => "busy",
+                    PollMode::Adaptive => "adaptive",
+                },
+                "frames": report.frames,
+                "free_frames": report.free_frames,
+                "huge_pages": report.huge_pages,
+                "rx": report.counters.get(Counter::Rx),
+                "output": report.counters.get(Counter::Output),
+                "handed_over": report.counters.get(Counter::HandedOver),
+                "handover_drops": report.counters.get(Counter::DropHandoverFull),
+            });
+            for (name, value) in placement.load.iter() {
+                row[name.replace('-', "_")] = value.into();
+            }
+            row
+        });
+        rows.collect()
+    }
+}
+
+/// What several data planes have counted together.
+fn sum<'a>(counters: impl Iterator<Item = &'a Counters>) -> Vec<(&'static str, u64)> {
+    let mut total: Vec<(&'static str, u64)> = Counters::default().iter().collect();
+    for counters in counters {
+        for ((_, sum), (_, value)) in total.iter_mut().zip(counters.iter()) {
+            *sum += value;
+        }
+    }
+    total
 }
 
 fn words(addresses: impl Iterator<Item = Ipv6Addr>) -> String {

@@ -12,7 +12,7 @@ use stack::node::Node;
 use stack::packet::Pool;
 use stack::pipeline::{Dataplane, DataplaneConfig};
 use stack::port::{Port, PortError, Umem, XdpOptions, XdpPort};
-use stack::runtime::{Load, PollMode, Worker, WorkerSpec, spawn};
+use stack::runtime::{Load, Worker, WorkerSpec, spawn};
 use stack::tables::{Neighbor, Route, TableUpdate};
 use stack::time::Instant;
 use std::collections::VecDeque;
@@ -85,7 +85,7 @@ fn a_sleeping_worker_answers_the_kernel_and_survives_its_interface() {
         let load: Arc<Load> = Arc::default();
         let (commands, receiver) = unbounded();
         let (events, reported) = unbounded();
-        let spec = WorkerSpec { name: "worker".into(), poll: PollMode::Adaptive, load: load.clone(), cpu: None };
+        let spec = WorkerSpec { name: "worker".into(), load: load.clone(), ..WorkerSpec::default() };
         let handle = spawn(
             spec,
             || {

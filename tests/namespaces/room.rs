@@ -159,16 +159,23 @@ pub(crate) struct Room {
     tag: String,
     namespaces: Vec<String>,
     directory: Directory,
+    queues: usize,
 }
 
 impl Room {
     pub(crate) fn new() -> Self {
+        Room::with_queues(1)
+    }
+
+    /// A room whose interfaces have so many queues in each direction.
+    pub(crate) fn with_queues(queues: usize) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         Room {
             tag: format!("{TAG}-{}-{number}", std::process::id()),
             namespaces: Vec::new(),
             directory: Directory::new(),
+            queues,
         }
     }
 
@@ -197,8 +204,16 @@ impl Room {
 
     /// Makes a veth between two namespaces, down at both ends.
     pub(crate) fn veth(&self, near: (&str, &str), far: (&str, &str)) {
+        self.veth_of(self.queues, near, far);
+    }
+
+    /// The same with so many queues in each direction.
+    pub(crate) fn veth_of(&self, queues: usize, near: (&str, &str), far: (&str, &str)) {
         let far_namespace = self.namespace(far.0);
-        self.ip(near.0, &["link", "add", near.1, "type", "veth", "peer", "name", far.1, "netns", &far_namespace]);
+        let queues = queues.to_string();
+        let end = ["numrxqueues", &queues, "numtxqueues", &queues];
+        let add = [&["link", "add", near.1], &end[..], &["type", "veth", "peer", "name", far.1]].concat();
+        self.ip(near.0, &[&add[..], &end[..], &["netns", &far_namespace]].concat());
     }
 
     /// Makes an interface whose other end, up, is a port of a bridge in another namespace.
@@ -393,6 +408,12 @@ impl Node {
     pub(crate) fn signal(&self, port: &str, dbm: &str) {
         let answer = self.ask(&["signal", port, dbm]);
         assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    }
+
+    /// Has it end in order, and waits until it has.
+    pub(crate) fn end(&mut self) -> ExitStatus {
+        self.running.signal(libc::SIGTERM);
+        self.running.wait()
     }
 
     /// That it still runs.

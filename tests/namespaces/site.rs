@@ -43,7 +43,12 @@ pub(crate) struct Site {
 impl Site {
     /// Starts the topology of a lab file.
     pub(crate) fn new(text: &str) -> Self {
-        let mut room = Room::new();
+        Site::with_workers(text, 1)
+    }
+
+    /// The same with so many workers on each node that forwards, and as many queues at every interface.
+    pub(crate) fn with_workers(text: &str, workers: usize) -> Self {
+        let mut room = Room::with_queues(workers);
         let lab = load_lab(&room.directory().write("site.toml", text)).unwrap_or_else(|error| panic!("{error}"));
         room.add(WIRE);
         for index in 0..lab.links.len() {
@@ -65,7 +70,10 @@ impl Site {
         }
         site.carrier("mt", "radio-b", false);
         for node in &site.lab.nodes {
-            let text = node.node_file(|port| ("af_xdp", interface(port)), &site.room.socket(&node.name));
+            let mut text = node.node_file(|port| ("af_xdp", interface(port)), &site.room.socket(&node.name));
+            if node.config.forwards() {
+                text = text.replacen("[node]\n", &format!("[node]\nworkers = {workers}\n"), 1);
+            }
             site.nodes.insert(node.name.clone(), site.room.start(&node.name, &text));
         }
         site.nodes.values_mut().for_each(Node::await_ready);

@@ -7,14 +7,15 @@ mod mobility;
 mod ports;
 mod routing;
 pub(crate) mod section;
+mod workers;
 
 pub(crate) use ports::interface_address;
 
 use super::document::{Fault, Tables};
 use super::raw::{Field, RawNode, RawNodeFile, RawTunnelDscp};
-use super::resolved::{NodeConfig, PollMode, PortConfig, WorkerConfig};
+use super::resolved::{NodeConfig, PortConfig, WorkersConfig};
 use core::net::Ipv6Addr;
-use section::{Section, flag, in_range, name, routable, span_of, word};
+use section::{Section, flag, in_range, name, routable, span_of};
 use stack::pipeline::{MssClamp, TunnelDscp};
 use std::path::Path;
 use toml::Spanned;
@@ -62,7 +63,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
     let ports = ports::ports(root, &raw.port, &advertised, context.place);
     // Roles refer to ports: without them every reference would be reported as wrong.
     let ports = ports?;
-    let General { name: node_name, worker, seed, frames, state_dir, loopback, tunnel_dscp, mss_clamp } = general?;
+    let General { name: node_name, workers, seed, frames, state_dir, loopback, tunnel_dscp, mss_clamp } = general?;
     ports::addresses_are_unique(root, raw, &ports, &loopback)?;
 
     let routes = ports::routes(root, &raw.route, &ports);
@@ -106,7 +107,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
     roles_fit(root, raw);
     let config = NodeConfig {
         name: node_name,
-        worker,
+        workers,
         seed,
         frames,
         tunnel_dscp,
@@ -123,13 +124,14 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
         mobile_terminal: mobile_terminal?,
         correspondent_node: correspondent_node?,
     };
+    workers::forward(root, raw, &config);
     root.source.is_clean().then_some(config)
 }
 
 /// What `[node]` says.
 struct General {
     name: String,
-    worker: WorkerConfig,
+    workers: WorkersConfig,
     seed: Option<u64>,
     frames: u32,
     state_dir: Option<String>,
@@ -146,10 +148,7 @@ fn general(root: &Section<'_, '_>, raw: &Field<RawNode>) -> Option<General> {
     let section = root.inner("node", table.span());
     let raw = table.get_ref();
     let node_name = section.required("name", &raw.name, "give the node a name as name = \"core\"", |text| name(text));
-    let cpu = section.optional("cpu", &raw.cpu, |&cpu| in_range::<usize>(cpu, 0..=MAX_CPU));
-    let poll = section.or("poll", &raw.poll, PollMode::default(), |text| {
-        word(text, &[("adaptive", PollMode::Adaptive), ("busy", PollMode::Busy)])
-    });
+    let workers = workers::workers(&section, raw);
     let seed = section.optional("seed", &raw.seed, |&seed| in_range::<u64>(seed, 0..=i64::MAX));
     let frames = section.number("frames", &raw.frames, MIN_FRAMES..=MAX_FRAMES, DEFAULT_FRAMES);
     let state_dir = section.optional("state_dir", &raw.state_dir, |text| match text.as_str() {
@@ -163,7 +162,7 @@ fn general(root: &Section<'_, '_>, raw: &Field<RawNode>) -> Option<General> {
     };
     Some(General {
         name: node_name?,
-        worker: WorkerConfig { cpu: cpu?, poll: poll? },
+        workers: workers?,
         seed: seed?,
         frames: frames?,
         state_dir: state_dir?,
@@ -186,8 +185,6 @@ fn tunnel_dscp(section: &Section<'_, '_>, dscp: &Spanned<RawTunnelDscp>) -> Opti
     section.fault("tunnel_dscp", dscp.span(), Fault::new(what, "give \"inner\", \"uniform\" or 0 to 63"))
 }
 
-/// Highest core number.
-const MAX_CPU: i64 = 1023;
 /// Frames in a pool: 1 MiB at the least, 4 GiB at the most.
 const MIN_FRAMES: i64 = 256;
 const MAX_FRAMES: i64 = 1 << 20;

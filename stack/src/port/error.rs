@@ -29,6 +29,11 @@ pub enum PortError {
     /// Another XDP program, or another process's socket, has the interface.
     #[error("interface {0} is taken by another XDP program: stop it, or `ip link set dev {0} xdp off`")]
     Taken(String),
+    /// Another worker's port leads on the interface, and has not opened it, or the interface has no queue for this worker.
+    #[error(
+        "interface {0} has no queue for this worker: the first worker has not opened it, or it has fewer queues now"
+    )]
+    NotServed(String),
     /// The process may not do this.
     #[error("{what} is not permitted: run as root, or grant {capabilities}")]
     NotPermitted {

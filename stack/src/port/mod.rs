@@ -14,7 +14,7 @@ pub mod wait;
 mod watch;
 
 pub use af_packet::PacketPort;
-pub use af_xdp::{Umem, XdpOptions, XdpPort};
+pub use af_xdp::{Umem, XdpOptions, XdpPort, XdpShare};
 pub use error::PortError;
 pub use mem::{MemEnd, MemPort};
 pub use pcap::{PcapPort, PcapReader, PcapWriter};

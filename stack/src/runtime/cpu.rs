@@ -28,9 +28,21 @@ pub fn pin(core: usize) -> Result<(), CpuError> {
     Err(CpuError { wanted: core, allowed: allowed.iter().map(|id| id.id).collect() })
 }
 
+/// The memory node that a core belongs to; `None` where the kernel does not say.
+pub fn numa_node(core: usize) -> Option<usize> {
+    let entries = std::fs::read_dir(format!("/sys/devices/system/cpu/cpu{core}")).ok()?;
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter_map(|name| name.strip_prefix("node")?.parse().ok()).min()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_core_that_is_not_there_is_on_no_memory_node() {
+        assert_eq!(numa_node(1_000_000), None);
+    }
 
     #[test]
     fn the_first_core_of_the_process_can_be_had_and_another_is_refused() {

@@ -11,9 +11,11 @@
 
 mod program;
 mod ring;
+mod share;
 mod socket;
 mod umem;
 
+pub use share::XdpShare;
 pub use umem::Umem;
 
 use super::bpf::Hook;
@@ -25,6 +27,7 @@ use crate::addr::Prefix;
 use crate::packet::{Batch, FRAME_LEN, HEADROOM, Packet, Pool};
 use crate::time::Duration;
 use program::Program;
+use share::Steering;
 use socket::{Kick, Socket};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
@@ -68,6 +71,9 @@ pub struct XdpPort {
     counters: PortCounters,
     watch: LinkWatch,
     device: Option<Device>,
+    share: XdpShare,
+    /// The leader's program as it was when the device was opened.
+    generation: u64,
     calls: u32,
 }
 
@@ -75,11 +81,13 @@ pub struct XdpPort {
 #[derive(Debug)]
 struct Device {
     index: u32,
-    program: Program,
+    /// Where this port leads.
+    _program: Option<Program>,
+    steering: Steering,
     sockets: Vec<Socket>,
     /// The queue to look at first.
     next: usize,
-    _allmulti: OwnedFd,
+    _allmulti: Option<OwnedFd>,
 }
 
 impl XdpPort {
@@ -89,6 +97,14 @@ impl XdpPort {
     /// A [`PortError`] that names the remedy: no such interface, down, no Ethernet, no XDP, taken, not permitted, too
     /// much locked memory.
     pub fn open(umem: &Umem, name: &str, options: XdpOptions) -> Result<XdpPort, PortError> {
+        XdpPort::open_share(umem, name, options, XdpShare::default())
+    }
+
+    /// Opens the queues of the interface that are this worker's. Who leads opens first.
+    ///
+    /// # Errors
+    /// As [`XdpPort::open`]; [`PortError::NotServed`] where the leader's port is not open, or the worker has no queue.
+    pub fn open_share(umem: &Umem, name: &str, options: XdpOptions, share: XdpShare) -> Result<XdpPort, PortError> {
         netdevice::check_name(name)?;
         let watch = LinkWatch::new(name).map_err(PortError::os(name, "watching the link"))?;
         let mut port = XdpPort {
@@ -106,6 +122,8 @@ impl XdpPort {
             counters: PortCounters::default(),
             watch,
             device: None,
+            generation: share.generation(),
+            share,
             calls: 0,
         };
         for _ in 0..LET_GO_TRIES {
@@ -120,12 +138,16 @@ impl XdpPort {
     fn attach(&mut self) -> Result<(), PortError> {
         let name = &self.info.name;
         let found = netdevice::ethernet(name)?;
-        let device = Device::open(&self.umem, name, &found, &self.options)?;
+        self.generation = self.share.generation();
+        let device = Device::open(&self.umem, name, &found, &self.options, &self.share)?;
         for socket in &device.sockets {
             self.watch.add(socket.fd()).map_err(PortError::os(name, "epoll_ctl"))?;
         }
         self.info.mode = device.mode();
         self.watch.set_index(Some(found.index));
+        if self.share.leads() {
+            self.share.publish(device.steering.clone());
+        }
         self.device = Some(device);
         self.take(&found);
         Ok(())
@@ -142,6 +164,9 @@ impl XdpPort {
         self.info.link = LinkState::Down;
         self.watch.set_index(None);
         if let Some(device) = self.device.take() {
+            if self.share.leads() {
+                self.share.withdraw();
+            }
             let unsent = device.sockets.iter().map(|socket| u64::from(socket.unsent())).sum();
             self.lose(unsent);
             self.counters.rx_dropped += device.sockets.iter().map(Socket::lost).sum::<u64>();
@@ -180,6 +205,18 @@ impl XdpPort {
         }
     }
 
+    /// The leader's program has come or gone.
+    #[cold]
+    fn follow(&mut self) {
+        self.detach();
+        // It is not there yet, or its queues are others: its next change will tell, or the time.
+        if self.attach().is_err() {
+            self.watch.retry_in(RETRY);
+        } else {
+            self.counters.reopened += 1;
+        }
+    }
+
     /// Copies frames of other pools into this one, and loses those that no interface would take.
     fn admit(&mut self, batch: &mut Batch) {
         let largest = self.info.mtu + ETHERNET_HEADER_LEN;
@@ -202,36 +239,52 @@ impl XdpPort {
 }
 
 impl Device {
-    fn open(umem: &Umem, name: &str, found: &NetDevice, options: &XdpOptions) -> Result<Device, PortError> {
-        let allmulti = packet_socket::allmulti(found.index).map_err(PortError::os(name, "PACKET_MR_ALLMULTI"))?;
-        let queues = netdevice::receive_queues(name);
-        let program = Program::attach(found.index, queues, options.generic, &options.kernel)
-            .map_err(|source| refused(name, source))?;
+    fn open(
+        umem: &Umem,
+        name: &str,
+        found: &NetDevice,
+        options: &XdpOptions,
+        share: &XdpShare,
+    ) -> Result<Device, PortError> {
+        let (program, steering, allmulti) = if share.leads() {
+            let allmulti = packet_socket::allmulti(found.index).map_err(PortError::os(name, "PACKET_MR_ALLMULTI"))?;
+            let queues = netdevice::receive_queues(name);
+            let program = Program::attach(found.index, queues, options.generic, &options.kernel)
+                .map_err(|source| refused(name, source))?;
+            let steering = program.steering(found.index, queues);
+            (Some(program), steering, Some(allmulti))
+        } else {
+            let steering = share.steering(found.index);
+            let steering = steering.filter(|steering| share.has_queue(steering.queues));
+            (None, steering.ok_or_else(|| PortError::NotServed(name.to_owned()))?, None)
+        };
         // Frames may lie across a page's end, where a device goes on reading only in what is one piece of memory.
-        let zero_copy = !options.copy && program.hook() == Hook::Native && umem.pool().is_on_huge_pages();
-        let mut sockets = Vec::with_capacity(queues as usize);
-        for queue in 0..queues {
+        let zero_copy = !options.copy && steering.hook == Hook::Native && umem.pool().is_on_huge_pages();
+        let mut sockets = Vec::new();
+        for queue in share.queues(steering.queues) {
             let socket = Socket::open(umem, found.index, queue, zero_copy, options.receive_frames).map_err(
                 |source| match source.raw_os_error() {
                     Some(libc::ENOBUFS | libc::ENOMEM) => PortError::LockedMemory { octets: umem.pool().memory().1 },
                     _ => refused(name, source),
                 },
             )?;
-            program.serve(queue, socket.fd()).map_err(PortError::os(name, "updating the socket map"))?;
+            steering.serve(queue, socket.fd()).map_err(PortError::os(name, "updating the socket map"))?;
             sockets.push(socket);
         }
-        Ok(Device { index: found.index, program, sockets, next: 0, _allmulti: allmulti })
+        Ok(Device { index: found.index, _program: program, steering, sockets, next: 0, _allmulti: allmulti })
     }
 
     fn mode(&self) -> String {
-        let hook = match self.program.hook() {
+        let hook = match self.steering.hook {
             Hook::Native => "native",
             Hook::Generic => "generic",
         };
         let copy = if self.sockets.iter().all(Socket::is_zero_copy) { "zero-copy" } else { "copy" };
         let wakeup = if self.sockets.iter().all(Socket::uses_need_wakeup) { ", need-wakeup" } else { "" };
-        let queues = if self.sockets.len() == 1 { "queue" } else { "queues" };
-        format!("{hook}, {copy}{wakeup}, {} {queues}", self.sockets.len())
+        let (own, all) = (self.sockets.len(), self.steering.queues as usize);
+        let queues = if all == 1 { "queue" } else { "queues" };
+        let of = if own == all { String::new() } else { format!(" of {all}") };
+        format!("{hook}, {copy}{wakeup}, {own}{of} {queues}")
     }
 }
 
@@ -258,6 +311,9 @@ impl Port for XdpPort {
 
     fn rx_batch(&mut self, pool: &Pool, batch: &mut Batch) -> usize {
         debug_assert_eq!(pool.memory(), self.umem.pool().memory(), "a worker has one pool");
+        if self.share.generation() != self.generation && !self.share.leads() {
+            self.follow();
+        }
         let mut received = 0;
         if let Some(device) = &mut self.device {
             let mut lost = 0;

@@ -13,11 +13,13 @@
 //!
 //! `kernel` is a trie of destination prefixes that the kernel keeps: none, unless the configuration narrows what is ours.
 
+use super::share::Steering;
 use crate::addr::Prefix;
 use crate::port::bpf::{self, Hook, MapKind};
 use crate::wire::ethernet::{ETHERTYPE_IPV6, HEADER_LEN};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 /// Prefixes that can be left to the kernel.
 pub(super) const MAX_KERNEL_PREFIXES: usize = 256;
@@ -25,7 +27,7 @@ pub(super) const MAX_KERNEL_PREFIXES: usize = 256;
 /// A loaded program on an interface. Dropping it takes it off.
 #[derive(Debug)]
 pub(super) struct Program {
-    sockets: OwnedFd,
+    sockets: Arc<OwnedFd>,
     hook: Hook,
     _link: OwnedFd,
 }
@@ -56,16 +58,12 @@ impl Program {
             }
             Err(_) => (bpf::attach(&program, interface, Hook::Generic)?, Hook::Generic),
         };
-        Ok(Program { sockets, hook, _link: link })
+        Ok(Program { sockets: Arc::new(sockets), hook, _link: link })
     }
 
-    pub(super) fn hook(&self) -> Hook {
-        self.hook
-    }
-
-    /// Has the frames of `queue` go to `socket`.
-    pub(super) fn serve(&self, queue: u32, socket: RawFd) -> io::Result<()> {
-        bpf::update_element(&self.sockets, &queue.to_ne_bytes(), &socket.to_ne_bytes())
+    /// What those need to know who serve its queues, of which the interface has so many.
+    pub(super) fn steering(&self, interface: u32, queues: u32) -> Steering {
+        Steering { interface, queues, hook: self.hook, sockets: Arc::clone(&self.sockets) }
     }
 }
 

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use stack::packet::Pool;
 use stack::pipeline::Dataplane;
 use stack::port::{PortInfo, Umem, XdpShare};
-use stack::runtime::{self, Bell, Clock, ToForwarder, Worker};
+use stack::runtime::{self, Bell, Clock, ToForwarder, Worker, WorkerSpec};
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,7 +34,7 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
     let (commands, inbox) = crossbeam_channel::bounded::<Command>(COMMAND_QUEUE);
     let placement = workers::placement(&config, 0);
     let bell = Bell::new().context("no descriptor for the worker")?;
-    let spec = workers::spec(config.name.clone(), &placement, &bell);
+    let spec = WorkerSpec { hold: true, ..workers::spec(config.name.clone(), &placement, &bell) };
     let crew = Crew::new(&config, &bell)?;
     let (keeper, state) = match config.state_dir.as_deref() {
         Some(directory) => {
@@ -56,6 +56,8 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
     let (shared, of_first) = crossbeam_channel::bounded(1);
     let Crew { shares, to_forwarders, forwarders } = crew;
     let next = forwarders.first().map(workers::Recruit::asker);
+    let waker = bell.waker();
+    let wake: Wake = Arc::new(move || waker.wake());
     let node_config = config.clone();
     let worker = runtime::spawn(
         spec,
@@ -104,14 +106,10 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
             }
         },
     )?;
-    let waker = worker.waker();
-    let wake: Wake = Arc::new(move || waker.wake());
+    // The others are there before this one says anything, so that they hear the answers.
     let first = workers::First { commands: commands.clone(), wake: wake.clone() };
-    let crew = match of_first.recv() {
-        Ok(shared) => workers::start(&config, seed, forwarders, shared, &first),
-        Err(_) => Err(anyhow::anyhow!("the worker broke off")),
-    };
-    let crew = match crew {
+    let shared = of_first.try_recv().unwrap_or_default();
+    let crew = match workers::start(&config, seed, forwarders, shared, &first) {
         Ok(crew) => crew,
         Err(error) => {
             worker.stop();
@@ -119,6 +117,7 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
             return Err(error);
         }
     };
+    worker.release();
     if until_stdin_ends {
         let (commands, wake) = (commands.clone(), wake.clone());
         std::thread::spawn(move || {

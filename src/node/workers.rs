@@ -136,6 +136,7 @@ pub(super) fn spec(name: String, placement: &Placement, bell: &Bell) -> WorkerSp
         },
         load: placement.load.clone(),
         bell: Some(bell.clone()),
+        hold: false,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::port::wait::{Waits, Waker};
 use crate::time::Instant;
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -54,6 +54,8 @@ pub struct WorkerSpec {
     pub load: Arc<Load>,
     /// What wakes it, where other workers have it; else one of its own.
     pub bell: Option<Bell>,
+    /// Whether it takes its first turn only after [`WorkerHandle::release`].
+    pub hold: bool,
 }
 
 /// What a worker has been doing since it started.
@@ -106,6 +108,7 @@ pub struct WorkerHandle {
     thread: JoinHandle<()>,
     waker: Waker,
     stop: Arc<AtomicBool>,
+    gate: Sender<()>,
 }
 
 impl WorkerHandle {
@@ -114,9 +117,15 @@ impl WorkerHandle {
         self.waker.clone()
     }
 
+    /// Lets a worker begin that was held.
+    pub fn release(&self) {
+        let _ = self.gate.try_send(());
+    }
+
     /// Has the worker end after its next turn.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
+        self.release();
         self.waker.wake();
     }
 
@@ -158,13 +167,17 @@ where
     let waker = bell.waker();
     let stop = Arc::new(AtomicBool::new(false));
     let (started, outcome) = bounded(1);
+    let (gate, released) = bounded(1);
+    if !spec.hold {
+        let _ = gate.try_send(());
+    }
     let (waits, stopped) = (Waits::new(waker.clone()), stop.clone());
     let thread = std::thread::Builder::new().name(spec.name.clone()).spawn(move || {
         let pinned = spec.cpu.map_or(Ok(()), cpu::pin).map_err(SpawnError::Cpu);
         match pinned.and_then(|()| build().map_err(SpawnError::Build)) {
             Ok(worker) => {
                 // Who started the thread waits for this; if it is gone there is nobody to stop the worker either.
-                if started.send(Ok(())).is_ok() {
+                if started.send(Ok(())).is_ok() && released.recv().is_ok() {
                     let idle = Idle::new(spec.poll);
                     let mut thread = Thread { worker, waits, bell, stopped, load: spec.load, idle };
                     thread.run(&commands, &mut on_command, &mut on_event);
@@ -174,7 +187,7 @@ where
         }
     })?;
     match outcome.recv() {
-        Ok(Ok(())) => Ok(WorkerHandle { thread, waker, stop }),
+        Ok(Ok(())) => Ok(WorkerHandle { thread, waker, stop, gate }),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(SpawnError::Panicked),
     }
@@ -260,7 +273,7 @@ mod tests {
     use crate::pipeline::{Dataplane, DataplaneConfig};
     use crate::runtime::Worker;
     use crate::time::Duration;
-    use crossbeam_channel::{Sender, unbounded};
+    use crossbeam_channel::unbounded;
     use std::collections::VecDeque;
 
     /// Reports each timer that has run.
@@ -359,6 +372,31 @@ mod tests {
         handle.join().unwrap();
         assert_eq!(count(&load, "sleeps"), 0);
         assert!(commands.send(Command::End).is_err());
+    }
+
+    #[test]
+    fn a_held_worker_waits_until_it_is_released_or_stopped() {
+        for stops in [false, true] {
+            let load = Arc::default();
+            let spec = WorkerSpec { load: Arc::clone(&load), hold: true, ..WorkerSpec::default() };
+            let (commands, inbox) = bounded::<Command>(1);
+            let (answer, answered) = bounded(1);
+            let on_command = move |_: &mut Worker<Clockwork>, _, _| {
+                answer.send(()).unwrap();
+                ControlFlow::Break(())
+            };
+            let handle = spawn(spec, worker, inbox, on_command, |_, _| {}).unwrap();
+            commands.send(Command::End).unwrap();
+            handle.waker().wake();
+            assert_eq!((answered.try_recv().is_ok(), count(&load, "turns")), (false, 0));
+            if stops {
+                handle.stop();
+            } else {
+                handle.release();
+            }
+            answered.recv().unwrap();
+            handle.join().unwrap();
+        }
     }
 
     #[test]

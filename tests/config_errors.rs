@@ -58,7 +58,7 @@ fn ports_and_routes() {
                 0,
                 "node.name: \"a b\" is no name; give 1 to 32 letters, digits, - _ or .",
             ),
-            ("# cpu = 1 ", "cpu = 1024 ", 0, "node.cpu: 1024 is too large; give 0 to 1023"),
+            ("# cpu = [1, 2] ", "cpu = 1024 ", 0, "node.cpu: 1024 is too large; give 0 to 1023"),
             (
                 "# poll = \"busy\"",
                 "poll = \"lazy\"",

@@ -49,8 +49,8 @@ fn a_file_with_mistakes_is_not_run() {
         assert_eq!(
             standard_error(&output),
             format!(
-                "{path}:3: node.foo: unknown key; the keys here are name, cpu, poll, seed, frames, state_dir, \
-                 tunnel_dscp, clamp_mss, loopback\n"
+                "{path}:3: node.foo: unknown key; the keys here are name, workers, cpu, poll, seed, frames, \
+                 state_dir, tunnel_dscp, clamp_mss, loopback\n"
             )
         );
     }

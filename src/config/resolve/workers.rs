@@ -59,3 +59,53 @@ pub(super) fn forward(root: &Section<'_, '_>, raw: &RawNodeFile, config: &NodeCo
         section.fault::<()>("workers", span, Fault::new(what, "leave the key out, and give one core at the most"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::parse;
+    use std::path::Path;
+
+    /// What is said about `keys` in the third line of a router's file: the counted workers and their cores, or the mistake.
+    fn said(keys: &str, roles: &str) -> Result<(usize, Vec<usize>), String> {
+        let text = format!("[node]\nname = \"x\"\n{keys}\n[[port]]\nname = \"a\"\ninterface = \"eth0\"\n{roles}");
+        match parse("x.toml", &text, Path::new("")) {
+            Ok(config) => Ok((config.workers.count, config.workers.cpus)),
+            Err(error) => Err(error.to_string().trim_start_matches("x.toml:3: node.").to_owned()),
+        }
+    }
+
+    #[test]
+    fn workers_and_their_cores() {
+        let router = |keys: &str| said(keys, "");
+        assert_eq!(router(""), Ok((1, vec![])));
+        assert_eq!(router("cpu = 3"), Ok((1, vec![3])));
+        assert_eq!(router("workers = 4"), Ok((4, vec![])));
+        assert_eq!(router("cpu = [5, 2]"), Ok((2, vec![5, 2])));
+        assert_eq!(router("workers = 2;cpu = [5, 2]".replace(';', "\n").as_str()), Ok((2, vec![5, 2])));
+        let mistakes = [
+            ("workers = 0", "workers: 0 is too small; give 1 to 64"),
+            ("workers = 65", "workers: 65 is too large; give 1 to 64"),
+            ("cpu = [1, 1024]", "cpu: 1024 is too large; give 0 to 1023"),
+            ("cpu = [1, 1]", "cpu: core 1 stands twice; give every worker a core of its own"),
+            ("cpu = []", "cpu: the list is empty; name a core for each worker, or leave the key out"),
+            ("cpu = [1, 2]\nworkers = 3", "cpu: 2 cores for 3 workers; give 3, or leave the key out"),
+            ("cpu = 1\nworkers = 3", "cpu: 1 core for 3 workers; give 3, or leave the key out"),
+            ("cpu = [1, 2]\nworkers = 1", "cpu: 2 cores for 1 worker; give 1, or leave the key out"),
+            ("cpu = \"all\"", "cpu: "),
+        ];
+        for (keys, mistake) in mistakes {
+            let said = router(keys).unwrap_err();
+            assert!(said.starts_with(mistake), "{keys}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_host_has_one_worker() {
+        let role = "addresses = [\"2001:db8:c::1/64\"]\n[correspondent_node]\naddress = \"2001:db8:c::1\"\n";
+        let mistake = "workers: workers beside the first forward packets, and this node is a host; leave the key out, and \
+                       give one core at the most";
+        assert_eq!(said("workers = 2", role), Err(mistake.to_owned()));
+        assert_eq!(said("workers = 1", role).map(|(count, _)| count), Ok(1));
+        assert!(said("cpu = [1, 2]", role).is_err_and(|said| said.contains(mistake)));
+    }
+}

@@ -107,3 +107,215 @@ impl Turns for Forwarder {
         self.ports.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Bell, RelayPort, Worker, crossing};
+    use super::*;
+    use crate::addr::{MacAddress, Prefix};
+    use crate::machine::{Notice, Output, RxMeta};
+    use crate::node::Node;
+    use crate::packet::Pool;
+    use crate::pipeline::{Counter, DataplaneConfig};
+    use crate::port::{LinkState, Medium, MemEnd, MemPort, PortInfo};
+    use crate::tables::{Neighbor, Route, TableUpdate};
+    use crate::wire::build::PacketBuilder;
+    use crate::wire::ethernet;
+    use crate::wire::ipv6::protocol;
+    use core::net::Ipv6Addr;
+    use std::collections::VecDeque;
+
+    const SELF: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    const FAR: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 2, 0, 0, 0, 2);
+    const CN: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 3, 0, 0, 0, 3);
+    const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
+    const FRAMES: u32 = 2048;
+    const NOW: Instant = Instant::from_secs(1);
+
+    /// Says what it was told to say, and hears.
+    #[derive(Default)]
+    struct Script {
+        updates: VecDeque<TableUpdate>,
+        heard: Vec<Vec<u8>>,
+    }
+
+    impl Node for Script {
+        type Event = ();
+
+        fn handle_packet(&mut self, _: Instant, _: &RxMeta, packet: &[u8]) {
+            self.heard.push(packet.to_vec());
+        }
+
+        fn handle_notice(&mut self, _: Instant, _: Notice) {}
+
+        fn handle_timeout(&mut self, _: Instant) {}
+
+        fn poll_output(&mut self) -> Option<Output<()>> {
+            self.updates.pop_front().map(Output::Table)
+        }
+
+        fn poll_timeout(&self) -> Option<Instant> {
+            None
+        }
+    }
+
+    struct Crew {
+        first: Worker<Script>,
+        forwarder: Forwarder,
+        /// Ends of the first worker's ports, and of those of the forwarder that are its own.
+        of_first: Vec<MemEnd>,
+        of_forwarder: Vec<MemEnd>,
+    }
+
+    fn info(port: u8) -> PortInfo {
+        PortInfo {
+            name: format!("m{port}"),
+            kind: "mem",
+            mode: String::new(),
+            medium: Medium::Ethernet,
+            link_address: MacAddress([2, 0, 0, 0, 0, port]),
+            mtu: 1500,
+            link: LinkState::Up,
+        }
+    }
+
+    /// Two ports, of which the forwarder has the first `own`, and a route behind the second.
+    fn crew(own: u8) -> Crew {
+        let bell = || Bell::new().unwrap();
+        let (to_forwarder, to_first) = crossing(&bell(), &bell());
+        let infos = [info(0), info(1)];
+        let config = DataplaneConfig::default();
+        let (dataplane, mut readers) = Dataplane::first(config.clone(), Pool::new(FRAMES).unwrap(), &infos, 1);
+        let of_first: Vec<(MemPort, MemEnd)> = infos.iter().cloned().map(MemPort::new).collect();
+        let (ports, of_first): (Vec<_>, Vec<_>) =
+            of_first.into_iter().map(|(port, end)| (Box::new(port) as Box<dyn Port>, end)).unzip();
+        let neighbor = Neighbor { link_address: MacAddress([2, 0, 0, 0, 9, 9]), notify_use: false };
+        let updates = [
+            TableUpdate::RouteSet(Prefix::host(SELF), Route::Local),
+            TableUpdate::RouteSet(Prefix::host(FAR), Route::Via { port: PortId(1), next_hop: ROUTER }),
+            TableUpdate::NeighborSet(PortId(1), ROUTER, neighbor),
+        ];
+        let script = Script { updates: updates.into(), ..Script::default() };
+        let first = Worker::new(dataplane, script, ports).with_forwarders(vec![to_forwarder]);
+        let plane = Dataplane::beside(config, readers.remove(0), Pool::new(FRAMES).unwrap(), &infos);
+        let mut of_forwarder = Vec::new();
+        let mut ports: Vec<Box<dyn Port>> = Vec::new();
+        for info in infos {
+            let port = PortId(ports.len() as u8);
+            if port.0 < own {
+                let (port, end) = MemPort::new(info);
+                of_forwarder.push(end);
+                ports.push(Box::new(port));
+            } else {
+                ports.push(Box::new(RelayPort::new(port, info, to_first.clone()).unwrap()));
+            }
+        }
+        let mut crew = Crew { first, forwarder: Forwarder::new(plane, ports, to_first), of_first, of_forwarder };
+        crew.first.iterate(NOW);
+        crew.forwarder.iterate(NOW);
+        crew
+    }
+
+    impl Crew {
+        fn check(&self) {
+            let planes = [self.first.dataplane(), self.forwarder.dataplane()];
+            assert!(planes.iter().all(|plane| plane.counters().is_balanced()));
+            let held = [self.first.held_frames(), self.forwarder.held_frames()];
+            for (plane, held) in planes.iter().zip(held) {
+                assert_eq!(plane.pool().free_frames() + held, FRAMES as usize);
+            }
+        }
+
+        fn count(&self, counter: Counter) -> [u64; 2] {
+            [self.first.dataplane(), self.forwarder.dataplane()].map(|plane| plane.counters().get(counter))
+        }
+    }
+
+    /// A frame to the first port.
+    fn frame(destination: Ipv6Addr, protocol: u8, number: u16) -> Vec<u8> {
+        let packet = PacketBuilder::new(CN, destination).payload(protocol, &number.to_be_bytes());
+        let mut frame = vec![0; ethernet::HEADER_LEN];
+        frame[5] = 0;
+        frame[0] = 2;
+        frame[6] = 2;
+        frame[12..14].copy_from_slice(&ethernet::ETHERTYPE_IPV6.to_be_bytes());
+        frame.extend(packet);
+        frame
+    }
+
+    fn numbers(end: &MemEnd) -> Vec<u16> {
+        core::iter::from_fn(|| end.pop()).map(|frame| u16::from_be_bytes([frame[54], frame[55]])).collect()
+    }
+
+    #[test]
+    fn what_is_common_is_sent_on_and_the_rest_is_the_firsts() {
+        let mut crew = crew(2);
+        for number in 0..3 {
+            assert!(crew.of_forwarder[0].push(frame(FAR, protocol::UDP, number)));
+            assert!(crew.of_forwarder[0].push(frame(SELF, protocol::MOBILITY, number)));
+        }
+        assert_eq!(crew.forwarder.iterate(NOW), Progress { received: 6, sent: 3, heard: 0 });
+        assert_eq!(numbers(&crew.of_forwarder[1]), [0, 1, 2]);
+        assert!(crew.first.has_mail());
+        assert_eq!(crew.first.iterate(NOW), Progress { received: 0, sent: 0, heard: 3 });
+        assert!(!crew.first.has_mail());
+        let heard: Vec<u8> = crew.first.node().heard.iter().map(|packet| packet[41]).collect();
+        assert_eq!(heard, [0, 1, 2]);
+        assert_eq!((crew.count(Counter::Rx), crew.count(Counter::HandedOver)), ([3, 3], [0, 3]));
+        crew.check();
+    }
+
+    #[test]
+    fn a_change_is_there_in_the_next_turn() {
+        let mut crew = crew(2);
+        crew.first.node_mut().updates.push_back(TableUpdate::RouteSet(Prefix::host(FAR), Route::Blackhole));
+        crew.first.iterate(NOW);
+        assert!(crew.forwarder.has_mail());
+        assert!(crew.of_forwarder[0].push(frame(FAR, protocol::UDP, 7)));
+        let progress = crew.forwarder.iterate(NOW);
+        assert_eq!((progress.sent, progress.heard), (0, 1));
+        assert!(crew.forwarder.iterate(NOW).is_idle());
+        assert_eq!(crew.first.iterate(NOW).heard, 1);
+        assert_eq!(crew.count(Counter::DropLookupBlackhole), [1, 0]);
+        crew.check();
+    }
+
+    #[test]
+    fn frames_for_a_port_of_the_firsts_leave_there_in_order() {
+        let mut crew = crew(1);
+        for number in 0..500 {
+            assert!(crew.of_forwarder[0].push(frame(FAR, protocol::UDP, number)));
+        }
+        let mut sent = Vec::new();
+        for _ in 0..20 {
+            crew.forwarder.iterate(NOW);
+            crew.first.iterate(NOW);
+            sent.extend(numbers(&crew.of_first[1]));
+        }
+        assert_eq!(sent, (0..500).collect::<Vec<_>>());
+        assert_eq!((crew.count(Counter::Output), crew.count(Counter::Relayed)), ([500, 500], [500, 0]));
+        crew.check();
+    }
+
+    /// The first worker does not come to it: what finds no box is dropped and counted, and the rest is not lost.
+    #[test]
+    fn a_forwarder_does_not_wait_for_the_first() {
+        let mut crew = crew(2);
+        let mut given = 0;
+        while crew.count(Counter::DropHandoverFull)[1] == 0 {
+            for number in 0..64 {
+                assert!(crew.of_forwarder[0].push(frame(SELF, protocol::MOBILITY, number)));
+            }
+            given += 64;
+            crew.forwarder.iterate(NOW);
+            crew.check();
+        }
+        while crew.first.iterate(NOW).heard > 0 {}
+        let dropped = crew.count(Counter::DropHandoverFull)[1];
+        assert_eq!((crew.first.node().heard.len() as u64 + dropped, dropped > 0), (given, true));
+        assert!(crew.of_forwarder[0].push(frame(SELF, protocol::MOBILITY, 0)));
+        crew.forwarder.iterate(NOW);
+        assert_eq!(crew.first.iterate(NOW).heard, 1, "there are boxes again");
+        crew.check();
+    }
+}

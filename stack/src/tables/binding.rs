@@ -40,6 +40,12 @@ impl MmaBindings {
         self.by_home_address.find_batch(keys, slots);
     }
 
+    /// Where each of `keys` stands, if it is there: [`MmaBindings::words`] says whether it is.
+    #[inline]
+    pub(crate) fn locate_batch(&self, keys: &[[u64; 2]], slots: &mut [Option<Slot>]) {
+        self.by_home_address.locate_batch(keys, slots);
+    }
+
     /// Where the binding of a home address stands.
     #[inline]
     pub(crate) fn find(&self, home_address: Ipv6Addr) -> Option<Slot> {
@@ -253,6 +259,12 @@ impl HomeBindings {
     #[inline]
     pub(crate) fn find_batch(&self, keys: &[[u64; 2]], slots: &mut [Option<Slot>]) {
         self.0.find_batch(keys, slots);
+    }
+
+    /// Where each of `keys` stands, if it is there: [`HomeBindings::at`] says whether it is.
+    #[inline]
+    pub(crate) fn locate_batch(&self, keys: &[[u64; 2]], slots: &mut [Option<Slot>]) {
+        self.0.locate_batch(keys, slots);
     }
 
     /// A handle for another thread.

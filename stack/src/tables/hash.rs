@@ -192,13 +192,31 @@ impl<const K: usize, const V: usize, const O: usize> Shared<K, V, O> {
         self.entries.at(base).store(sequence + 2, Ordering::Release);
     }
 
+    /// The value at `slot`, where it is that of `key`: both of one moment.
+    #[inline(always)]
+    fn value_of(&self, slot: u32, key: &[u64; K]) -> Option<[u64; V]> {
+        let base = slot as usize * Self::STRIDE;
+        loop {
+            let before = self.entries.at(base).load(Ordering::Acquire);
+            let mut difference = 0;
+            for (i, word) in key.iter().enumerate() {
+                difference |= self.entries.at(base + 1 + i).load(Ordering::Relaxed) ^ word;
+            }
+            let value = core::array::from_fn(|i| self.entries.at(base + 1 + K + i).load(Ordering::Relaxed));
+            fence(Ordering::Acquire);
+            if before & 1 == 0 && self.entries.at(base).load(Ordering::Relaxed) == before {
+                return (difference == 0).then_some(value);
+            }
+            core::hint::spin_loop();
+        }
+    }
+
     fn get(&self, key: &[u64; K]) -> Option<[u64; V]> {
         let hash = self.hash(key);
         loop {
             let slot = self.find(hash, key)?;
-            let (found, value) = self.read(slot);
             // The slot may have gone to another key between the two; then the lookup starts again.
-            if found == *key {
+            if let Some(value) = self.value_of(slot, key) {
                 return Some(value);
             }
         }
@@ -274,21 +292,31 @@ impl<const K: usize, const V: usize, const O: usize> HashTable<K, V, O> {
     /// Where each of `keys` stands; the latencies of memory overlap. Answers for at most [`BATCH_SIZE`] keys.
     #[inline]
     pub(crate) fn find_batch(&self, keys: &[[u64; K]], slots: &mut [Option<Slot>]) {
+        self.locate_batch(keys, slots);
+        for (slot, key) in slots.iter_mut().zip(keys) {
+            if slot.is_some_and(|Slot(slot)| !self.shared.key_is(slot, key)) {
+                *slot = self.find(key);
+            }
+        }
+    }
+
+    /// Where each of `keys` stands, if it is in the table: who reads the value there says whose it is to be
+    /// ([`HashTable::value_of`]), and once in 2³² lookups it is another's. Asks for the entries' cache lines. Answers for at
+    /// most [`BATCH_SIZE`] keys.
+    #[inline]
+    pub(crate) fn locate_batch(&self, keys: &[[u64; K]], slots: &mut [Option<Slot>]) {
         let shared = &*self.shared;
         let mut hashes = [0; BATCH_SIZE];
         for (hash, key) in hashes.iter_mut().zip(keys) {
             *hash = shared.hash(key);
             prefetch(shared.buckets.at(shared.home(*hash) * LINE_WORDS));
         }
-        for (slot, &hash) in slots.iter_mut().zip(&hashes[..keys.len()]) {
-            *slot = shared.candidate(hash).map(Slot);
-            if let Some(Slot(slot)) = *slot {
-                self.prefetch(Slot(slot));
-            }
-        }
         for ((slot, &hash), key) in slots.iter_mut().zip(&hashes).zip(keys) {
-            if !slot.is_some_and(|Slot(slot)| shared.key_is(slot, key)) {
-                *slot = shared.find(hash, key).map(Slot);
+            let found = shared.candidate(hash);
+            let overflowed = || shared.buckets.at(shared.home(hash) * LINE_WORDS).load(Ordering::Acquire) != 0;
+            *slot = if found.is_none() && overflowed() { shared.find(hash, key) } else { found }.map(Slot);
+            if let Some(slot) = *slot {
+                self.prefetch(slot);
             }
         }
     }
@@ -311,11 +339,7 @@ impl<const K: usize, const V: usize, const O: usize> HashTable<K, V, O> {
     /// The value of `key`, where it stands at `slot`, which may be any number that was a slot once.
     #[inline(always)]
     pub(crate) fn value_of(&self, slot: Slot, key: &[u64; K]) -> Option<[u64; V]> {
-        if !self.has(slot) {
-            return None;
-        }
-        let (found, value) = self.shared.read(slot.0);
-        (found == *key).then_some(value)
+        if self.has(slot) { self.shared.value_of(slot.0, key) } else { None }
     }
 
     /// Whether `key` stands at `slot`, which may be any number that was a slot once.

@@ -64,6 +64,12 @@ impl Mfib {
         self.routes.find_batch(keys, slots);
     }
 
+    /// Where (S,G) stands, if it is there, for each of a batch of keys: [`Mfib::narrow`] says whether it is.
+    #[inline]
+    pub(crate) fn locate_batch(&self, keys: &[[u64; 4]], slots: &mut [Option<Slot>]) {
+        self.routes.locate_batch(keys, slots);
+    }
+
     /// What [`Mfib::find_batch`] looks for.
     #[inline(always)]
     pub(crate) fn key(source: Ipv6Addr, group: Ipv6Addr) -> [u64; 4] {

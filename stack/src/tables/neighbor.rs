@@ -104,14 +104,14 @@ impl<W> Neighbors<W> {
         key(port, address)
     }
 
-    /// The adjacency of each of a batch of neighbours.
+    /// The adjacency of each of a batch of neighbours; once in 2³² lookups of one that there is none.
     #[inline]
     pub(crate) fn find_batch(&self, keys: &[[u64; 3]], indexes: &mut [Option<AdjacencyIndex>]) {
         let mut slots = [None; BATCH_SIZE];
-        self.index.find_batch(keys, &mut slots);
-        for (index, slot) in indexes.iter_mut().zip(&slots[..keys.len()]) {
-            *index = slot.map(|slot| {
-                let (_, [index]) = self.index.entry(slot);
+        self.index.locate_batch(keys, &mut slots);
+        for ((index, slot), key) in indexes.iter_mut().zip(slots).zip(keys) {
+            let found = slot.and_then(|slot| self.index.value_of(slot, key));
+            *index = found.map(|[index]| {
                 prefetch(self.ready.as_ptr().wrapping_add(index as usize));
                 index as AdjacencyIndex
             });

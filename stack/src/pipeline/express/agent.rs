@@ -27,7 +27,7 @@ pub(super) fn run(plane: &mut Dataplane, frames: &mut Frames, places: &Places) -
         let Some(frame) = &frames[usize::from(place)] else { continue };
         *key = home_address(frame.bytes()).unwrap_or_default();
     }
-    plane.mma_bindings.find_batch(&keys[..places.len()], &mut slots);
+    plane.mma_bindings.locate_batch(&keys[..places.len()], &mut slots);
     for slot in slots[..places.len()].iter().flatten() {
         plane.mfib.prefetch_hint(plane.mma_bindings.route_hint(*slot));
     }
@@ -106,9 +106,15 @@ fn way(plane: &Dataplane, packet: &Packet, home_address: [u64; 2], slot: Slot) -
         && packet.headroom() >= tunnel_header::MAX_LEN
         && send::fits(plane, ports, inner_octets + added)
         && inner_octets + added <= plane.path_mtus.towards(plane.now, look::whole(group), usize::MAX);
+    if !goes_on {
+        return None;
+    }
     // Nothing keeps the packet from going now, so that no number is lost.
-    let numbered = || gre_key.map(|key| (key, plane.mma_bindings.next_sequence(slot)));
-    goes_on.then(|| ToGroup { source, group, gre: numbered(), route, ports, tunnelled })
+    let gre = match gre_key {
+        Some(key) => Some((key, plane.mma_bindings.next_sequence(slot))),
+        None => None,
+    };
+    Some(ToGroup { source, group, gre, route, ports, tunnelled })
 }
 
 /// Whether the node has to be told of the packet's correspondent.

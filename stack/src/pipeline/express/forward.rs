@@ -84,7 +84,7 @@ pub(super) fn find_home_bindings(plane: &Dataplane, addresses: &[Ipv6Addr], slot
     for (key, &address) in keys.iter_mut().zip(addresses) {
         *key = HomeBindings::key(address);
     }
-    plane.home_bindings.find_batch(&keys[..addresses.len()], slots);
+    plane.home_bindings.locate_batch(&keys[..addresses.len()], slots);
 }
 
 /// A packet that leaves by a neighbour as it came.

@@ -19,7 +19,7 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, plac
         let [source, group] = [look::halves(header, OUTER + 8), look::halves(header, OUTER + 24)];
         *key = [source[0], source[1], group[0], group[1]];
     }
-    plane.mfib.find_batch(&keys[..places.len()], &mut slots);
+    plane.mfib.locate_batch(&keys[..places.len()], &mut slots);
     let mut sent = 0;
     for ((&place, slot), key) in places.iter().zip(slots).zip(&keys) {
         if let Some(slot) = slot {

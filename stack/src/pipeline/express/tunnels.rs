@@ -65,7 +65,7 @@ pub(super) fn find_ends(plane: &Dataplane, port: PortId, frames: &Frames, places
         for (key, &source) in keys.iter_mut().zip(sources) {
             *key = MmaBindings::key(source);
         }
-        plane.mma_bindings.find_batch(&keys[..sources.len()], &mut bound);
+        plane.mma_bindings.locate_batch(&keys[..sources.len()], &mut bound);
     }
     for (i, &place) in inside.iter().enumerate() {
         let Some(frame) = &frames[usize::from(place)] else { continue };

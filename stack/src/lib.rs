@@ -17,6 +17,7 @@ pub mod rate;
 pub mod rng;
 pub mod runtime;
 pub mod sim;
+mod sync;
 pub mod tables;
 pub mod time;
 pub mod wire;

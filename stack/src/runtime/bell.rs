@@ -1,7 +1,6 @@
 use super::Waker;
-use core::sync::atomic::{AtomicBool, Ordering, fence};
+use crate::sync::{Arc, AtomicBool, Ordering, fence};
 use std::io;
-use std::sync::Arc;
 
 /// Wakes a worker that sleeps, and costs nothing where it does not. Clones ring at the same worker.
 ///

@@ -22,17 +22,14 @@
 //! that its entries use.
 
 use super::prefetch::prefetch;
+use super::words::Words;
 use crate::packet::BATCH_SIZE;
-use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::Arc;
+use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering, fence, spin_loop};
 
-const LINE_WORDS: usize = 8;
+pub(super) const LINE_WORDS: usize = 8;
 /// An odd constant whose product with a word spreads its bits over 128.
 const MIX: u128 = 0xd1b5_4a32_d192_ed03;
 const REFERENCES: usize = LINE_WORDS - 1;
-/// Tables at least this large ask for huge pages: below, they would cost more memory than they save misses.
-const HUGE_PAGE_THRESHOLD: usize = 8 << 20;
 
 /// A table is full; its limit was set at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -43,65 +40,10 @@ pub struct TableFull;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot(pub(crate) u32);
 
-/// Words of zeroed memory, aligned to a page.
-struct Words {
-    memory: NonNull<AtomicU64>,
-    count: usize,
-}
-
-// SAFETY: the memory is owned by this value and only ever accessed as atomics.
-unsafe impl Send for Words {}
-// SAFETY: as above.
-unsafe impl Sync for Words {}
-
-impl Words {
-    fn new(count: usize) -> Self {
-        let bytes = count.max(1) * 8;
-        // SAFETY: a fresh anonymous mapping, no address asked for; the result is checked.
-        let memory = unsafe {
-            libc::mmap(
-                core::ptr::null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        let layout = core::alloc::Layout::array::<u64>(count.max(1)).expect("a table smaller than the address space");
-        if memory == libc::MAP_FAILED {
-            std::alloc::handle_alloc_error(layout);
-        }
-        if bytes >= HUGE_PAGE_THRESHOLD {
-            // SAFETY: the range is the mapping made above. The advice may be refused, which changes nothing.
-            unsafe { libc::madvise(memory, bytes, libc::MADV_HUGEPAGE) };
-        }
-        match NonNull::new(memory.cast()) {
-            Some(memory) => Words { memory, count },
-            None => std::alloc::handle_alloc_error(layout),
-        }
-    }
-
-    #[inline(always)]
-    fn at(&self, index: usize) -> &AtomicU64 {
-        debug_assert!(index < self.count);
-        // SAFETY: every index is made of a slot or a bucket number below what the array was built for; zeroed memory is
-        // a valid `AtomicU64`.
-        unsafe { &*self.memory.as_ptr().add(index) }
-    }
-}
-
-impl Drop for Words {
-    fn drop(&mut self) {
-        // SAFETY: the mapping of `new`; nothing refers to it any more.
-        unsafe { libc::munmap(self.memory.as_ptr().cast(), self.count.max(1) * 8) };
-    }
-}
-
-struct Shared<const K: usize, const V: usize, const O: usize> {
-    buckets: Words,
+pub(super) struct Shared<const K: usize, const V: usize, const O: usize> {
+    pub(super) buckets: Words,
     entries: Words,
-    bucket_mask: usize,
+    pub(super) bucket_mask: usize,
     seed: u64,
     limit: u32,
     /// Slots that were ever in use: the first so many.
@@ -176,7 +118,7 @@ impl<const K: usize, const V: usize, const O: usize> Shared<K, V, O> {
             if before & 1 == 0 && self.entries.at(base).load(Ordering::Relaxed) == before {
                 return (key, value);
             }
-            core::hint::spin_loop();
+            spin_loop();
         }
     }
 
@@ -207,7 +149,7 @@ impl<const K: usize, const V: usize, const O: usize> Shared<K, V, O> {
             if before & 1 == 0 && self.entries.at(base).load(Ordering::Relaxed) == before {
                 return (difference == 0).then_some(value);
             }
-            core::hint::spin_loop();
+            spin_loop();
         }
     }
 
@@ -230,7 +172,7 @@ impl<const K: usize, const V: usize, const O: usize> Shared<K, V, O> {
 /// a reader has found may go to another key before it is read, so that whoever reads a value by its slot says whose it is
 /// to be ([`HashTable::value_of`]). The key of all zeros is not allowed: it marks a free entry.
 pub(crate) struct HashTable<const K: usize, const V: usize, const O: usize> {
-    shared: Arc<Shared<K, V, O>>,
+    pub(super) shared: Arc<Shared<K, V, O>>,
     /// Slots to use again: the owner's.
     free: Vec<u32>,
     is_owner: bool,
@@ -458,132 +400,5 @@ impl<const K: usize, const V: usize, const O: usize> HashTable<K, V, O> {
         shared.count.store(shared.count.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
         self.free.push(slot);
         true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::BTreeMap;
-    use std::sync::atomic::AtomicBool;
-
-    type Small = HashTable<2, 3, 1>;
-
-    proptest! {
-        #[test]
-        fn matches_a_plain_map(
-            limit in 1u32..40,
-            seed: u64,
-            operations in prop::collection::vec((0u8..4, 1u64..60, any::<u64>()), 0..300),
-        ) {
-            let mut table = Small::new(limit, seed);
-            let mut map = BTreeMap::new();
-            for (operation, k, v) in operations {
-                let (key, value) = ([k, k << 7], [v, !v, k]);
-                match operation {
-                    0 => prop_assert_eq!(table.remove(&key), map.remove(&key).is_some()),
-                    1 => prop_assert_eq!(table.get(&key), map.get(&key).copied()),
-                    _ if map.len() < limit as usize || map.contains_key(&key) => {
-                        let slot = table.insert(key, value).unwrap();
-                        map.insert(key, value);
-                        prop_assert!(table.is_at(slot, &key));
-                        prop_assert_eq!(table.entry(slot).1, value);
-                    }
-                    _ => prop_assert!(table.insert(key, value).is_err()),
-                }
-                prop_assert_eq!(table.len(), map.len());
-            }
-            let found: BTreeMap<_, _> = table.iter().map(|(_, key, value)| (key, value)).collect();
-            prop_assert_eq!(&found, &map);
-            let keys: Vec<[u64; 2]> = (1..60).map(|k| [k, k << 7]).collect();
-            let mut slots = [None; BATCH_SIZE];
-            table.find_batch(&keys, &mut slots);
-            for (key, slot) in keys.iter().zip(slots) {
-                prop_assert_eq!(slot.map(|slot| table.entry(slot).1), map.get(key).copied());
-            }
-            for key in map.keys() {
-                table.remove(key);
-            }
-            for bucket in 0..=table.shared.bucket_mask {
-                for word in 0..LINE_WORDS {
-                    prop_assert_eq!(table.shared.buckets.at(bucket * LINE_WORDS + word).load(Ordering::Relaxed), 0);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_full_bucket_overflows_and_recovers() {
-        // One bucket for all: every key meets every other.
-        let mut table = HashTable::<1, 1, 0>::new(4, 9);
-        assert_eq!(table.shared.bucket_mask, 0);
-        let mut large = HashTable::<1, 1, 0>::new(3000, 9);
-        for key in 1..=3000 {
-            large.insert([key], [key]).unwrap();
-        }
-        assert_eq!(large.insert([3001], [0]), Err(TableFull));
-        for key in (1..=3000).step_by(2) {
-            assert!(large.remove(&[key]));
-        }
-        for key in 1..=3000 {
-            assert_eq!(large.get(&[key]), (key % 2 == 0).then_some([key]));
-        }
-        table.insert([1], [1]).unwrap();
-        assert_eq!(table.get(&[1]), Some([1]));
-    }
-
-    #[test]
-    fn a_side_word_survives_a_new_value_and_not_a_new_entry() {
-        let mut table = Small::new(2, 1);
-        let slot = table.insert([1, 1], [0; 3]).unwrap();
-        table.side_word(slot, 0).store(77, Ordering::Relaxed);
-        assert_eq!(table.insert([1, 1], [5; 3]), Ok(slot));
-        assert_eq!(table.side_word(slot, 0).load(Ordering::Relaxed), 77);
-        table.remove(&[1, 1]);
-        assert!(!table.is_at(slot, &[1, 1]), "a hint does not find a dead entry");
-        let again = table.insert([2, 2], [0; 3]).unwrap();
-        assert_eq!(table.side_word(again, 0).load(Ordering::Relaxed), 0);
-    }
-
-    /// Readers on other threads while the writer inserts, replaces and removes as fast as it can. Every value is made of
-    /// its key and one number, so that a torn entry shows; half of the keys are never removed and must always be found.
-    #[test]
-    fn readers_never_see_a_torn_entry_nor_miss_a_key() {
-        const KEYS: u64 = 64;
-        const ROUNDS: u64 = 40_000;
-        let mut table = HashTable::<2, 6, 0>::new(KEYS as u32, 3);
-        let value = |key: u64, number: u64| core::array::from_fn(|i| number.wrapping_mul(i as u64 + 1) ^ key);
-        let steady = |key: u64| key.is_multiple_of(2);
-        for key in (1..=KEYS).filter(|&key| steady(key)) {
-            table.insert([key, key], value(key, 0)).unwrap();
-        }
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            for reader in 0..2u64 {
-                let (table, done) = (table.reader(), &done);
-                scope.spawn(move || {
-                    let mut key = reader;
-                    while !done.load(Ordering::Relaxed) {
-                        key = key % KEYS + 1;
-                        match table.get(&[key, key]) {
-                            Some(found) => assert_eq!(found, value(key, found[0] ^ key)),
-                            None => assert!(!steady(key), "key {key} is always there"),
-                        }
-                    }
-                });
-            }
-            let mut state = 1u64;
-            for number in 1..=ROUNDS {
-                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                let key = (state >> 33) % KEYS + 1;
-                if steady(key) || state >> 63 == 0 {
-                    table.insert([key, key], value(key, number)).unwrap();
-                } else {
-                    table.remove(&[key, key]);
-                }
-            }
-            done.store(true, Ordering::Relaxed);
-        });
     }
 }

@@ -17,6 +17,12 @@ mod reception;
 mod routes;
 mod sequence;
 mod update;
+mod words;
+
+// Not inside the module, whose source the models in tests/models compile, too.
+#[cfg(test)]
+#[path = "hash/tests.rs"]
+mod hash_tests;
 
 pub use hash::TableFull;
 pub use update::{

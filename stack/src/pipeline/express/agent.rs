@@ -110,10 +110,7 @@ fn way(plane: &Dataplane, packet: &Packet, home_address: [u64; 2], slot: Slot) -
         return None;
     }
     // Nothing keeps the packet from going now, so that no number is lost.
-    let gre = match gre_key {
-        Some(key) => Some((key, plane.mma_bindings.next_sequence(slot))),
-        None => None,
-    };
+    let gre = gre_key.map(|key| (key, plane.mma_bindings.next_sequence(slot)));
     Some(ToGroup { source, group, gre, route, ports, tunnelled })
 }
 

@@ -4,10 +4,11 @@ use super::frame::{Frame, nth};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use core::net::Ipv6Addr;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use stack::addr::{MacAddress, Prefix};
 use stack::machine::PortId;
 use stack::packet::{Batch, Pool};
-use stack::pipeline::{Counter, Dataplane, DataplaneConfig, Forwarding, Limits};
+use stack::pipeline::{Counter, Dataplane, DataplaneConfig, Forwarding, Limits, News, Readers};
 use stack::port::{LinkState, Medium, PortInfo};
 use stack::tables::{
     Accept, BindingState, GroupReception, HomeBinding, MmaBinding, MmaService, Mroute, MrouteKey, Neighbor, PortSet,
@@ -114,7 +115,38 @@ pub(crate) struct Path {
     /// What every packet has to be counted as.
     passes: Counter,
     leaves_by: Vec<PortId>,
+    /// Ways to the data planes beside this one.
+    others: Vec<Sender<News>>,
+    /// What is told by the one that this is beside.
+    told: Option<Receiver<News>>,
+    /// Packets that were for the data plane that this is beside.
+    left: u64,
 }
+
+/// A path for another thread over the tables of a first one.
+pub(crate) struct Seed {
+    kind: Kind,
+    entries: u32,
+    branches: u8,
+    readers: Readers,
+    told: Receiver<News>,
+}
+
+impl Seed {
+    /// The path, on the thread where it will stay.
+    pub(crate) fn path(self) -> Result<Path> {
+        let Seed { kind, entries, branches, readers, told } = self;
+        let (config, ports) = configuration(kind, entries, branches, Ways::Express)?;
+        let pool = Pool::new(FRAMES)?;
+        let plane = Dataplane::beside(config, readers, pool.clone(), &ports);
+        let mut path = Path::of(plane, pool, kind, entries, branches, Ways::Express);
+        path.told = Some(told);
+        Ok(path)
+    }
+}
+
+/// News that wait for a data plane beside another at the most.
+const NEWS: usize = 4096;
 
 impl Path {
     /// The path with tables of so many entries.
@@ -130,32 +162,42 @@ impl Path {
     /// The path with room for so many entries, of which it has none yet: of what a packet needs only the entry that it
     /// belongs to is missing.
     pub(crate) fn without_entries(kind: Kind, entries: u32, branches: u8, ways: Ways) -> Result<Self> {
-        let forwarding = if kind.is_terminal() { Forwarding::Host } else { Forwarding::Router };
-        let limit = entries + SPARE;
-        let mut limits = Limits {
-            routes: limit as usize,
-            mroutes: limit,
-            mma_bindings: limit,
-            home_bindings: limit,
-            ..Limits::default()
-        };
-        if kind == Kind::OnLink {
-            ensure!(entries <= MAX_NEIGHBORS, "a data plane has {MAX_NEIGHBORS} neighbours at the most");
-            limits.neighbors = limit;
-        }
-        let express = ways == Ways::Express;
-        let config = DataplaneConfig {
-            forwarding,
-            express,
-            host_ports: PortSet::single(TUN),
-            limits,
-            ..DataplaneConfig::default()
-        };
-        let mut ports: Vec<PortInfo> = (0..=branches.max(TUN.0)).map(port).collect();
-        if forwarding == Forwarding::Host {
-            ports[usize::from(TUN.0)].medium = Medium::Ip;
-        }
+        let (config, ports) = configuration(kind, entries, branches, ways)?;
         let pool = Pool::new(FRAMES)?;
+        let plane = Dataplane::new(config, pool.clone(), &ports);
+        let mut path = Path::of(plane, pool, kind, entries, branches, ways);
+        path.set_surroundings();
+        path.check_updates()?;
+        Ok(path)
+    }
+
+    /// The same beside which other threads have paths over its tables; `give` is given them before there is anything in
+    /// the tables, for each takes what it is told from then on.
+    pub(crate) fn first(
+        kind: Kind,
+        entries: u32,
+        others: usize,
+        mut give: impl FnMut(Seed) -> Result<()>,
+    ) -> Result<Self> {
+        let branches = 1;
+        let (config, ports) = configuration(kind, entries, branches, Ways::Express)?;
+        let pool = Pool::new(FRAMES)?;
+        let (plane, readers) = Dataplane::first(config, pool.clone(), &ports, others);
+        let mut path = Path::of(plane, pool, kind, entries, branches, Ways::Express);
+        for readers in readers {
+            let (tell, told) = bounded(NEWS);
+            path.others.push(tell);
+            give(Seed { kind, entries, branches, readers, told })?;
+        }
+        path.set_surroundings();
+        for index in 0..entries {
+            path.apply(path.set_entry(index)?);
+        }
+        path.check_updates()?;
+        Ok(path)
+    }
+
+    fn of(plane: Dataplane, pool: Pool, kind: Kind, entries: u32, branches: u8, ways: Ways) -> Self {
         let (passes, leaves_by) = match kind {
             Kind::Unicast | Kind::UnicastLengths | Kind::OnLink => (Counter::Output, vec![OUT]),
             Kind::Multicast => (Counter::Output, (1..=branches).map(PortId).collect()),
@@ -165,11 +207,8 @@ impl Path {
             Kind::HaReverse => (Counter::TunnelExit, vec![OUT]),
             Kind::Terminal | Kind::TerminalGre => (Counter::TerminalReceived, vec![TUN]),
         };
-        let plane = Dataplane::new(config, pool.clone(), &ports);
-        let mut path = Path { kind, entries, branches, ways, plane, pool, passes, leaves_by };
-        path.set_surroundings();
-        path.check_updates()?;
-        Ok(path)
+        let (others, told, left) = (Vec::new(), None, 0);
+        Path { kind, entries, branches, ways, plane, pool, passes, leaves_by, others, told, left }
     }
 
     /// As in results.
@@ -321,6 +360,25 @@ impl Path {
     /// Changes a table.
     pub(crate) fn apply(&mut self, update: TableUpdate) {
         self.plane.apply(Instant::ORIGIN, update);
+        while let Some(news) = self.plane.poll_news() {
+            // Whose thread has ended does not hear it.
+            self.others.iter().for_each(|other| drop(other.send(news.clone())));
+        }
+    }
+
+    /// Learns what the path that this is beside has told.
+    #[inline]
+    pub(crate) fn hear(&mut self) {
+        if let Some(told) = &self.told {
+            while let Ok(news) = told.try_recv() {
+                self.plane.hear(Instant::ORIGIN, news);
+            }
+        }
+    }
+
+    /// Packets that did not take the path, for the tables lacked their entry for a moment.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
     }
 
     /// # Errors
@@ -341,12 +399,28 @@ impl Path {
     /// What is measured: the packets go through the data plane, and what comes out is taken and given back to the pool.
     #[inline(never)]
     pub(crate) fn process(&mut self, batch: &mut Batch, out: &mut Batch) {
-        self.plane.process(Instant::ORIGIN, IN, batch);
+        if self.told.is_some() {
+            self.hear();
+            self.plane.forward(Instant::ORIGIN, IN, batch);
+            self.left += batch.len() as u64;
+            batch.clear();
+        } else {
+            self.plane.process(Instant::ORIGIN, IN, batch);
+        }
         for &port in &self.leaves_by {
             while self.plane.outgoing(port).fill(out) > 0 {
                 out.clear();
             }
         }
+    }
+
+    /// Whether a packet of an entry takes the path, of which `frame` are the packets.
+    pub(crate) fn takes(&mut self, frame: &Frame, index: u32) -> Result<bool> {
+        let (mut batch, mut out) = (Batch::new(), Batch::new());
+        let before = self.left;
+        self.generate(&mut batch, frame, index, 0)?;
+        self.process(&mut batch, &mut out);
+        Ok(self.left == before)
     }
 
     /// Sends every entry one packet, so that what a table remembers of the first packet of an entry is there.
@@ -368,6 +442,7 @@ impl Path {
     /// # Errors
     /// Where a packet went astray: the figures would be those of another path.
     pub(crate) fn check(&self, packets: u64) -> Result<()> {
+        let packets = packets - self.left;
         let counters = self.plane.counters();
         let copies = self.leaves_by.len() as u64;
         let (passed, output) = (counters.get(self.passes), counters.get(Counter::Output));
@@ -381,6 +456,35 @@ impl Path {
         ensure!(self.pool.free_frames() == FRAMES as usize, "{:?}: frames are lost", self.kind);
         Ok(())
     }
+}
+
+/// The data plane of such a path, and its ports.
+fn configuration(kind: Kind, entries: u32, branches: u8, ways: Ways) -> Result<(DataplaneConfig, Vec<PortInfo>)> {
+    let forwarding = if kind.is_terminal() { Forwarding::Host } else { Forwarding::Router };
+    let limit = entries + SPARE;
+    let mut limits = Limits {
+        routes: limit as usize,
+        mroutes: limit,
+        mma_bindings: limit,
+        home_bindings: limit,
+        ..Limits::default()
+    };
+    if kind == Kind::OnLink {
+        ensure!(entries <= MAX_NEIGHBORS, "a data plane has {MAX_NEIGHBORS} neighbours at the most");
+        limits.neighbors = limit;
+    }
+    let config = DataplaneConfig {
+        forwarding,
+        express: ways == Ways::Express,
+        host_ports: PortSet::single(TUN),
+        limits,
+        ..DataplaneConfig::default()
+    };
+    let mut ports: Vec<PortInfo> = (0..=branches.max(TUN.0)).map(port).collect();
+    if forwarding == Forwarding::Host {
+        ports[usize::from(TUN.0)].medium = Medium::Ip;
+    }
+    Ok((config, ports))
 }
 
 /// An address in the prefix of an entry.

@@ -1,56 +1,105 @@
-//! Threads that look up, without and with a thread beside them that updates. Each is pinned to a core as far as there are
-//! some, and has tables of its own, as workers have.
+//! One table, a thread that updates it, and threads beside it that look up: the first worker and its forwarders.
+//!
+//! The readers read bindings and multicast routes where the writer writes them; of routes and neighbours each has a copy and
+//! is told, as forwarders are.
 
 use super::Plan;
 use super::operations::{Samples, Writer, reader};
 use super::result::{More, Operation, line};
-use crate::pipeline::path::{Path, Ways};
+use crate::pipeline::path::{Path, Seed};
 use crate::report::Line;
-use crate::statistics::Costs;
+use crate::statistics::{Costs, Durations};
 use anyhow::{Result, anyhow};
 use core_affinity::CoreId;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 /// Updates between two looks at whether the readers are done, and those that make a sample of medians.
 const UPDATES_A_LOOK: u32 = 256;
+/// Insertions at the most whose way to another core is timed.
+const MAX_ROUNDS: u64 = 20_000;
+/// Those that make a sample of medians.
+const ROUNDS_A_SAMPLE: u64 = 500;
+
+/// What the threads of a measurement share.
+struct Stage {
+    /// Everybody waits: until the tables are full; before the readers begin alone; before the writer begins; before
+    /// insertions are watched.
+    start: Barrier,
+    /// Whether the tables are full.
+    full: AtomicBool,
+    /// Readers that read.
+    reading: AtomicUsize,
+    /// Rounds in which the first reader has seen the entry gone, and those in which it has seen it again.
+    gone: AtomicU64,
+    seen: AtomicU64,
+    /// When the insertion of the round began, in nanoseconds since `origin`.
+    begun: AtomicU64,
+    origin: Instant,
+    /// Rounds; none where threads share cores.
+    rounds: u64,
+}
+
+/// What a reader has measured: lookups alone, those beside the writer, and the part of these that found nothing.
+type Read = (Costs, Costs, f64);
 
 /// Measures so many readers.
 pub(crate) fn measure(plan: Plan, readers: usize) -> Result<Vec<Line<More>>> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     let core = |thread: usize| cores.get(thread % cores.len().max(1)).copied();
-    // Everybody waits before the readers begin alone, before the writer begins, and nowhere else.
-    let start = Barrier::new(readers + 1);
-    let reading = AtomicUsize::new(readers);
-    let (alone, beside, writer) = thread::scope(|scope| {
+    let share_cores = readers + 1 > cores.len();
+    let stage = Stage {
+        start: Barrier::new(readers + 1),
+        full: AtomicBool::new(false),
+        reading: AtomicUsize::new(readers),
+        gone: AtomicU64::new(0),
+        seen: AtomicU64::new(0),
+        begun: AtomicU64::new(0),
+        origin: Instant::now(),
+        rounds: if share_cores { 0 } else { plan.updates.min(MAX_ROUNDS) },
+    };
+    let (give, seeds) = bounded(readers);
+    let (results, writer) = thread::scope(|scope| {
         let handles: Vec<_> = (0..readers)
             .map(|number| {
-                let (start, reading, core) = (&start, &reading, core(number + 1));
-                scope.spawn(move || read(plan, number as u64, core, start, reading))
+                let (stage, seeds, core) = (&stage, seeds.clone(), core(number + 1));
+                scope.spawn(move || read(plan, number, core, stage, &seeds))
             })
             .collect();
-        let writer = scope.spawn(|| write(plan, core(0), &start, &reading));
-        let (mut alone, mut beside) = (Costs::new(), Costs::new());
+        let writer = scope.spawn(|| write(plan, readers, core(0), &stage, give));
+        let mut results: Vec<(Read, Costs)> = Vec::new();
         for handle in handles {
-            let (one, other) = handle.join().map_err(|_| anyhow!("a reader has panicked"))??;
-            alone.add(&one);
-            beside.add(&other);
+            results.push(handle.join().map_err(|_| anyhow!("a reader has panicked"))??);
         }
         let writer = writer.join().map_err(|_| anyhow!("the writer has panicked"))??;
-        Ok::<_, anyhow::Error>((alone, beside, writer))
+        Ok::<_, anyhow::Error>((results, writer))
     })?;
-    let results = [
-        (Operation::ReaderAlone, alone),
-        (Operation::ReaderBesideWriter, beside),
-        (Operation::WriterBesideReaders, writer),
+    let [mut alone, mut beside, mut visible] = core::array::from_fn(|_| Costs::new());
+    let mut missed = 0.0;
+    for ((one, other, part), seen) in &results {
+        alone.add(one);
+        beside.add(other);
+        visible.add(seen);
+        missed += part / results.len() as f64;
+    }
+    let mut operations = vec![
+        (Operation::ReaderAlone, alone, None),
+        (Operation::ReaderBesideWriter, beside, Some(missed)),
+        (Operation::WriterBesideReaders, writer, None),
     ];
-    Ok(results
+    if stage.rounds > 0 {
+        operations.push((Operation::Visible, visible, None));
+    }
+    Ok(operations
         .into_iter()
-        .map(|(operation, costs)| {
+        .map(|(operation, costs, missed)| {
             let mut line = line(plan, operation, &costs);
             line.more.readers = Some(readers as u64);
-            line.more.threads_share_cores = Some(readers + 1 > cores.len());
+            line.more.threads_share_cores = Some(share_cores);
+            line.more.missed = missed;
             line
         })
         .collect())
@@ -63,52 +112,121 @@ fn pin(core: Option<CoreId>) {
     }
 }
 
-/// A reader: so many repetitions alone, and so many beside the writer.
+/// A reader: so many repetitions alone, and so many beside the writer; the first one also watches insertions.
 fn read(
     plan: Plan,
-    number: u64,
+    number: usize,
     core: Option<CoreId>,
-    start: &Barrier,
-    reading: &AtomicUsize,
-) -> Result<(Costs, Costs)> {
-    // However this ends, the writer is not kept.
-    let _done = Done(reading);
+    stage: &Stage,
+    seeds: &Receiver<Seed>,
+) -> Result<(Read, Costs)> {
     pin(core);
+    let seed = (number as u64 + 1) * 100;
+    // However this ends, the writer is not kept.
+    let done = Done(&stage.reading);
     let mut sent = 0;
-    let prepared = Path::new(plan.table.path(), plan.entries, 1, Ways::Express).and_then(|mut path| {
-        path.touch_all(&mut sent)?;
-        let mut run = reader(&path, plan, 100 + number);
-        run.warm_up(&mut path, &mut sent, plan.lookups.packets, plan.lookups.batch)?;
-        Ok((path, run))
+    let path = seeds.recv().map_err(|_| anyhow!("the writer has no table")).and_then(Seed::path);
+    let path = path.inspect_err(|_| drop(stage.start.wait()))?;
+    let mut path = path;
+    while !stage.full.load(Ordering::Acquire) {
+        path.hear();
+    }
+    path.hear();
+    stage.start.wait();
+    let mut run = reader(&path, plan, seed);
+    let warm = run.warm_up(&mut path, &mut sent, plan.lookups.packets, plan.lookups.batch);
+    stage.start.wait();
+    let alone =
+        warm.and_then(|()| (0..plan.repetitions).try_for_each(|_| run.repeat(&mut path, &mut sent, plan.lookups)));
+    stage.start.wait();
+    let (before, left) = (sent, path.left());
+    let mut beside = reader(&path, plan, seed + 1);
+    let read = alone.and_then(|()| {
+        (0..plan.repetitions).try_for_each(|_| beside.repeat(&mut path, &mut sent, plan.lookups))
     });
-    start.wait();
-    let alone = prepared.and_then(|(mut path, mut run)| {
-        (0..plan.repetitions).try_for_each(|_| run.repeat(&mut path, &mut sent, plan.lookups))?;
-        Ok((path, run))
-    });
-    start.wait();
-    let (mut path, run) = alone?;
-    let mut beside = reader(&path, plan, 200 + number);
-    (0..plan.repetitions).try_for_each(|_| beside.repeat(&mut path, &mut sent, plan.lookups))?;
-    Ok((run.costs(), beside.costs()))
+    let missed = (path.left() - left) as f64 / (sent - before).max(1) as f64;
+    drop(done);
+    stage.start.wait();
+    let visible = if number == 0 { watch(plan, &mut path, stage)? } else { Costs::new() };
+    read?;
+    Ok(((run.costs(), beside.costs(), missed), visible))
 }
 
-/// The writer: updates until no reader reads any more.
-fn write(plan: Plan, core: Option<CoreId>, start: &Barrier, reading: &AtomicUsize) -> Result<Costs> {
-    pin(core);
-    let prepared = Path::new(plan.table.path(), plan.entries, 1, Ways::Express);
-    start.wait();
-    start.wait();
-    let mut path = prepared?;
-    let (mut writer, mut costs) = (Writer::new(plan, 11), Costs::new());
-    loop {
-        let mut samples = Samples::new();
-        (0..UPDATES_A_LOOK).try_for_each(|_| writer.turn(&mut path, &mut samples))?;
-        samples.end(&mut costs, plan);
-        if reading.load(Ordering::Acquire) == 0 {
-            path.check_updates()?;
-            return Ok(costs);
+/// Waits for an entry to go and to come back, round by round.
+fn watch(plan: Plan, path: &mut Path, stage: &Stage) -> Result<Costs> {
+    let frame = path.frame(64);
+    let (mut costs, mut durations) = (Costs::new(), Durations::new());
+    for round in 1..=stage.rounds {
+        let index = entry(plan, round);
+        while path.takes(&frame, index)? {}
+        stage.gone.store(round, Ordering::Release);
+        while !path.takes(&frame, index)? {}
+        let now = stage.origin.elapsed().as_nanos() as u64;
+        durations.record(now.saturating_sub(stage.begun.load(Ordering::Acquire)));
+        stage.seen.store(round, Ordering::Release);
+        if round % ROUNDS_A_SAMPLE == 0 || round == stage.rounds {
+            costs.add_repetition(&durations, 1, 0, plan.lookups.clock_ns);
+            durations = Durations::new();
         }
+    }
+    Ok(costs)
+}
+
+/// The entry of a round, far from that of the one before.
+fn entry(plan: Plan, round: u64) -> u32 {
+    (round.wrapping_mul(2_654_435_761) % u64::from(plan.entries)) as u32
+}
+
+/// The writer: updates until no reader reads any more, then takes entries away and inserts them for the first reader.
+fn write(
+    plan: Plan,
+    readers: usize,
+    core: Option<CoreId>,
+    stage: &Stage,
+    give: Sender<Seed>,
+) -> Result<Costs> {
+    pin(core);
+    let path = Path::first(plan.table.path(), plan.entries, readers, |seed| Ok(give.send(seed)?)).and_then(|mut path| {
+        path.touch_all(&mut 0)?;
+        Ok(path)
+    });
+    // Readers that have nothing to read end by this.
+    drop(give);
+    stage.full.store(true, Ordering::Release);
+    stage.start.wait();
+    stage.start.wait();
+    stage.start.wait();
+    let mut costs = Costs::new();
+    let mut updated = path.map(|path| (path, Writer::new(plan, 11)));
+    while let Ok((path, writer)) = &mut updated {
+        let mut samples = Samples::new();
+        if let Err(error) = (0..UPDATES_A_LOOK).try_for_each(|_| writer.turn(path, &mut samples)) {
+            updated = Err(error);
+            break;
+        }
+        samples.end(&mut costs, plan);
+        if stage.reading.load(Ordering::Acquire) == 0 {
+            break;
+        }
+    }
+    stage.start.wait();
+    let (mut path, _) = updated?;
+    for round in 1..=stage.rounds {
+        let index = entry(plan, round);
+        let (remove, set) = (path.remove_entry(index)?, path.set_entry(index)?);
+        path.apply(remove);
+        await_round(&stage.gone, round);
+        stage.begun.store(stage.origin.elapsed().as_nanos() as u64, Ordering::Release);
+        path.apply(set);
+        await_round(&stage.seen, round);
+    }
+    path.check_updates()?;
+    Ok(costs)
+}
+
+fn await_round(rounds: &AtomicU64, round: u64) {
+    while rounds.load(Ordering::Acquire) < round {
+        core::hint::spin_loop();
     }
 }
 

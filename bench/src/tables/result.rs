@@ -33,6 +33,8 @@ pub(crate) enum Operation {
     ReaderBesideWriter,
     /// An update beside threads that look up.
     WriterBesideReaders,
+    /// From the beginning of an insertion to the end of the first lookup on another core that finds the entry.
+    Visible,
 }
 
 impl Operation {
@@ -48,6 +50,7 @@ impl Operation {
             Operation::ReaderAlone => "reader-alone",
             Operation::ReaderBesideWriter => "reader-beside-writer",
             Operation::WriterBesideReaders => "writer-beside-readers",
+            Operation::Visible => "visible",
         }
     }
 
@@ -68,6 +71,9 @@ pub(crate) struct More {
     /// Whether there were more threads than cores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) threads_share_cores: Option<bool>,
+    /// Of the lookups beside a writer, the part that found their entry taken away for a moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) missed: Option<f64>,
     /// Nanoseconds of an update, or of a whole batch of lookups; timing included.
     pub(crate) latency_ns: Percentiles,
     /// The same by quantile.
@@ -112,6 +118,7 @@ pub(crate) fn line(plan: Plan, operation: Operation, costs: &Costs) -> Line<More
             operation: operation.name(),
             readers: None,
             threads_share_cores: None,
+            missed: None,
             latency_ns: costs.all.percentiles(),
             latency_curve: costs.all.curve(),
             latency_mean_ns: (costs.all.mean() * 10.0).round() / 10.0,
@@ -127,7 +134,7 @@ pub(crate) fn line(plan: Plan, operation: Operation, costs: &Costs) -> Line<More
 pub(crate) fn charts(lines: &[Line<More>]) -> Vec<Chart> {
     use Operation::{
         Delete, Fill, Insert, Lookup, MixedLookup, MixedUpdate, ReaderAlone, ReaderBesideWriter, Replace,
-        WriterBesideReaders,
+        Visible, WriterBesideReaders,
     };
     let of = |operations: &[Operation]| {
         let lines =
@@ -148,7 +155,7 @@ pub(crate) fn charts(lines: &[Line<More>]) -> Vec<Chart> {
         ("Lookups by table size", &[Lookup][..]),
         ("Lookups beside updates", &[MixedLookup, ReaderAlone, ReaderBesideWriter]),
         ("Updates by table size", &[Fill, Insert, Replace, Delete]),
-        ("Updates beside lookups", &[MixedUpdate, WriterBesideReaders]),
+        ("Updates beside lookups", &[MixedUpdate, WriterBesideReaders, Visible]),
     ] {
         charts.extend(Chart::curves(title, ENTRIES, NANOS, of(operations)));
     }

@@ -48,7 +48,7 @@ pub(super) fn enter(
     }
     (job.meta.origin, job.meta.tunnel) = (Origin::Own, None);
     if binding.state == BindingState::Active {
-        job.meta.found = route(plane, slot, source, destination);
+        job.meta.found = find_route(plane, slot, source, destination);
         Ok(Lane::Multicast)
     } else {
         job.meta.found = Found::Nothing;
@@ -72,9 +72,9 @@ pub(super) fn send(plane: &mut Dataplane, mut job: Job, home_address: Ipv6Addr) 
     }
 }
 
-/// Where the (S,G) route stands: as the binding remembers, where that still holds.
+/// Where the (S,G) route stands: as the binding remembers, where that still holds; it remembers what is found.
 #[inline(always)]
-fn route(plane: &Dataplane, slot: Slot, source: Ipv6Addr, group: Ipv6Addr) -> Found {
+pub(super) fn find_route(plane: &Dataplane, slot: Slot, source: Ipv6Addr, group: Ipv6Addr) -> Found {
     let key = Mfib::key(source, group);
     let hint = plane.mma_bindings.route_hint(slot);
     if plane.mfib.is_at(hint, &key) {

@@ -2,11 +2,11 @@
 
 use super::counters::Counter;
 use super::vector::Job;
-use super::{Dataplane, News, output, reorder};
+use super::{Dataplane, News, binding_tunnel, output, reorder};
 use crate::icmpv6::Cause;
 use crate::machine::PortId;
 use crate::port::Medium;
-use crate::tables::{MrouteKey, Route, TableFull, TableUpdate, Uplink};
+use crate::tables::{BindingState, MrouteKey, Route, TableFull, TableUpdate, Uplink};
 use std::collections::VecDeque;
 
 pub(super) fn apply(plane: &mut Dataplane, update: TableUpdate) {
@@ -88,7 +88,15 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
         TableUpdate::MrouteRemove(key) => {
             plane.mfib.remove(key);
         }
-        TableUpdate::MmaBindingSet(home_address, binding) => plane.mma_bindings.insert(home_address, &binding)?,
+        TableUpdate::MmaBindingSet(home_address, binding) => {
+            plane.mma_bindings.insert(home_address, &binding)?;
+            // Where the tree stands already, the first packet finds it by the binding alone.
+            if let Some(slot) = plane.mma_bindings.find(home_address)
+                && binding.state == BindingState::Active
+            {
+                binding_tunnel::find_route(plane, slot, binding.source, binding.group);
+            }
+        }
         TableUpdate::MmaBindingRemove(home_address) => {
             plane.mma_bindings.remove(home_address);
         }

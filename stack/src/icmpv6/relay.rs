@@ -12,7 +12,7 @@ use crate::machine::PortId;
 use crate::pipeline::home_address::{self, OPTION_LEN, ROUTING_LEN};
 use crate::pipeline::{Counter, Dataplane, header};
 use crate::tables::{BindingState, Uplink};
-use crate::wire::ext::{Chain, option};
+use crate::wire::ext::option;
 use crate::wire::gre;
 use crate::wire::ipv6::{HEADER_LEN, MINIMUM_MTU, protocol};
 use core::net::Ipv6Addr;
@@ -196,10 +196,7 @@ fn is_signalling(packet: &[u8]) -> bool {
 /// The packet as the application sent it, where the quoted one is what an uplink made of it by a Home Address option, or
 /// the mobility agent for the terminal: by itself, or in the tunnel with these outer addresses.
 fn with_home_address(plane: &Dataplane, quoted: &[u8], tunnel: Option<(Ipv6Addr, Ipv6Addr)>) -> Option<Vec<u8>> {
-    if quoted[6] != protocol::DESTINATION_OPTIONS {
-        return None;
-    }
-    let option = Chain::parse(quoted).ok()?.home_address?;
+    let option = home_address::inserted_option(quoted)?;
     if option.offset != HEADER_LEN + 6 || quoted[HEADER_LEN + 1] != 2 {
         return None;
     }

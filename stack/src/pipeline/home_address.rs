@@ -58,6 +58,15 @@ pub(super) fn insert_routing(packet: &mut Packet, care_of: Ipv6Addr) -> Result<(
     Ok(())
 }
 
+/// The option that [`insert_option`] has put into the packet.
+pub(crate) fn inserted_option(packet: &[u8]) -> Option<HomeAddressOption> {
+    let (named_at, at) = fragmentation::unfragmentable(packet)?;
+    let is_there = packet[named_at] == protocol::DESTINATION_OPTIONS
+        && packet.len() >= at + OPTION_LEN
+        && packet[at + 6] == option::HOME_ADDRESS;
+    is_there.then(|| HomeAddressOption { offset: at + 6, home_address: header::address(packet, at + 8) })
+}
+
 /// Takes the option out of the packet: the packet comes from the home address. A header that held nothing else goes
 /// with it; in another one padding takes its place.
 pub(super) fn take_option(packet: &mut Packet, option: &HomeAddressOption) {

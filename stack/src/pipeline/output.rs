@@ -15,7 +15,6 @@ use crate::packet::{Batch, Packet};
 use crate::port::Medium;
 use crate::tables::{AdjacencyIndex, Resolution};
 use crate::wire::ethernet::{self, ETHERTYPE_IPV6};
-use crate::wire::ext::Chain;
 use crate::wire::ipv6::MINIMUM_MTU;
 use core::net::Ipv6Addr;
 use std::collections::VecDeque;
@@ -235,12 +234,16 @@ pub(super) fn take_inserted(job: &mut Job) {
     if inserted == Inserted::NOTHING {
         return;
     }
-    let Ok(chain) = Chain::parse(job.packet.bytes()) else { return };
-    if let Some(option) = chain.home_address.filter(|_| inserted.option) {
+    // Where they stand is known, whatever options of the sender's follow that this node knows nothing of.
+    if inserted.option
+        && let Some(option) = home_address::inserted_option(job.packet.bytes())
+    {
         home_address::take_option(&mut job.packet, &option);
     }
-    if let Some(routing) = chain.type2_routing.filter(|_| inserted.routing) {
-        home_address::take_routing(&mut job.packet, routing.offset);
+    if inserted.routing
+        && let Some(at) = home_address::routing_within(job.packet.bytes())
+    {
+        home_address::take_routing(&mut job.packet, at);
     }
 }
 

@@ -237,3 +237,31 @@ fn a_terminal_may_speak_from_its_care_of_address() {
     bench.receive(P1, &[reverse(&allowed[0])]);
     bench.expect_counters(&[("rx", 1), ("drop-tunnel-not-bound", 1)]);
 }
+
+/// The packet with a header of destination options that this node does not know: they are the correspondent's to judge.
+fn with_unknown_option(packet: &[u8]) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    let kind = core::mem::replace(&mut packet[6], protocol::DESTINATION_OPTIONS);
+    packet.splice(40..40, [kind, 0, 0x5e, 4, 0, 0, 0, 0]);
+    let payload = (packet.len() - 40) as u16;
+    packet[4..6].copy_from_slice(&payload.to_be_bytes());
+    packet
+}
+
+#[test]
+fn options_for_the_correspondent_keep_no_error_from_the_terminal() {
+    let mut bench = optimised_with(DataplaneConfig::default(), [1400, 1500]);
+    let large = with_unknown_option(&udp(HOME, CN, 60, &[7; 1377 - 56]));
+    bench.receive(P1, &[reverse(&large)]);
+    let told = |kind, code, word: u32, about: &[u8]| {
+        let body = [&word.to_be_bytes()[..], about].concat();
+        to_group(1, &tunnel(SOURCE, GROUP, &PacketBuilder::new(SELF, HOME).icmpv6(kind, code, &body)))
+    };
+    assert_tunnelled(&bench.sent(P1), &[told(2, 0, 1376, &hopped(&large)[..1232])]);
+
+    // So it is with what others say about it.
+    let small = with_unknown_option(&udp(HOME, CN, 60, &[7; 100]));
+    let body = [&[0; 4][..], &with_option(&small)].concat();
+    bench.receive(P0, &[PacketBuilder::new(FAR, CARE_OF).icmpv6(1, 0, &body)]);
+    assert_tunnelled(&bench.sent(P1), &[told(1, 3, 0, &hopped(&small))]);
+}

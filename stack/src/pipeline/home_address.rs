@@ -168,10 +168,11 @@ fn has_routing(packet: &[u8], end: usize) -> bool {
     false
 }
 
-/// Whether the Destination Options header has a Home Address option.
-fn has_option(header: &[u8]) -> bool {
+/// Whether the Destination Options header at the start of `rest` has a Home Address option.
+fn has_option(rest: &[u8]) -> bool {
+    let end = rest.get(1).map_or(0, |&length| 8 + 8 * usize::from(length));
     let mut found = false;
-    each_option(header.get(2..).unwrap_or_default(), |kind| found |= kind == option::HOME_ADDRESS);
+    each_option(rest.get(2..end).unwrap_or_default(), |kind| found |= kind == option::HOME_ADDRESS);
     found
 }
 
@@ -265,6 +266,19 @@ mod tests {
         assert_eq!(packet.bytes(), expected);
         let left = Chain::parse(packet.bytes()).unwrap();
         assert_eq!((left.home_address, left.encapsulation_limit), (None, chain.encapsulation_limit));
+    }
+
+    #[test]
+    fn what_follows_the_options_is_not_taken_for_one() {
+        // Octets of the upper layer where an option would stand if the header went on.
+        let header = [protocol::NONE, 0, option::PADN, 4, 0, 0, 0, 0, option::HOME_ADDRESS, 16, 0, 0, 0, 0, 0, 0];
+        let bytes = PacketBuilder::new(HOME, OTHER).payload(protocol::DESTINATION_OPTIONS, &header);
+        let mut packet = packet(&bytes);
+        assert_eq!(insert_option(&mut packet, CARE_OF), Ok(()));
+        let option = inserted_option(packet.bytes()).unwrap();
+        assert_eq!((option.offset, option.home_address), (46, HOME));
+        take_option(&mut packet, &option);
+        assert_eq!(packet.bytes(), bytes);
     }
 
     #[test]

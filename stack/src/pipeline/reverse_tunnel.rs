@@ -81,7 +81,7 @@ fn is_optimised(plane: &Dataplane, inner: &[u8], binding: &MmaBinding) -> bool {
 /// The binding of a terminal that speaks with its care-of address, where it may.
 fn speaks_for_itself(plane: &Dataplane, inner: &[u8], care_of: Ipv6Addr) -> Option<MmaBinding> {
     if inner[6] == protocol::DESTINATION_OPTIONS
-        && let Some(option) = Chain::parse(inner).ok()?.home_address
+        && let Some(option) = Chain::parse(inner).ok().and_then(|chain| chain.home_address)
     {
         return plane.mma_bindings.get(option.home_address).filter(|binding| binding.care_of == care_of);
     }

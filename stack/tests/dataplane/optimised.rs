@@ -265,3 +265,12 @@ fn options_for_the_correspondent_keep_no_error_from_the_terminal() {
     bench.receive(P0, &[PacketBuilder::new(FAR, CARE_OF).icmpv6(1, 0, &body)]);
     assert_tunnelled(&bench.sent(P1), &[told(1, 3, 0, &hopped(&small))]);
 }
+
+#[test]
+fn options_for_the_home_agent_do_not_keep_a_terminal_from_speaking_to_it() {
+    let mut bench = agent();
+    let inner = with_unknown_option(&udp(CARE_OF, HOME_AGENT, 60, b"x"));
+    bench.receive(P1, &[reverse(&inner)]);
+    assert_eq!(bench.sent(P0), [out(&hopped(&inner))]);
+    bench.expect_counters(&[("rx", 1), ("tunnel-exit", 1), ("output", 1)]);
+}

@@ -125,9 +125,8 @@ fn read(
     // However this ends, the writer is not kept.
     let done = Done(&stage.reading);
     let mut sent = 0;
-    let path = seeds.recv().map_err(|_| anyhow!("the writer has no table")).and_then(Seed::path);
-    let path = path.inspect_err(|_| drop(stage.start.wait()))?;
-    let mut path = path;
+    let seed_of_path = seeds.recv().map_err(|_| anyhow!("the writer has no table"));
+    let mut path = seed_of_path.and_then(Seed::path)?;
     while !stage.full.load(Ordering::Acquire) {
         path.hear();
     }

@@ -44,7 +44,7 @@ use stack::mld_listener::{self, MldListener};
 use stack::nd::neighbor::{self, DadOutcome};
 use stack::nd::{Discovery, advertiser, discovery, host};
 use stack::node::Node;
-use stack::pipeline::{DataplaneConfig, Forwarding};
+use stack::pipeline::{DataplaneConfig, Forwarding, Limits};
 use stack::port::{Medium, PortInfo};
 use stack::tables::{PortSet, Route, TableUpdate};
 use stack::time::{Duration, Instant};
@@ -279,8 +279,22 @@ impl DroverNode {
         Ok(node)
     }
 
-    /// What the data plane of this node is told at its start.
+    /// What the data plane of this node is told at its start. Its tables have room for all that the machines may take.
     pub fn dataplane_config(config: &NodeConfig, seed: u64) -> DataplaneConfig {
+        let default = Limits::default();
+        let room = |entries: Option<usize>, least: u32| {
+            least.max(entries.map_or(0, |entries| u32::try_from(entries).unwrap_or(u32::MAX)))
+        };
+        let limits = Limits {
+            mroutes: room(config.router.as_ref().map(|router| router.max_entries), default.mroutes),
+            mma_bindings: room(config.mma.as_ref().map(|mma| mma.max_bindings), default.mma_bindings),
+            home_bindings: room(config.home_agent.as_ref().map(|agent| agent.max_bindings), default.home_bindings),
+            correspondent_bindings: room(
+                config.correspondent_node.as_ref().map(|node| node.max_bindings),
+                default.correspondent_bindings,
+            ),
+            ..default
+        };
         let border = config.ports.iter().filter(|port| port.site_border).map(|port| port.id);
         DataplaneConfig {
             forwarding: if config.forwards() { Forwarding::Router } else { Forwarding::Host },
@@ -293,6 +307,7 @@ impl DroverNode {
                 .mobile_terminal
                 .as_ref()
                 .map_or(DataplaneConfig::default().reorder_delay, |terminal| terminal.reorder_delay),
+            limits,
             mtu_limits: config.ports.iter().map(|port| port.mtu).collect(),
             seed,
             ..DataplaneConfig::default()

@@ -8,8 +8,8 @@
 //!    interval is stretched to whatever lies between these two ratios and 1.
 //! 3. A result has changed where the intervals then do not overlap, and the medians, the second brought towards the first by
 //!    the ratio that explains most of it, still differ by more than [`FLOOR`].
-//! 4. Allocations a packet and instructions a packet do not depend on the machine's hour: an allocation more than before,
-//!    or more than [`FLOOR`] of the instructions, is a change.
+//! 4. Allocations a packet and instructions a packet do not depend on the machine's hour: more than [`FLOOR`] of either is
+//!    a change, and so is an allocation where there was none.
 //!
 //! The rule would rather miss a change than invent one: it is for runs on one machine with the same options. The exit code
 //! is 0 where nothing has become slower, 1 where something has, 2 where the runs cannot be compared.
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 /// A smaller part than this is no change, whatever the repetitions say: the same code at another address differs as much.
 const FLOOR: f64 = 0.03;
-/// Allocations a packet that are no change.
+/// Allocations a packet that are no change, where that is more than [`FLOOR`] of them.
 const ALLOCATIONS_FLOOR: f64 = 1e-3;
 
 /// What to compare.
@@ -197,7 +197,7 @@ impl Slack {
 
 fn judge(before: &Line, after: &Line, slack: Slack) -> (Verdict, Option<String>) {
     let (a, b) = (before.allocations_per_packet, after.allocations_per_packet);
-    if (b - a).abs() > ALLOCATIONS_FLOOR {
+    if (b - a).abs() > ALLOCATIONS_FLOOR.max(a * FLOOR) {
         let verdict = if b > a { Verdict::Slower } else { Verdict::Faster };
         return (verdict, Some(format!("allocations a packet: {a} before, {b} after")));
     }
@@ -375,7 +375,11 @@ mod tests {
         let slack = Slack::of(1.0, 1.0);
         assert_eq!(judge(&before, &after, slack).0, Verdict::Slower);
         assert_eq!(judge(&after, &before, slack).0, Verdict::Faster);
-        after.allocations_per_packet = 0.0;
+        (before.allocations_per_packet, after.allocations_per_packet) = (40.0, 41.0);
+        assert_eq!(judge(&before, &after, slack).0, Verdict::Same);
+        after.allocations_per_packet = 42.0;
+        assert_eq!(judge(&before, &after, slack).0, Verdict::Slower);
+        (before.allocations_per_packet, after.allocations_per_packet) = (0.0, 0.0);
         (before.instructions_per_packet, after.instructions_per_packet) = (Some(200.0), Some(204.0));
         assert_eq!(judge(&before, &after, slack).0, Verdict::Same);
         after.instructions_per_packet = Some(220.0);

@@ -1,4 +1,4 @@
-//! Drawings of results, as SVG: curves of points, and stages one after the other.
+//! Drawings of results, as SVG: curves of points, and stages one after the other; and tables of what is better read.
 
 use anyhow::{Result, anyhow};
 use core::ops::Range;
@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     Curves { x: Axis, y: Axis, curves: Vec<Curve> },
     /// Stages of events, one after the other.
     Timeline { rows: Vec<Row> },
+    /// Cells in rows, under their heads.
+    Table { heads: Vec<&'static str>, rows: Vec<Vec<String>> },
 }
 
 /// An axis.
@@ -96,10 +98,16 @@ impl Chart {
         Chart { title: title.to_owned(), kind: Kind::Timeline { rows } }
     }
 
-    /// The drawing as an `svg` element.
+    /// A table.
+    pub(crate) fn table(title: &str, heads: Vec<&'static str>, rows: Vec<Vec<String>>) -> Chart {
+        Chart { title: title.to_owned(), kind: Kind::Table { heads, rows } }
+    }
+
+    /// The drawing as an `svg` element; none of a table.
     pub(crate) fn svg(&self) -> Result<String> {
         let mut text = String::new();
         let drawn = match &self.kind {
+            Kind::Table { .. } => Ok(()),
             Kind::Curves { x, y, curves } => {
                 let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
                 draw_curves(&area, (*x, *y), curves).and_then(|()| area.present())

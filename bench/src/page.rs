@@ -1,6 +1,6 @@
 //! A run as one page of HTML that needs nothing else: no script, no style sheet, no font, no picture from anywhere.
 
-use crate::chart::Chart;
+use crate::chart::{Chart, Kind};
 use crate::report::{Line, Report};
 use crate::statistics::Spread;
 use anyhow::Result;
@@ -24,7 +24,11 @@ pub(crate) fn page<Method: Serialize, More: Serialize>(
     writeln!(page, "<p>{}</p>", escaped(&report.calibration.to_string()))?;
     writeln!(page, "<p>method: {}</p>", escaped(&serde_json::to_string(&report.method)?))?;
     for chart in charts {
-        writeln!(page, "<h2>{}</h2>\n{}", escaped(&chart.title), chart.svg()?)?;
+        let inside = match &chart.kind {
+            Kind::Table { heads, rows } => cells(heads, rows)?,
+            Kind::Curves { .. } | Kind::Timeline { .. } => chart.svg()?,
+        };
+        writeln!(page, "<h2>{}</h2>\n{inside}", escaped(&chart.title))?;
     }
     writeln!(page, "<h2>Results</h2>\n{}</body>\n</html>", table(&report.results)?)?;
     Ok(page)
@@ -44,30 +48,37 @@ fn table<More>(lines: &[Line<More>]) -> Result<String> {
         "instructions",
         "allocations",
     ];
-    let mut table = String::from("<table>\n<tr>");
-    for head in heads {
-        write!(table, "<th>{head}</th>")?;
-    }
-    table.push_str("</tr>\n");
-    for line in lines {
+    let row = |line: &Line<More>| {
         let Spread { median, min, max } = line.ns_per_packet;
         let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
-        let cells = [
-            escaped(&line.path),
+        vec![
+            line.path.clone(),
             line.entries.to_string(),
             line.groups.to_string(),
             line.branches.to_string(),
             line.packet_octets.map_or("-".to_owned(), |octets| octets.to_string()),
-            escaped(&line.distribution),
+            line.distribution.clone(),
             format!("{median:.1}"),
             format!("{min:.1}"),
             format!("{max:.1}"),
             number(line.instructions_per_packet),
             format!("{}", line.allocations_per_packet),
-        ];
+        ]
+    };
+    cells(&heads, &lines.iter().map(row).collect::<Vec<_>>())
+}
+
+/// A table of text.
+fn cells(heads: &[&str], rows: &[Vec<String>]) -> Result<String> {
+    let mut table = String::from("<table>\n<tr>");
+    for head in heads {
+        write!(table, "<th>{}</th>", escaped(head))?;
+    }
+    table.push_str("</tr>\n");
+    for row in rows {
         table.push_str("<tr>");
-        for cell in cells {
-            write!(table, "<td>{cell}</td>")?;
+        for cell in row {
+            write!(table, "<td>{}</td>", escaped(cell))?;
         }
         table.push_str("</tr>\n");
     }
@@ -113,6 +124,7 @@ mod tests {
         let curve = Curve { name: "a<b".to_owned(), points: vec![(1.0, 2.0), (3.0, 4.0)] };
         let mut charts = Chart::curves("cost & size", axis, axis, vec![curve]);
         charts.push(Chart::timeline("stages", vec![Row { name: "r".to_owned(), stages: vec![("s".to_owned(), 1.0)] }]));
+        charts.push(Chart::table("lost & found", vec!["a<b"], vec![vec!["1 & 2".to_owned()]]));
         page(&report, &charts).unwrap()
     }
 
@@ -148,6 +160,7 @@ mod tests {
         assert_well_formed(&page);
         assert_eq!(page.matches("<svg").count(), 2);
         assert!(page.contains("a&lt;b") && page.contains("cost &amp; size") && page.contains("<td>unicast</td>"));
+        assert!(page.contains("<th>a&lt;b</th>") && page.contains("<td>1 &amp; 2</td>"));
     }
 
     #[test]

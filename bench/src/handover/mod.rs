@@ -1,186 +1,229 @@
-//! How long routers take to graft a terminal's tree: from a report to the Join, from a Join to the next Join.
+//! What handovers cost the routers of a site, and how long they take: many terminals, movements at a rate, and storms. And
+//! what terminals see of movements within and between sites, beside other ways of moving ([`lab`]).
 //!
-//! What is timed is a whole turn of a router's worker over memory ports: the frame is received, goes through the data
-//! plane to the machines, changes their state and the tables, and what they answer has left when the turn ends. Links are
-//! not part of it, nor is what happens between turns: leaving, timers, hellos.
+//! What is timed is whole turns of the routers' workers over memory ports: frames are received, go through the data plane
+//! to the machines, change their state and the tables, and what they answer has left when the turn ends. A clock that goes
+//! on by what the turns take ([`cores`]) makes latencies of them, waiting included. Links have no length, and no kernel is
+//! part of it.
 
+mod charts;
+mod cores;
+mod field;
+mod lab;
+mod message;
+mod result;
+mod scenario;
 mod site;
 mod stage;
+mod stopwatch;
+mod terminal;
 
 use crate::calibration::Probes;
 use crate::machine::Machine;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::report::Report;
-use anyhow::{Context, Result, ensure};
-use clap::Args;
+use crate::report::{Line, Report};
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+use lab::Plan;
+use result::More;
+use scenario::{Found, Scenarios, Spacing, Traffic};
 use serde::Serialize;
-use site::{Place, Site, Terminal};
-use stack::rng::Rng;
-use stack::time::Duration;
-use stage::{More, Stage, Stages};
+use site::Place;
+use std::path::PathBuf;
+use stopwatch::{Clock, Stopwatch};
 
-/// Terminals at the most: what a router's table of trees holds unless it is told otherwise.
-const MAX_TERMINALS: i64 = 65_536;
-/// Time between two moves, on the routers' clock.
-const BETWEEN_MOVES: Duration = Duration::from_millis(1);
-/// One of so many moves has the crossover's branches looked at, which takes long where there are many trees.
-const LOOKED_AT: u32 = 64;
-/// Blocks of moves at the most; after each the machine is probed.
-const BLOCKS: u32 = 8;
+/// Terminals at the most: so many listeners a router follows on a link.
+const MAX_TERMINALS: i64 = 131_072;
+/// Terminals of a storm unless told otherwise.
+const STORM: u32 = 10_000;
 
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Moves of terminals from one access router to the other
+    /// What to measure; everything unless told otherwise
+    #[arg(long, value_delimiter = ',', value_enum, value_name = "PART")]
+    parts: Vec<Part>,
+    /// Terminals in the site, each with a group of its own
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2..=MAX_TERMINALS))]
+    terminals: u32,
+    /// Moves of terminals from one access router to the other, and as many departures and arrivals
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     moves: u32,
-    /// Terminals in the site, each with a group of its own
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=MAX_TERMINALS))]
-    terminals: u32,
+    /// Movements a second
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: u32,
+    /// How movements follow one another
+    #[arg(long, value_enum, default_value_t = Spacing::Random)]
+    spacing: Spacing,
+    /// Terminals that arrive, and that move, at once [default: 10000, or all where there are fewer]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=MAX_TERMINALS))]
+    storm: Option<u32>,
+    /// Storms of each kind
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repetitions: u32,
+    /// What turns are timed by
+    #[arg(long, value_enum, default_value_t = Clock::Thread)]
+    clock: Clock,
+    /// The lab file
+    #[arg(long, default_value = "configs/lab/baselines.toml", value_name = "FILE")]
+    lab: PathBuf,
+    /// Runs of the lab in each mode, at each distance
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    runs: u32,
+    /// One-way delays of the links outside of all sites at which the lab is run as well, milliseconds
+    #[arg(long, value_delimiter = ',', default_value = "5,20,50,100", value_name = "MS",
+          value_parser = clap::value_parser!(u32).range(0..=1000))]
+    outside: Vec<u32>,
     #[command(flatten)]
     output: Output,
+}
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Part {
+    /// Moves, departures and arrivals at a rate
+    Rate,
+    /// Many arrivals, and many moves, at once
+    Storm,
+    /// Movements within and between sites in the lab's simulation, in every mode of the lab file
+    Lab,
 }
 
 /// How the figures came to be.
 #[derive(Serialize)]
 struct Method {
-    moves: u32,
     terminals: u32,
+    moves: u32,
+    rate: u32,
+    spacing: Spacing,
+    storm: u32,
+    repetitions: u32,
+    clock: Clock,
+    /// Nanoseconds that timing a turn takes; they are subtracted.
+    clock_ns: u64,
+    /// How long a terminal that moves has both links, milliseconds.
+    overlap_ms: u64,
+    /// A turn in which nothing happens, the mean of each router. A frame waits half as long on average for a worker
+    /// that spins; this is not part of the latencies.
+    idle_turn_ns: Vec<(&'static str, u64)>,
+    lab: String,
+    runs: u32,
+    /// Checks of the lab file that did not hold.
+    lab_checks_failed: Vec<String>,
 }
 
 /// Measures and prints.
 pub(crate) fn main(options: &Options) -> Result<()> {
+    let Options { terminals, moves, rate, spacing, repetitions, .. } = *options;
+    let storm = options.storm.unwrap_or(STORM.min(terminals));
+    ensure!(storm <= terminals, "a storm of {storm} needs as many terminals; there are {terminals}");
+    let has = |part| options.parts.is_empty() || options.parts.contains(&part);
     options.output.prepare()?;
     let machine = Machine::here();
     let mut probes = Probes::new();
     probes.probe();
-    let progress = Progress::new(options.moves.into());
-    progress.begin(|| format!("{} terminals arrive", options.terminals));
-    let mut bench = Bench::new(options.terminals)?;
-    progress.begin(|| "moves".to_owned());
-    // The first moves fill the caches and what grows once.
-    for _ in 0..options.moves / 10 {
-        bench.step()?;
+    let stopwatch = Stopwatch::new(options.clock);
+    let mut method = Method {
+        terminals,
+        moves,
+        rate,
+        spacing,
+        storm,
+        repetitions,
+        clock: options.clock,
+        clock_ns: stopwatch.empty_nanos(),
+        overlap_ms: field::OVERLAP.as_millis() as u64,
+        idle_turn_ns: Vec::new(),
+        lab: options.lab.display().to_string(),
+        runs: options.runs,
+        lab_checks_failed: Vec::new(),
+    };
+    let plan = if has(Part::Lab) { Some(Plan::new(&options.lab, options.runs, &options.outside)?) } else { None };
+    let mut steps = plan.as_ref().map_or(0, Plan::steps);
+    if has(Part::Rate) || has(Part::Storm) {
+        steps += u64::from(terminals);
     }
-    bench.stages = Stages::new();
-    for step in 0..options.moves {
-        bench.step()?;
-        progress.step();
-        if (step + 1) % options.moves.div_ceil(BLOCKS) == 0 || step + 1 == options.moves {
-            probes.probe();
-            bench.stages.end_block();
+    steps += if has(Part::Rate) { (u64::from(moves) + u64::from(moves.div_ceil(10))) * 3 } else { 0 };
+    steps += if has(Part::Storm) { u64::from(storm) * u64::from(repetitions) * 3 } else { 0 };
+    let progress = Progress::new(steps);
+    let mut found = Vec::new();
+    if has(Part::Rate) || has(Part::Storm) {
+        progress.begin(|| format!("{terminals} terminals arrive"));
+        let mut scenarios = Scenarios::new(Traffic { terminals, rate, spacing }, stopwatch, &progress)?;
+        if has(Part::Rate) {
+            progress.begin(|| format!("moves, {rate} a second"));
+            found.push(scenarios.moves(moves, &progress, || probes.probe())?);
+            progress.begin(|| format!("departures and arrivals, {rate} a second"));
+            found.push(scenarios.arrivals(moves, &progress, || probes.probe())?);
         }
+        if has(Part::Storm) {
+            progress.begin(|| format!("storms of {storm}"));
+            found.extend(scenarios.storms(storm, repetitions, &progress, || probes.probe())?);
+        }
+        let cores = scenarios.field().cores();
+        method.idle_turn_ns = Place::ALL.map(|place| (place.name(), cores.idle_turn_nanos(place))).to_vec();
+    }
+    let mut results: Vec<Line<More>> = found.iter().flat_map(|found| result::lines(found, terminals)).collect();
+    if let Some(plan) = plan {
+        let labs = plan.run(&progress)?;
+        results.extend(labs.lines);
+        method.lab_checks_failed = labs.failed;
     }
     drop(progress);
-    let report = Report {
-        benchmark: "handover",
-        machine,
-        calibration: probes.finish(),
-        method: Method { moves: options.moves, terminals: options.terminals },
-        results: bench.stages.all.iter().map(|stage| stage.line(options.terminals)).collect(),
-    };
-    options.output.publish(&report, &stage::charts(&report.results), print)
-}
-
-/// The site and where its terminals are.
-struct Bench {
-    site: Site,
-    at: Vec<usize>,
-    steps: u32,
-    rng: Rng,
-    stages: Stages,
-}
-
-impl Bench {
-    /// All terminals have joined, each behind one of the access routers.
-    fn new(terminals: u32) -> Result<Self> {
-        let at = (0..terminals as usize).map(|terminal| terminal % 2).collect();
-        let site = Site::new(terminals)?;
-        let mut bench = Bench { site, at, steps: 0, rng: Rng::new(3), stages: Stages::new() };
-        for terminal in 0..terminals {
-            bench.arrive(terminal)?;
-        }
-        Ok(bench)
-    }
-
-    /// A terminal moves within the site, leaves it, and comes back.
-    fn step(&mut self) -> Result<()> {
-        self.steps += 1;
-        let terminal = self.rng.below(self.at.len() as u64) as u32;
-        self.move_within(terminal)?;
-        self.leave(terminal, self.at[terminal as usize])?;
-        ensure!(
-            self.site.trees(Place::Root) == self.at.len() - 1 && self.site.trees(Place::Core) == self.at.len() - 1,
-            "a tree that nobody listens to is still there"
-        );
-        self.arrive(terminal)
-    }
-
-    /// Make before break: the report goes to the new access router, the Join to the crossover; then the old one hears
-    /// that the terminal has left.
-    fn move_within(&mut self, number: u32) -> Result<()> {
-        let terminal = Terminal(number);
-        let (old, new) = (self.at[number as usize], 1 - self.at[number as usize]);
-        self.rest()?;
-        let (access, up) = self.site.turn(Place::Access(new), 1, terminal.join())?;
-        let join = site::join_of(up, terminal.group()).context("no Join has left the access router")?;
-        let (crossover, up) = self.site.turn(Place::Core, new + 1, join)?;
-        ensure!(site::join_of(up, terminal.group()).is_none(), "the crossover has asked for a tree that it has");
-        if self.steps.is_multiple_of(LOOKED_AT) {
-            ensure!(self.site.branches(Place::Core, terminal.group()) == 2, "the crossover has no second branch");
-        }
-        self.stages.record(Stage::Access, access);
-        self.stages.record(Stage::Crossover, crossover);
-        self.stages.record(Stage::Handover, access + crossover);
-        self.leave(number, old)?;
-        self.at[number as usize] = new;
-        Ok(())
-    }
-
-    /// The terminal's tree is built from its access router to the root.
-    fn arrive(&mut self, number: u32) -> Result<()> {
-        let terminal = Terminal(number);
-        let at = self.at[number as usize];
-        self.rest()?;
-        let trees = self.site.trees(Place::Root);
-        let (access, up) = self.site.turn(Place::Access(at), 1, terminal.join())?;
-        let join = site::join_of(up, terminal.group()).context("no Join has left the access router")?;
-        let (core, up) = self.site.turn(Place::Core, at + 1, join)?;
-        ensure!(self.site.trees(Place::Core) == trees + 1, "the core router has no route for the group");
-        let join = site::join_of(up, terminal.group()).context("no Join has left the core router")?;
-        let (root, _) = self.site.turn(Place::Root, 0, join)?;
-        ensure!(self.site.trees(Place::Root) == trees + 1, "the root has no route for the group");
-        self.stages.record(Stage::Access, access);
-        self.stages.record(Stage::Core, core);
-        self.stages.record(Stage::Root, root);
-        self.stages.record(Stage::Arrival, access + core + root);
-        Ok(())
-    }
-
-    fn leave(&mut self, number: u32, at: usize) -> Result<()> {
-        self.rest()?;
-        self.site.hear(Place::Access(at), 1, Terminal(number).leave())?;
-        self.site.settle()
-    }
-
-    /// Time passes, and what is due is done.
-    fn rest(&mut self) -> Result<()> {
-        self.site.advance(BETWEEN_MOVES);
-        self.site.settle()
-    }
+    let report = Report { benchmark: "handover", machine, calibration: probes.finish(), method, results };
+    options.output.publish(&report, &charts::charts(&report.results), print)?;
+    ensure!(found.iter().all(Found::is_whole), "something was lost, or a tree is not as it should be; see the results");
+    let failed = &report.method.lab_checks_failed;
+    ensure!(failed.is_empty(), "checks of the lab did not hold: {}", failed.join("; "));
+    Ok(())
 }
 
 fn print(report: &Report<Method, More>) {
+    let Method { terminals, rate, storm, .. } = report.method;
     println!("{}", report.machine);
     println!("{}", report.calibration);
-    println!("{} moves of {} terminals", report.method.moves, report.method.terminals);
-    println!(
-        "\n{:<10} {:<38} {:>8} {:>9} {:>9} {:>9} {:>9}",
-        "stage", "what", "samples", "p50 us", "p99 us", "p99.9 us", "max us"
-    );
-    for More { stage, what, samples, ns, .. } in report.results.iter().map(|line| &line.more) {
-        let [p50, p99, p999, max] = [ns.p50, ns.p99, ns.p999, ns.max].map(|nanos| nanos as f64 / 1e3);
-        println!("{stage:<10} {what:<38} {samples:>8} {p50:>9.1} {p99:>9.1} {p999:>9.1} {max:>9.1}");
+    let is_stage = |line: &Line<More>| matches!(line.more, More::Stage(_));
+    if report.results.iter().any(is_stage) {
+        println!("{terminals} terminals; {rate} movements a second; storms of {storm}");
+        println!(
+            "\n{:<28} {:<38} {:>8} {:>10} {:>10} {:>10} {:>10}",
+            "stage", "what", "samples", "p50 us", "p99 us", "p99.9 us", "max us"
+        );
     }
+    for line in &report.results {
+        let More::Stage(stage) = &line.more else { continue };
+        let [p50, p99, p999, max] =
+            [stage.ns.p50, stage.ns.p99, stage.ns.p999, stage.ns.max].map(|nanos| nanos as f64 / 1e3);
+        println!(
+            "{:<28} {:<38} {:>8} {p50:>10.1} {p99:>10.1} {p999:>10.1} {max:>10.1}",
+            line.path, stage.what, stage.samples
+        );
+    }
+    print_table("load and signalling", &charts::loads(&report.results));
+    print_table("what came of movements", &charts::outcomes(&report.results));
+    print_table("what terminals see; packets and messages are of a movement", &charts::labs(&report.results));
+}
+
+/// A table in columns, the first to the left; nothing without rows.
+fn print_table(title: &str, (heads, rows): &charts::Table) {
+    if rows.is_empty() {
+        return;
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).chain([heads[column].len()]).max();
+    let widths: Vec<usize> = (0..heads.len()).filter_map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let cells = cells.zip(&widths).enumerate();
+        let cells: Vec<String> = cells
+            .map(
+                |(column, (cell, &width))| {
+                    if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                },
+            )
+            .collect();
+        println!("{}", cells.join("  "));
+    };
+    println!("\n{title}");
+    line(&mut heads.iter().copied());
+    rows.iter().for_each(|row| line(&mut row.iter().map(String::as_str)));
 }

@@ -1,39 +1,37 @@
-//! Four routers of a site, wired in memory: the source's, a core router, and two access routers with a radio link each.
+//! Four routers of a site: the source's, a core router, and two access routers with a radio link each.
 //!
 //! ```text
-//!             root (the groups' source) ── core ──┬── access 0 ~~~ radio
-//!                                                 └── access 1 ~~~ radio
+//!   source ── root ── core ──┬── access 0 ~~~ radio
+//!                            └── access 1 ~~~ radio
 //! ```
-//! They are the nodes of the appliance, made of configuration files, each with its own worker. Terminals are the MLD
-//! reports that they send.
+//! They are the nodes of the appliance, made of configuration texts, each with its own worker and ports in memory. Where
+//! the mobility agent would be there is the source of the terminals' groups.
 
-use super::stage::Cost;
-use crate::allocations;
-use anyhow::{Context, Result, bail, ensure};
+use super::message::{Message, Signalling};
+use anyhow::{Context, Result};
 use core::net::Ipv6Addr;
 use drover::config;
 use drover::node::{DroverNode, fixed_clock};
 use mma::secret::SecretRng;
 use stack::addr::MacAddress;
-use stack::inspect::{self, Kind};
+use stack::machine::PortId;
 use stack::packet::Pool;
 use stack::pipeline::Dataplane;
 use stack::port::{LinkState, Medium, MemEnd, MemPort, Port, PortInfo};
 use stack::runtime::Worker;
-use stack::time::{Duration, Instant};
-use stack::wire::ethernet::{ETHERTYPE_IPV6, HEADER_LEN as ETHERNET_LEN, Header};
-use stack::wire::mld::{Record, RecordType, Report};
+use stack::tables::{Accept, Mroute, MrouteKey, PortSet};
 use std::path::Path;
 
-/// The source of the terminals' groups: the root router's loopback address.
-pub(crate) const SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 0, 0, 0, 0, 1);
+/// The source of the terminals' groups, on a link of the root router.
+pub(crate) const SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 5, 0, 0, 0, 5);
+/// The port of every router that leads towards the source, but for the root's.
+pub(crate) const UP: usize = 0;
+/// The root's port towards the source.
+pub(crate) const SOURCE_PORT: usize = 1;
+/// An access router's port towards the terminals.
+pub(crate) const RADIO: usize = 1;
 const FRAMES: u32 = 1024;
 const MTU: usize = 1500;
-/// How long the routers get to find each other.
-const SETTLE: Duration = Duration::from_secs(5);
-const TICK: Duration = Duration::from_millis(50);
-/// Rounds in which frames go from router to router, at the most.
-const MAX_ROUNDS: u32 = 64;
 
 /// A router of the site.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,113 +41,63 @@ pub(crate) enum Place {
     Access(usize),
 }
 
+impl Place {
+    pub(crate) const ALL: [Place; 4] = [Place::Root, Place::Core, Place::Access(0), Place::Access(1)];
+
+    /// Where it stands in [`Place::ALL`].
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Place::Root => 0,
+            Place::Core => 1,
+            Place::Access(index) => 2 + index,
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        ["root", "core", "access-0", "access-1"][self.index()]
+    }
+
+    /// Which router is at the other end of the link at this port, and the port there.
+    pub(crate) fn peer(self, port: usize) -> Option<(Place, usize)> {
+        match (self, port) {
+            (Place::Root, 0) => Some((Place::Core, UP)),
+            (Place::Core, UP) => Some((Place::Root, 0)),
+            (Place::Core, port) => Some((Place::Access(port - 1), UP)),
+            (Place::Access(index), UP) => Some((Place::Core, index + 1)),
+            _ => None,
+        }
+    }
+
+    /// The route that the tree of a terminal behind access router `at` has here; none where it does not lead by here.
+    pub(crate) fn route(self, at: usize) -> Option<Mroute> {
+        let (accept, forward) = match self {
+            Place::Root => (SOURCE_PORT, 0),
+            Place::Core => (UP, at + 1),
+            Place::Access(index) if index == at => (UP, RADIO),
+            Place::Access(_) => return None,
+        };
+        let port = |number: usize| PortId(number as u8);
+        Some(Mroute { accept: Accept::Port(port(accept)), forward: PortSet::single(port(forward)) })
+    }
+}
+
 /// A router: its worker and the other ends of its ports.
 pub(crate) struct Router {
-    worker: Worker<DroverNode>,
-    ends: Vec<MemEnd>,
-}
-
-/// The site.
-pub(crate) struct Site {
-    now: Instant,
-    root: Router,
-    core: Router,
-    access: [Router; 2],
-}
-
-impl Site {
-    /// A site for so many terminals, whose routers have found each other.
-    pub(crate) fn new(terminals: u32) -> Result<Self> {
-        let mut site = Site {
-            now: Instant::from_secs(1),
-            root: Router::new(0, ROOT)?,
-            core: Router::new(1, CORE)?,
-            access: [Router::new(2, &access(0, terminals))?, Router::new(3, &access(1, terminals))?],
-        };
-        let settled = site.now + SETTLE;
-        while site.now < settled {
-            site.advance(TICK);
-            site.settle()?;
-        }
-        Ok(site)
-    }
-
-    /// Lets time pass; what is due happens in the next turn of each router.
-    pub(crate) fn advance(&mut self, by: Duration) {
-        self.now += by;
-    }
-
-    /// Lets every router have its turn, and carries frames between them, until nothing is left to do.
-    pub(crate) fn settle(&mut self) -> Result<()> {
-        for _ in 0..MAX_ROUNDS {
-            let mut quiet = true;
-            for place in [Place::Root, Place::Core, Place::Access(0), Place::Access(1)] {
-                let now = self.now;
-                quiet &= self.router(place).worker.iterate(now).is_idle();
-                while self.router(place).worker.poll_event().is_some() {}
-                for (port, end) in self.router(place).ends.clone().into_iter().enumerate() {
-                    while let Some(frame) = end.pop() {
-                        if let Some((to, port)) = peer(place, port) {
-                            ensure!(self.router(to).ends[port].push(frame), "a link is full");
-                        }
-                    }
-                }
-            }
-            if quiet {
-                return Ok(());
-            }
-        }
-        bail!("the site does not come to rest")
-    }
-
-    /// One turn of a router in which it receives `frame` by a port: what the turn takes, and what it sends on the port
-    /// towards the root. Nothing else must be waiting for it.
-    pub(crate) fn turn(&mut self, place: Place, port: usize, frame: Vec<u8>) -> Result<(Cost, Vec<Vec<u8>>)> {
-        self.hear(place, port, frame)?;
-        let now = self.now;
-        let router = self.router(place);
-        let before = allocations::count();
-        let started = std::time::Instant::now();
-        router.worker.iterate(now);
-        let nanos = started.elapsed().as_nanos() as u64;
-        let cost = Cost { nanos, allocations: allocations::count() - before };
-        let up = match place {
-            Place::Root => Vec::new(),
-            _ => core::iter::from_fn(|| router.ends[0].pop()).collect(),
-        };
-        Ok((cost, up))
-    }
-
-    /// Puts a frame before a router, for its next turn.
-    pub(crate) fn hear(&mut self, place: Place, port: usize, frame: Vec<u8>) -> Result<()> {
-        ensure!(self.router(place).ends[port].push(frame), "a link is full");
-        Ok(())
-    }
-
-    /// How many (S,G) routes a router has.
-    pub(crate) fn trees(&mut self, place: Place) -> usize {
-        let sizes = self.router(place).worker.dataplane().table_sizes();
-        sizes.filter(|&(name, _)| name == "mroutes").map(|(_, size)| size).sum()
-    }
-
-    /// Branches of a group's tree at a router. Looks through all trees.
-    pub(crate) fn branches(&mut self, place: Place, group: Ipv6Addr) -> usize {
-        let mut routes = self.router(place).worker.dataplane().mroutes();
-        routes.find(|(key, ..)| key.group == group).map_or(0, |(_, route, _)| route.forward.len())
-    }
-
-    fn router(&mut self, place: Place) -> &mut Router {
-        match place {
-            Place::Root => &mut self.root,
-            Place::Core => &mut self.core,
-            Place::Access(index) => &mut self.access[index],
-        }
-    }
+    pub(crate) worker: Worker<DroverNode>,
+    pub(crate) ends: Vec<MemEnd>,
+    pub(crate) signalling: Signalling,
 }
 
 impl Router {
-    fn new(number: u8, text: &str) -> Result<Self> {
-        let config = config::parse("bench", text, Path::new(""))?;
+    /// A router of a site for so many terminals.
+    pub(crate) fn new(place: Place, terminals: u32) -> Result<Self> {
+        let text = match place {
+            Place::Root => with_entries(ROOT, terminals),
+            Place::Core => with_entries(CORE, terminals),
+            Place::Access(index) => with_entries(&access(index, terminals), terminals),
+        };
+        let number = place.index() as u8;
+        let config = config::parse("bench", &text, Path::new(""))?;
         let pool = Pool::new(FRAMES).context("cannot map the frames of a pool")?;
         let (mut ports, mut ends, mut infos): (Vec<Box<dyn Port>>, _, _) = (Vec::new(), Vec::new(), Vec::new());
         for port in &config.ports {
@@ -163,6 +111,8 @@ impl Router {
                 link: LinkState::Up,
             };
             let (port, end) = MemPort::new(info.clone());
+            // Terminals have one frame under way each, and the queue that comes of it is a result.
+            end.set_capacity(usize::MAX);
             infos.push(info);
             ports.push(Box::new(port));
             ends.push(end);
@@ -170,79 +120,39 @@ impl Router {
         let seed = u64::from(number);
         let node = DroverNode::new(&config, &infos, seed, SecretRng::simulated(seed), fixed_clock())?;
         let dataplane = Dataplane::new(DroverNode::dataplane_config(&config, seed), pool, &infos);
-        Ok(Router { worker: Worker::new(dataplane, node, ports), ends })
+        Ok(Router { worker: Worker::new(dataplane, node, ports), ends, signalling: Signalling::default() })
+    }
+
+    /// Takes the next frame that a port has sent, and says what it means.
+    pub(crate) fn pop(&mut self, port: usize) -> Option<(Vec<u8>, Message)> {
+        let frame = self.ends[port].pop()?;
+        let message = Message::of(&frame);
+        self.signalling.note_sent(&message, frame.len());
+        Some((frame, message))
+    }
+
+    /// All (S,G) routes.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = (MrouteKey, Mroute)> + '_ {
+        self.worker.dataplane().mroutes().map(|(key, route, _)| (key, route))
+    }
+
+    /// Frames that this router has lost: dropped by the data plane, or not taken by a port.
+    pub(crate) fn drops(&self) -> u64 {
+        let counters = self.worker.dataplane().counters().iter();
+        let dropped: u64 = counters.filter(|(name, _)| name.starts_with("drop-")).map(|(_, count)| count).sum();
+        let by_ports = self.worker.ports().map(|port| port.counters());
+        dropped + by_ports.map(|counters| counters.rx_dropped + counters.tx_dropped).sum::<u64>()
     }
 }
 
-/// The other end of a link between routers: port 0 leads towards the root, the core's others to the access routers.
-fn peer(place: Place, port: usize) -> Option<(Place, usize)> {
-    match (place, port) {
-        (Place::Root, 0) => Some((Place::Core, 0)),
-        (Place::Core, 0) => Some((Place::Root, 0)),
-        (Place::Core, port) => Some((Place::Access(port - 1), 0)),
-        (Place::Access(index), 0) => Some((Place::Core, index + 1)),
-        _ => None,
-    }
-}
-
-/// The Join for a group among these frames.
-pub(crate) fn join_of(frames: Vec<Vec<u8>>, group: Ipv6Addr) -> Option<Vec<u8>> {
-    frames.into_iter().find(|frame| match inspect::describe(frame, Medium::Ethernet).kind {
-        Kind::Pim(inspect::pim::Message::JoinPrune(message)) => {
-            message.joins.iter().any(|tree| (tree.source, tree.group) == (SOURCE, group))
-        }
-        _ => false,
-    })
-}
-
-/// A terminal: its group and what it says of it.
-#[derive(Clone, Copy)]
-pub(crate) struct Terminal(pub(crate) u32);
-
-impl Terminal {
-    /// Its group.
-    pub(crate) fn group(self) -> Ipv6Addr {
-        let number = self.number();
-        Ipv6Addr::new(0xff35, 0, 0, 0, 0x0200, 0x5eff, (number >> 16) as u16, number as u16)
-    }
-
-    /// The frame that joins its group from the source.
-    pub(crate) fn join(self) -> Vec<u8> {
-        self.report(RecordType::AllowNewSources)
-    }
-
-    /// The frame that leaves it.
-    pub(crate) fn leave(self) -> Vec<u8> {
-        self.report(RecordType::BlockOldSources)
-    }
-
-    fn number(self) -> u32 {
-        0x0100_0000 + self.0
-    }
-
-    fn report(self, kind: RecordType) -> Vec<u8> {
-        let number = self.number();
-        let from = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x0200, 0x5eff, (number >> 16) as u16, number as u16);
-        let record = Record { kind, group: self.group(), sources: vec![SOURCE] };
-        let packet = Report { records: vec![record] }.packets(from, MTU).remove(0);
-        let to = Ipv6Addr::from_bits(u128::from_be_bytes(packet[24..40].try_into().expect("sixteen octets")));
-        let [a, b, c, d] = number.to_be_bytes();
-        let header = Header {
-            destination: MacAddress::of_multicast(to),
-            source: MacAddress([2, 1, a, b, c, d]),
-            ethertype: ETHERTYPE_IPV6,
-        };
-        let mut frame = vec![0; ETHERNET_LEN];
-        header.emit(frame.first_chunk_mut().expect("fourteen octets"));
-        frame.extend_from_slice(&packet);
-        frame
-    }
+/// A router with room for so many trees.
+fn with_entries(text: &str, terminals: u32) -> String {
+    text.replace("[router]\n", &format!("[router]\nmax_entries = {terminals}\n"))
 }
 
 const ROOT: &str = r#"
 [node]
 name = "root"
-loopback = ["2001:db8:200::1"]
 
 [[port]]
 name = "core"
@@ -250,11 +160,20 @@ interface = "p0"
 addresses = ["2001:db8:200:1::1/64"]
 point_to_point = true
 
+[[port]]
+name = "source"
+interface = "p1"
+addresses = ["2001:db8:200:5::1/64"]
+
 [router]
 
 [[router.port]]
 name = "core"
 hello_at_once = true
+
+[[router.port]]
+name = "source"
+passive = true
 "#;
 
 const CORE: &str = r#"
@@ -299,7 +218,7 @@ name = "access-1"
 hello_at_once = true
 "#;
 
-fn access(index: u8, terminals: u32) -> String {
+fn access(index: usize, terminals: u32) -> String {
     let (core, radio) = (index + 2, if index == 0 { 'a' } else { 'b' });
     format!(
         r#"

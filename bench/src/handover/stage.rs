@@ -1,83 +1,75 @@
 //! The stages of a handover and what each took.
 
-use crate::chart::{Axis, Chart, Curve, Row, Scale};
-use crate::report::Line;
-use crate::statistics::{Durations, Percentiles, Spread};
-use core::ops::Add;
-use serde::Serialize;
+use crate::statistics::{Durations, Spread};
+use stack::time::Duration;
 
-const QUANTILE: Axis = Axis { label: "quantile of moves", scale: Scale::Quantile };
-const MICROS: Axis = Axis { label: "microseconds", scale: Scale::Logarithmic };
-
-/// What a turn, or some turns one after the other, cost.
-#[derive(Clone, Copy)]
-pub(crate) struct Cost {
-    pub(crate) nanos: u64,
-    pub(crate) allocations: u64,
-}
-
-impl Add for Cost {
-    type Output = Cost;
-
-    fn add(self, other: Cost) -> Cost {
-        Cost { nanos: self.nanos + other.nanos, allocations: self.allocations + other.allocations }
-    }
-}
-
-/// A stage, or some of them together.
+/// From one thing that happens at a handover to another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
     Access,
+    Crossover,
     Core,
     Root,
-    Crossover,
-    Arrival,
-    Handover,
+    Tree,
+    FirstPacket,
+    LastTree,
+    Leave,
 }
 
 impl Stage {
-    const ALL: [Stage; 6] =
-        [Stage::Access, Stage::Core, Stage::Root, Stage::Crossover, Stage::Arrival, Stage::Handover];
+    pub(crate) const ALL: [Stage; 8] = [
+        Stage::Access,
+        Stage::Crossover,
+        Stage::Core,
+        Stage::Root,
+        Stage::Tree,
+        Stage::FirstPacket,
+        Stage::LastTree,
+        Stage::Leave,
+    ];
 
-    /// Its name and what happens in it.
-    fn describe(self) -> (&'static str, &'static str) {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
-            Stage::Access => ("access", "report in, Join out"),
-            Stage::Core => ("core", "Join in, route set and Join out"),
-            Stage::Root => ("root", "Join in, route set"),
-            Stage::Crossover => ("crossover", "Join in, branch added"),
-            Stage::Arrival => ("arrival", "access, core and root, without links"),
-            Stage::Handover => ("handover", "access and crossover, without links"),
+            Stage::Access => "access",
+            Stage::Crossover => "crossover",
+            Stage::Core => "core",
+            Stage::Root => "root",
+            Stage::Tree => "tree",
+            Stage::FirstPacket => "first-packet",
+            Stage::LastTree => "last-tree",
+            Stage::Leave => "leave",
+        }
+    }
+
+    /// What happens in it.
+    pub(crate) const fn what(self) -> &'static str {
+        match self {
+            Stage::Access => "report at the port, Join out",
+            Stage::Crossover => "Join at the port, branch added",
+            Stage::Core => "Join at the port, Join out",
+            Stage::Root => "Join at the port, route set",
+            Stage::Tree => "report at the port, all routers have it",
+            Stage::FirstPacket => "report at the port, packet at the radio",
+            Stage::LastTree => "storm at the ports, last tree stands",
+            Stage::Leave => "leave at the port, branch gone",
         }
     }
 }
 
-/// Figures of a stage beside those that every benchmark has. A packet is there one event; its nanoseconds are the
-/// medians of blocks of moves.
-#[derive(Serialize)]
-pub(crate) struct More {
-    pub(crate) stage: &'static str,
-    pub(crate) what: &'static str,
-    pub(crate) samples: u64,
-    pub(crate) ns: Percentiles,
-    /// The same by quantile.
-    pub(crate) ns_curve: Vec<(f64, u64)>,
-}
-
-/// A stage's costs.
+/// What a stage took.
 pub(crate) struct Costs {
-    stage: Stage,
-    all: Durations,
+    pub(crate) stage: Stage,
+    pub(crate) all: Durations,
     /// Those since the last block ended.
     block: Durations,
     /// The medians of the blocks.
     medians: Vec<f64>,
-    allocations: u64,
+    allocations: f64,
 }
 
 impl Costs {
     fn new(stage: Stage) -> Self {
-        Costs { stage, all: Durations::new(), block: Durations::new(), medians: Vec::new(), allocations: 0 }
+        Costs { stage, all: Durations::new(), block: Durations::new(), medians: Vec::new(), allocations: 0.0 }
     }
 
     fn end_block(&mut self) {
@@ -88,51 +80,15 @@ impl Costs {
         }
     }
 
-    /// The figures at a site with so many terminals.
-    ///
-    /// # Panics
-    /// Before the first block has ended.
-    pub(crate) fn line(&self, terminals: u32) -> Line<More> {
-        let (stage, what) = self.stage.describe();
-        let samples = self.all.len();
-        Line {
-            path: stage.to_owned(),
-            entries: terminals.into(),
-            groups: terminals.into(),
-            branches: 1,
-            packet_octets: None,
-            distribution: "uniform".to_owned(),
-            ns_per_packet: Spread::of(&self.medians),
-            instructions_per_packet: None,
-            allocations_per_packet: self.allocations as f64 / samples as f64,
-            packets: samples,
-            more: More { stage, what, samples, ns: self.all.percentiles(), ns_curve: self.all.curve() },
-        }
+    /// The medians of the blocks; none before the first has ended.
+    pub(crate) fn spread(&self) -> Option<Spread> {
+        (!self.medians.is_empty()).then(|| Spread::of(&self.medians))
     }
-}
 
-/// The charts of these results: what follows what, and how long each stage takes.
-pub(crate) fn charts(lines: &[Line<More>]) -> Vec<Chart> {
-    let stage = |stage: Stage| {
-        let (name, _) = stage.describe();
-        let line = lines.iter().find(|line| line.path == name);
-        (name.to_owned(), line.map_or(0.0, |line| line.more.ns.p50 as f64 / 1e3))
-    };
-    let row = |name: &str, stages: &[Stage]| Row {
-        name: name.to_owned(),
-        stages: stages.iter().copied().map(stage).collect(),
-    };
-    let rows = vec![
-        row("arrival", &[Stage::Access, Stage::Core, Stage::Root]),
-        row("handover", &[Stage::Access, Stage::Crossover]),
-    ];
-    let latency = lines.iter().map(|line| Curve {
-        name: line.path.clone(),
-        points: line.more.ns_curve.iter().map(|&(quantile, nanos)| (quantile, nanos as f64 / 1e3)).collect(),
-    });
-    let mut charts = vec![Chart::timeline("Stages one after the other, medians, without links", rows)];
-    charts.extend(Chart::curves("Latency of a stage", QUANTILE, MICROS, latency.collect()));
-    charts
+    /// Allocations of an event, to a hundredth: what turns share is divided among their frames.
+    pub(crate) fn allocations(&self) -> f64 {
+        (self.allocations / self.all.len().max(1) as f64 * 100.0).round() / 100.0
+    }
 }
 
 /// The costs of every stage.
@@ -145,14 +101,15 @@ impl Stages {
         Stages { all: Stage::ALL.map(Costs::new) }
     }
 
-    pub(crate) fn record(&mut self, stage: Stage, cost: Cost) {
+    /// An event has passed a stage, with its part of the allocations of the turn in which it did.
+    pub(crate) fn record(&mut self, stage: Stage, took: Duration, allocations: f64) {
         if let Some(costs) = self.all.iter_mut().find(|costs| costs.stage == stage) {
-            costs.block.record(cost.nanos);
-            costs.allocations += cost.allocations;
+            costs.block.record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+            costs.allocations += allocations;
         }
     }
 
-    /// A block of moves is over.
+    /// A block of events is over.
     pub(crate) fn end_block(&mut self) {
         self.all.iter_mut().for_each(Costs::end_block);
     }
@@ -167,13 +124,14 @@ mod tests {
         let mut stages = Stages::new();
         for block in [10, 30, 20] {
             for nanos in [block, block + 1, 1000] {
-                stages.record(Stage::Core, Cost { nanos, allocations: 2 });
+                stages.record(Stage::Core, Duration::from_nanos(nanos), 2.0);
             }
             stages.end_block();
         }
         stages.end_block();
-        let line = stages.all[1].line(7);
-        assert_eq!(line.ns_per_packet, Spread { median: 21.0, min: 11.0, max: 31.0 });
-        assert_eq!((line.allocations_per_packet, line.packets, line.more.ns.max), (2.0, 9, 1000));
+        let core = stages.all.iter().find(|costs| costs.stage == Stage::Core).unwrap();
+        assert_eq!(core.spread(), Some(Spread { median: 21.0, min: 11.0, max: 31.0 }));
+        assert_eq!((core.allocations(), core.all.len(), core.all.percentiles().max), (2.0, 9, 1000));
+        assert!(stages.all.iter().filter(|costs| costs.stage != Stage::Core).all(|costs| costs.spread().is_none()));
     }
 }

@@ -6,6 +6,7 @@
 //! on by what the turns take ([`cores`]) makes latencies of them, waiting included. Links have no length, and no kernel is
 //! part of it.
 
+mod chain;
 mod charts;
 mod cores;
 mod field;
@@ -86,6 +87,8 @@ enum Part {
     Rate,
     /// Many arrivals, and many moves, at once
     Storm,
+    /// Arrivals one at a time over three routers on AF_XDP and veth pairs (needs root)
+    Chain,
     /// Movements within and between sites in the lab's simulation, in every mode of the lab file
     Lab,
 }
@@ -107,6 +110,8 @@ struct Method {
     /// A turn in which nothing happens, the mean of each router. A frame waits half as long on average for a worker
     /// that spins; this is not part of the latencies.
     idle_turn_ns: Vec<(&'static str, u64)>,
+    /// How the ports of the chain reach their interfaces, and how many frames were sent again there; or why there is none.
+    chain: String,
     lab: String,
     runs: u32,
     /// Checks of the lab file that did not hold.
@@ -135,6 +140,7 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         clock_ns: stopwatch.empty_nanos(),
         overlap_ms: field::OVERLAP.as_millis() as u64,
         idle_turn_ns: Vec::new(),
+        chain: "left out".to_owned(),
         lab: options.lab.display().to_string(),
         runs: options.runs,
         lab_checks_failed: Vec::new(),
@@ -146,6 +152,9 @@ pub(crate) fn main(options: &Options) -> Result<()> {
     }
     steps += if has(Part::Rate) { (u64::from(moves) + u64::from(moves.div_ceil(10))) * 3 } else { 0 };
     steps += if has(Part::Storm) { u64::from(storm) * u64::from(repetitions) * 3 } else { 0 };
+    if has(Part::Chain) {
+        steps += u64::from(terminals) + u64::from(moves) + u64::from(moves.div_ceil(10));
+    }
     let progress = Progress::new(steps);
     let mut found = Vec::new();
     if has(Part::Rate) || has(Part::Storm) {
@@ -165,6 +174,21 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         method.idle_turn_ns = Place::ALL.map(|place| (place.name(), cores.idle_turn_nanos(place))).to_vec();
     }
     let mut results: Vec<Line<More>> = found.iter().flat_map(|found| result::lines(found, terminals)).collect();
+    if has(Part::Chain) {
+        progress.begin(|| format!("arrivals over AF_XDP; {terminals} terminals arrive"));
+        match chain::run(terminals, moves, options.clock, &progress) {
+            Ok(passage) => {
+                method.chain = format!("{}; {} frames sent again", passage.mode, passage.repeated);
+                results.extend(result::stage_lines("chain", &passage.stages, terminals));
+            }
+            Err(error) if options.parts.is_empty() => {
+                method.chain = format!("left out: {error:#}");
+                eprintln!("the chain is {}", method.chain);
+            }
+            Err(error) => return Err(error),
+        }
+        probes.probe();
+    }
     if let Some(plan) = plan {
         let labs = plan.run(&progress)?;
         results.extend(labs.lines);

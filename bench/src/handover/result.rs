@@ -6,7 +6,7 @@ use super::lab::LabMore;
 use super::message::Signalling;
 use super::scenario::{Found, Share};
 use super::site::Place;
-use super::stage::{Costs, Stage};
+use super::stage::{Costs, Stage, Stages};
 use super::terminal::STREAM_OCTETS;
 use crate::report::Line;
 use crate::statistics::{Percentiles, Spread};
@@ -70,10 +70,35 @@ pub(crate) struct SiteMore {
     pub(crate) signalling: Signalling,
 }
 
-/// The lines of a scenario at a site with so many terminals.
-pub(crate) fn lines(found: &Found, terminals: u32) -> Vec<Line<More>> {
-    let line = |path: String, ns_per_packet, allocations_per_packet, packets, more| Line {
-        path: format!("{}/{path}", found.name),
+/// The lines of the stages of a scenario at a site with so many terminals.
+pub(crate) fn stage_lines(scenario: &'static str, stages: &Stages, terminals: u32) -> Vec<Line<More>> {
+    let line = |costs: &Costs| {
+        let more = StageMore {
+            scenario,
+            stage: costs.stage.name(),
+            what: costs.stage.what(),
+            samples: costs.all.len(),
+            ns: costs.all.percentiles(),
+            ns_curve: costs.all.curve(),
+        };
+        let path = format!("{scenario}/{}", costs.stage.name());
+        let figures = (costs.spread()?, costs.allocations(), costs.all.len());
+        let mut line = line(path, terminals, figures, More::Stage(more));
+        line.packet_octets = (costs.stage == Stage::FirstPacket).then_some(STREAM_OCTETS as u64);
+        Some(line)
+    };
+    stages.all.iter().filter_map(line).collect()
+}
+
+/// A line; its figures are nanoseconds, allocations, and how many packets there were.
+fn line(
+    path: String,
+    terminals: u32,
+    (ns_per_packet, allocations, packets): (Spread, f64, u64),
+    more: More,
+) -> Line<More> {
+    Line {
+        path,
         entries: terminals.into(),
         groups: terminals.into(),
         branches: 1,
@@ -81,19 +106,15 @@ pub(crate) fn lines(found: &Found, terminals: u32) -> Vec<Line<More>> {
         distribution: "uniform".to_owned(),
         ns_per_packet,
         instructions_per_packet: None,
-        allocations_per_packet,
+        allocations_per_packet: allocations,
         packets,
         more,
-    };
-    let mut lines = Vec::new();
-    for costs in &found.stages.all {
-        let Some(spread) = costs.spread() else { continue };
-        let (stage, samples) = (costs.stage, costs.all.len());
-        let more = More::Stage(stage_more(found.name, costs));
-        let mut line = line(stage.name().to_owned(), spread, costs.allocations(), samples, more);
-        line.packet_octets = (stage == Stage::FirstPacket).then_some(STREAM_OCTETS as u64);
-        lines.push(line);
     }
+}
+
+/// The lines of a scenario at a site with so many terminals.
+pub(crate) fn lines(found: &Found, terminals: u32) -> Vec<Line<More>> {
+    let mut lines = stage_lines(found.name, &found.stages, terminals);
     let movements = found.outcome.begun;
     let allocations = |load: &Load| (load.allocations as f64 / movements.max(1) as f64 * 100.0).round() / 100.0;
     let mut all = Load::default();
@@ -111,8 +132,9 @@ pub(crate) fn lines(found: &Found, terminals: u32) -> Vec<Line<More>> {
             waiting_max: *waiting_max,
             signalling: load.signalling,
         };
-        let (path, more) = (format!("load/{}", place.name()), More::Router(more));
-        lines.push(line(path, Spread::of(blocks).rounded(), allocations(load), movements, more));
+        let path = format!("{}/load/{}", found.name, place.name());
+        let figures = (Spread::of(blocks).rounded(), allocations(load), movements);
+        lines.push(line(path, terminals, figures, More::Router(more)));
     }
     let more = SiteMore {
         scenario: found.name,
@@ -128,18 +150,7 @@ pub(crate) fn lines(found: &Found, terminals: u32) -> Vec<Line<More>> {
         drops: all.drops,
         signalling: all.signalling,
     };
-    let spread = Spread::of(&found.site_blocks).rounded();
-    lines.push(line("load/site".to_owned(), spread, allocations(&all), movements, More::Site(more)));
+    let figures = (Spread::of(&found.site_blocks).rounded(), allocations(&all), movements);
+    lines.push(line(format!("{}/load/site", found.name), terminals, figures, More::Site(more)));
     lines
-}
-
-fn stage_more(scenario: &'static str, costs: &Costs) -> StageMore {
-    StageMore {
-        scenario,
-        stage: costs.stage.name(),
-        what: costs.stage.what(),
-        samples: costs.all.len(),
-        ns: costs.all.percentiles(),
-        ns_curve: costs.all.curve(),
-    }
 }

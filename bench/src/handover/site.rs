@@ -11,6 +11,7 @@ use super::message::{Message, Signalling};
 use anyhow::{Context, Result};
 use core::net::Ipv6Addr;
 use drover::config;
+use drover::config::resolved::NodeConfig;
 use drover::node::{DroverNode, fixed_clock};
 use mma::secret::SecretRng;
 use stack::addr::MacAddress;
@@ -89,38 +90,20 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// A router of a site for so many terminals.
+    /// A router of a site for so many terminals, with ports in memory.
     pub(crate) fn new(place: Place, terminals: u32) -> Result<Self> {
-        let text = match place {
-            Place::Root => with_entries(ROOT, terminals),
-            Place::Core => with_entries(CORE, terminals),
-            Place::Access(index) => with_entries(&access(index, terminals), terminals),
-        };
-        let number = place.index() as u8;
-        let config = config::parse("bench", &text, Path::new(""))?;
+        let config = config_of(place, terminals)?;
         let pool = Pool::new(FRAMES).context("cannot map the frames of a pool")?;
-        let (mut ports, mut ends, mut infos): (Vec<Box<dyn Port>>, _, _) = (Vec::new(), Vec::new(), Vec::new());
-        for port in &config.ports {
-            let info = PortInfo {
-                name: port.name.clone(),
-                kind: "mem",
-                mode: String::new(),
-                medium: Medium::Ethernet,
-                link_address: MacAddress([2, 0, 0, 0, number, port.id.0]),
-                mtu: MTU,
-                link: LinkState::Up,
-            };
-            let (port, end) = MemPort::new(info.clone());
-            // Terminals have one frame under way each, and the queue that comes of it is a result.
-            end.set_capacity(usize::MAX);
-            infos.push(info);
-            ports.push(Box::new(port));
-            ends.push(end);
-        }
-        let seed = u64::from(number);
-        let node = DroverNode::new(&config, &infos, seed, SecretRng::simulated(seed), fixed_clock())?;
-        let dataplane = Dataplane::new(DroverNode::dataplane_config(&config, seed), pool, &infos);
-        Ok(Router { worker: Worker::new(dataplane, node, ports), ends, signalling: Signalling::default() })
+        let (ports, ends): (Vec<Box<dyn Port>>, Vec<MemEnd>) = (0..config.ports.len())
+            .map(|port| {
+                let (port, end) = port_in_memory(place, port as u8);
+                // Terminals have one frame under way each, and the queue that comes of it is a result.
+                end.set_capacity(usize::MAX);
+                (Box::new(port) as Box<dyn Port>, end)
+            })
+            .unzip();
+        let worker = worker_of(place, &config, pool, ports)?;
+        Ok(Router { worker, ends, signalling: Signalling::default() })
     }
 
     /// Takes the next frame that a port has sent, and says what it means.
@@ -143,6 +126,43 @@ impl Router {
         let by_ports = self.worker.ports().map(|port| port.counters());
         dropped + by_ports.map(|counters| counters.rx_dropped + counters.tx_dropped).sum::<u64>()
     }
+}
+
+/// What a router of a site for so many terminals is told.
+pub(crate) fn config_of(place: Place, terminals: u32) -> Result<NodeConfig> {
+    let text = match place {
+        Place::Root => with_entries(ROOT, terminals),
+        Place::Core => with_entries(CORE, terminals),
+        Place::Access(index) => with_entries(&access(index, terminals), terminals),
+    };
+    Ok(config::parse("bench", &text, Path::new(""))?)
+}
+
+/// A port that leads nowhere but to its other end.
+pub(crate) fn port_in_memory(place: Place, port: u8) -> (MemPort, MemEnd) {
+    MemPort::new(PortInfo {
+        name: format!("{}-{port}", place.name()),
+        kind: "mem",
+        mode: String::new(),
+        medium: Medium::Ethernet,
+        link_address: MacAddress([2, 0, 0, 0, place.index() as u8, port]),
+        mtu: MTU,
+        link: LinkState::Up,
+    })
+}
+
+/// A router's worker with these ports, in the order of its configuration.
+pub(crate) fn worker_of(
+    place: Place,
+    config: &NodeConfig,
+    pool: Pool,
+    ports: Vec<Box<dyn Port>>,
+) -> Result<Worker<DroverNode>> {
+    let infos: Vec<PortInfo> = ports.iter().map(|port| port.info().clone()).collect();
+    let seed = place.index() as u64;
+    let node = DroverNode::new(config, &infos, seed, SecretRng::simulated(seed), fixed_clock())?;
+    let dataplane = Dataplane::new(DroverNode::dataplane_config(config, seed), pool, &infos);
+    Ok(Worker::new(dataplane, node, ports))
 }
 
 /// A router with room for so many trees.

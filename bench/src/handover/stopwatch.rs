@@ -18,6 +18,11 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
+    /// The time by this clock, to be compared with an earlier one of the same thread.
+    pub(crate) fn now(self) -> Duration {
+        Duration::from_nanos(self.nanos())
+    }
+
     fn nanos(self) -> u64 {
         let which = match self {
             Clock::Thread => libc::CLOCK_THREAD_CPUTIME_ID,

@@ -18,7 +18,7 @@ mod kernel;
 mod reflector;
 mod result;
 mod sink;
-mod stage;
+pub(crate) mod stage;
 mod testpmd;
 mod traffic;
 mod trial;

@@ -156,7 +156,7 @@ impl Door {
 }
 
 /// Runs something on a thread of its own, which ends with it.
-pub(super) fn on_thread<T: Send + 'static>(what: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) fn on_thread<T: Send + 'static>(what: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     thread::spawn(what).join().ok().context("a thread broke off")?
 }
 
@@ -204,7 +204,7 @@ pub(super) fn confine(thread: u32, cores: &[usize]) -> Result<()> {
 }
 
 /// Runs `ip` in the calling thread's namespace.
-pub(super) fn ip(arguments: &str) -> Result<()> {
+pub(crate) fn ip(arguments: &str) -> Result<()> {
     let output = Command::new("ip")
         .args(arguments.split_whitespace())
         .output()
@@ -218,7 +218,8 @@ pub(super) fn sysctl(name: &str, value: &str) -> Result<()> {
     fs::write(format!("/proc/sys/net/{name}"), value).with_context(|| format!("setting net/{name} to {value}"))
 }
 
-fn prepare(name: &str) -> Result<()> {
+/// Makes an interface ready for a port, and takes it up.
+pub(crate) fn prepare(name: &str) -> Result<()> {
     ip(&format!("link set {name} addrgenmode none"))?;
     stack::port::netdevice::no_transmit_checksum_offload(name)?;
     ip(&format!("link set {name} up"))?;
@@ -227,7 +228,8 @@ fn prepare(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn await_carrier(name: &str) -> Result<()> {
+/// Waits until an interface has a carrier.
+pub(crate) fn await_carrier(name: &str) -> Result<()> {
     for _ in 0..CARRIER_LOOKS {
         if is_up(name)? {
             return Ok(());
@@ -241,7 +243,8 @@ fn is_up(name: &str) -> Result<bool> {
     Ok(stack::port::netdevice::get(name)?.link == stack::port::LinkState::Up)
 }
 
-fn enter_new_namespace() -> Result<()> {
+/// The calling thread is in a network namespace of its own from now on, which ends with the last that is in it.
+pub(crate) fn enter_new_namespace() -> Result<()> {
     // SAFETY: no pointer is passed; only this thread moves to the new namespace.
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } < 0 {
         let error = io::Error::last_os_error();

@@ -1,7 +1,7 @@
-//! Benchmarks of Drover: what a packet costs in the data plane, what its tables cost, and how long a router takes to join a
-//! tree; and what has changed from one run to another.
+//! Benchmarks of Drover: what a packet costs in the data plane, what its tables cost, and how long handovers take; and what
+//! has changed from one run to another.
 //!
-//! Everything runs in one process; all but `wire` in memory. See README.md for what is measured, what is not, and figures.
+//! Everything runs in one process; all but `wire` and a part of `handover` in memory. See README.md for what is measured, what is not, and figures.
 
 mod allocations;
 mod calibration;
@@ -39,7 +39,7 @@ enum Command {
     Pipeline(pipeline::Options),
     /// What the data plane's tables cost: lookups, updates, both together, memory
     Tables(tables::Options),
-    /// How long a router takes from a report or a Join to its own Join
+    /// How long handovers take and what they cost: many terminals, at a rate, in storms, over AF_XDP, and in the lab
     Handover(handover::Options),
     /// What a device forwards over interfaces, and how long a packet takes; beside a bare loop and Linux (needs root)
     Wire(wire::Options),

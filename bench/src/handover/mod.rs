@@ -24,6 +24,7 @@ use crate::machine::Machine;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::report::{Line, Report};
+use crate::wire::stage::Preference;
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use lab::Plan;
@@ -66,6 +67,9 @@ pub(crate) struct Options {
     /// What turns are timed by
     #[arg(long, value_enum, default_value_t = Clock::Thread)]
     clock: Clock,
+    /// Go before everything else on the core (SCHED_FIFO, where that is permitted): others have a twentieth of it
+    #[arg(long)]
+    real_time: bool,
     /// The lab file
     #[arg(long, default_value = "configs/lab/baselines.toml", value_name = "FILE")]
     lab: PathBuf,
@@ -103,6 +107,7 @@ struct Method {
     storm: u32,
     repetitions: u32,
     clock: Clock,
+    real_time: bool,
     /// Nanoseconds that timing a turn takes; they are subtracted.
     clock_ns: u64,
     /// How long a terminal that moves has both links, milliseconds.
@@ -128,6 +133,9 @@ pub(crate) fn main(options: &Options) -> Result<()> {
     let machine = Machine::here();
     let mut probes = Probes::new();
     probes.probe();
+    if options.real_time {
+        Preference::RealTime.give(0);
+    }
     let stopwatch = Stopwatch::new(options.clock);
     let mut method = Method {
         terminals,
@@ -137,6 +145,7 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         storm,
         repetitions,
         clock: options.clock,
+        real_time: options.real_time,
         clock_ns: stopwatch.empty_nanos(),
         overlap_ms: field::OVERLAP.as_millis() as u64,
         idle_turn_ns: Vec::new(),

@@ -162,7 +162,7 @@ pub(crate) fn on_thread<T: Send + 'static>(what: impl FnOnce() -> Result<T> + Se
 
 /// Which threads of a run have a core before other processes.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Preference {
+pub(crate) enum Preference {
     /// By the nice value.
     Nice,
     /// By the real-time class. Others are left what the kernel keeps for them, a twentieth as a rule.
@@ -171,7 +171,7 @@ pub(super) enum Preference {
 
 impl Preference {
     /// Has a thread, by its number or as 0 the calling one, go before others; where that is not permitted, it does not.
-    pub(super) fn give(self, thread: u32) {
+    pub(crate) fn give(self, thread: u32) {
         match self {
             // SAFETY: no pointer is passed.
             Preference::Nice => unsafe {

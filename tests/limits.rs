@@ -25,6 +25,7 @@ fn the_data_plane_has_room_for_what_the_machines_may_take() {
     assert_eq!(with("mma.toml", "[router]", "max_entries", 100_000).mroutes, 100_000);
     assert_eq!(with("mma.toml", "[mma]", "max_bindings", 100_000).mma_bindings, 100_000);
     assert_eq!(with("home-agent.toml", "[home_agent]", "max_bindings", 100_000).home_bindings, 100_000);
+    assert!(with("home-agent.toml", "[home_agent]", "max_bindings", 100_000).link_groups >= 100_000);
     let correspondent = with("correspondent-node.toml", "[correspondent_node]", "max_bindings", 65_536);
     assert_eq!(correspondent.correspondent_bindings, 65_536);
     // Fewer than there is room for anyway need no less.

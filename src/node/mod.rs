@@ -289,6 +289,11 @@ impl DroverNode {
             mroutes: room(config.router.as_ref().map(|router| router.max_entries), default.mroutes),
             mma_bindings: room(config.mma.as_ref().map(|mma| mma.max_bindings), default.mma_bindings),
             home_bindings: room(config.home_agent.as_ref().map(|agent| agent.max_bindings), default.home_bindings),
+            // A home agent is asked for each home address at a group of that address (RFC 4861 §7.2.8).
+            link_groups: config
+                .home_agent
+                .as_ref()
+                .map_or(default.link_groups, |agent| agent.max_bindings.saturating_add(default.link_groups)),
             correspondent_bindings: room(
                 config.correspondent_node.as_ref().map(|node| node.max_bindings),
                 default.correspondent_bindings,

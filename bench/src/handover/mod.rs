@@ -6,6 +6,7 @@
 //! on by what the turns take ([`cores`]) makes latencies of them, waiting included. Links have no length, and no kernel is
 //! part of it.
 
+mod agents;
 mod chain;
 mod charts;
 mod cores;
@@ -25,6 +26,7 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::report::{Line, Report};
 use crate::wire::stage::Preference;
+use agents::{Role, Work};
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use lab::Plan;
@@ -91,6 +93,8 @@ enum Part {
     Rate,
     /// Many arrivals, and many moves, at once
     Storm,
+    /// Binding Updates to a mobility agent, an anchor point and a home agent, one at a time and many at once
+    Agents,
     /// Arrivals one at a time over three routers on AF_XDP and veth pairs (needs root)
     Chain,
     /// Movements within and between sites in the lab's simulation, in every mode of the lab file
@@ -161,6 +165,8 @@ pub(crate) fn main(options: &Options) -> Result<()> {
     }
     steps += if has(Part::Rate) { (u64::from(moves) + u64::from(moves.div_ceil(10))) * 3 } else { 0 };
     steps += if has(Part::Storm) { u64::from(storm) * u64::from(repetitions) * 3 } else { 0 };
+    let work = Work { terminals, updates: moves, storm, repetitions };
+    steps += if has(Part::Agents) { work.steps() } else { 0 };
     if has(Part::Chain) {
         steps += u64::from(terminals) + u64::from(moves) + u64::from(moves.div_ceil(10));
     }
@@ -183,6 +189,11 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         method.idle_turn_ns = Place::ALL.map(|place| (place.name(), cores.idle_turn_nanos(place))).to_vec();
     }
     let mut results: Vec<Line<More>> = found.iter().flat_map(|found| result::lines(found, terminals)).collect();
+    for role in Role::ALL.into_iter().filter(|_| has(Part::Agents)) {
+        progress.begin(|| format!("Binding Updates: {}; {terminals} terminals register", role.name()));
+        results.extend(agents::run(role, work, stopwatch, &progress)?);
+        probes.probe();
+    }
     if has(Part::Chain) {
         progress.begin(|| format!("arrivals over AF_XDP; {terminals} terminals arrive"));
         match chain::run(terminals, moves, options.clock, &progress) {

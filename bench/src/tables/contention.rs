@@ -9,7 +9,7 @@ use super::result::{More, Operation, line};
 use crate::pipeline::path::{Path, Seed};
 use crate::report::Line;
 use crate::statistics::{Costs, Durations};
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use core_affinity::CoreId;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Barrier;
@@ -41,6 +41,8 @@ struct Stage {
     origin: Instant,
     /// Rounds; none where threads share cores.
     rounds: u64,
+    /// Whether a thread has given up, so that nobody waits for it.
+    failed: AtomicBool,
 }
 
 /// What a reader has measured: lookups alone, those beside the writer, and the part of these that found nothing.
@@ -60,6 +62,7 @@ pub(crate) fn measure(plan: Plan, readers: usize) -> Result<Vec<Line<More>>> {
         begun: AtomicU64::new(0),
         origin: Instant::now(),
         rounds: if share_cores { 0 } else { plan.updates.min(MAX_ROUNDS) },
+        failed: AtomicBool::new(false),
     };
     let (give, seeds) = bounded(readers);
     let (results, writer) = thread::scope(|scope| {
@@ -121,34 +124,48 @@ fn read(
     seeds: &Receiver<Seed>,
 ) -> Result<(Read, Costs)> {
     pin(core);
-    let seed = (number as u64 + 1) * 100;
     // However this ends, the writer is not kept.
     let done = Done(&stage.reading);
-    let mut sent = 0;
-    let seed_of_path = seeds.recv().map_err(|_| anyhow!("the writer has no table"));
-    let mut path = seed_of_path.and_then(Seed::path)?;
-    while !stage.full.load(Ordering::Acquire) {
+    let prepared = seeds.recv().map_err(|_| anyhow!("the writer has no table")).and_then(Seed::path);
+    let prepared = prepared.map(|mut path| {
+        while !stage.full.load(Ordering::Acquire) {
+            path.hear();
+        }
         path.hear();
-    }
-    path.hear();
-    stage.start.wait();
-    let mut run = reader(&path, plan, seed);
-    let warm = run.warm_up(&mut path, &mut sent, plan.lookups.packets, plan.lookups.batch);
-    stage.start.wait();
-    let alone =
-        warm.and_then(|()| (0..plan.repetitions).try_for_each(|_| run.repeat(&mut path, &mut sent, plan.lookups)));
-    stage.start.wait();
-    let (before, left) = (sent, path.left());
-    let mut beside = reader(&path, plan, seed + 1);
-    let read = alone.and_then(|()| {
-        (0..plan.repetitions).try_for_each(|_| beside.repeat(&mut path, &mut sent, plan.lookups))
+        path
     });
-    let missed = (path.left() - left) as f64 / (sent - before).max(1) as f64;
-    drop(done);
     stage.start.wait();
-    let visible = if number == 0 { watch(plan, &mut path, stage)? } else { Costs::new() };
-    read?;
-    Ok(((run.costs(), beside.costs(), missed), visible))
+    let mut sent = 0;
+    let seed = (number as u64 + 1) * 100;
+    let prepared = prepared.and_then(|mut path| {
+        let mut run = reader(&path, plan, seed);
+        run.warm_up(&mut path, &mut sent, plan.lookups.packets, plan.lookups.batch)?;
+        Ok((path, run))
+    });
+    stage.start.wait();
+    let alone = prepared.and_then(|(mut path, mut run)| {
+        (0..plan.repetitions).try_for_each(|_| run.repeat(&mut path, &mut sent, plan.lookups))?;
+        Ok((path, run))
+    });
+    stage.start.wait();
+    let read = alone.and_then(|(mut path, run)| {
+        let (before, left) = (sent, path.left());
+        let mut beside = reader(&path, plan, seed + 1);
+        (0..plan.repetitions).try_for_each(|_| beside.repeat(&mut path, &mut sent, plan.lookups))?;
+        let missed = (path.left() - left) as f64 / (sent - before).max(1) as f64;
+        Ok((path, (run.costs(), beside.costs(), missed)))
+    });
+    drop(done);
+    if read.is_err() {
+        stage.failed.store(true, Ordering::Release);
+    }
+    stage.start.wait();
+    let (mut path, read) = read?;
+    let visible = if number == 0 { watch(plan, &mut path, stage) } else { Ok(Costs::new()) };
+    if visible.is_err() {
+        stage.failed.store(true, Ordering::Release);
+    }
+    Ok((read, visible?))
 }
 
 /// Waits for an entry to go and to come back, round by round.
@@ -157,9 +174,13 @@ fn watch(plan: Plan, path: &mut Path, stage: &Stage) -> Result<Costs> {
     let (mut costs, mut durations) = (Costs::new(), Durations::new());
     for round in 1..=stage.rounds {
         let index = entry(plan, round);
-        while path.takes(&frame, index)? {}
+        while path.takes(&frame, index)? {
+            stage.goes_on()?;
+        }
         stage.gone.store(round, Ordering::Release);
-        while !path.takes(&frame, index)? {}
+        while !path.takes(&frame, index)? {
+            stage.goes_on()?;
+        }
         let now = stage.origin.elapsed().as_nanos() as u64;
         durations.record(now.saturating_sub(stage.begun.load(Ordering::Acquire)));
         stage.seen.store(round, Ordering::Release);
@@ -177,18 +198,13 @@ fn entry(plan: Plan, round: u64) -> u32 {
 }
 
 /// The writer: updates until no reader reads any more, then takes entries away and inserts them for the first reader.
-fn write(
-    plan: Plan,
-    readers: usize,
-    core: Option<CoreId>,
-    stage: &Stage,
-    give: Sender<Seed>,
-) -> Result<Costs> {
+fn write(plan: Plan, readers: usize, core: Option<CoreId>, stage: &Stage, give: Sender<Seed>) -> Result<Costs> {
     pin(core);
-    let path = Path::first(plan.table.path(), plan.entries, readers, |seed| Ok(give.send(seed)?)).and_then(|mut path| {
-        path.touch_all(&mut 0)?;
-        Ok(path)
-    });
+    let path =
+        Path::first(plan.table.path(), plan.entries, readers, |seed| Ok(give.send(seed)?)).and_then(|mut path| {
+            path.touch_all(&mut 0)?;
+            Ok(path)
+        });
     // Readers that have nothing to read end by this.
     drop(give);
     stage.full.store(true, Ordering::Release);
@@ -208,24 +224,46 @@ fn write(
             break;
         }
     }
+    if updated.is_err() {
+        stage.failed.store(true, Ordering::Release);
+    }
     stage.start.wait();
     let (mut path, _) = updated?;
-    for round in 1..=stage.rounds {
-        let index = entry(plan, round);
-        let (remove, set) = (path.remove_entry(index)?, path.set_entry(index)?);
-        path.apply(remove);
-        await_round(&stage.gone, round);
-        stage.begun.store(stage.origin.elapsed().as_nanos() as u64, Ordering::Release);
-        path.apply(set);
-        await_round(&stage.seen, round);
+    let inserted = insert(plan, &mut path, stage);
+    if inserted.is_err() {
+        stage.failed.store(true, Ordering::Release);
     }
+    inserted?;
     path.check_updates()?;
     Ok(costs)
 }
 
-fn await_round(rounds: &AtomicU64, round: u64) {
-    while rounds.load(Ordering::Acquire) < round {
-        core::hint::spin_loop();
+/// Takes an entry away and inserts it, round by round.
+fn insert(plan: Plan, path: &mut Path, stage: &Stage) -> Result<()> {
+    for round in 1..=stage.rounds {
+        let index = entry(plan, round);
+        let (remove, set) = (path.remove_entry(index)?, path.set_entry(index)?);
+        path.apply(remove);
+        stage.await_round(&stage.gone, round)?;
+        stage.begun.store(stage.origin.elapsed().as_nanos() as u64, Ordering::Release);
+        path.apply(set);
+        stage.await_round(&stage.seen, round)?;
+    }
+    Ok(())
+}
+
+impl Stage {
+    fn goes_on(&self) -> Result<()> {
+        ensure!(!self.failed.load(Ordering::Acquire), "another thread of the measurement has given up");
+        Ok(())
+    }
+
+    fn await_round(&self, rounds: &AtomicU64, round: u64) -> Result<()> {
+        while rounds.load(Ordering::Acquire) < round {
+            self.goes_on()?;
+            core::hint::spin_loop();
+        }
+        Ok(())
     }
 }
 

@@ -133,8 +133,8 @@ pub(crate) fn line(plan: Plan, operation: Operation, costs: &Costs) -> Line<More
 /// The charts of these results.
 pub(crate) fn charts(lines: &[Line<More>]) -> Vec<Chart> {
     use Operation::{
-        Delete, Fill, Insert, Lookup, MixedLookup, MixedUpdate, ReaderAlone, ReaderBesideWriter, Replace,
-        Visible, WriterBesideReaders,
+        Delete, Fill, Insert, Lookup, MixedLookup, MixedUpdate, ReaderAlone, ReaderBesideWriter, Replace, Visible,
+        WriterBesideReaders,
     };
     let of = |operations: &[Operation]| {
         let lines =

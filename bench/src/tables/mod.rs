@@ -1,8 +1,8 @@
 //! What the data plane's tables cost: lookups, updates, both together, readers beside a writer, and memory.
 //!
 //! The tables are reached as the node reaches them: an update is [`stack::pipeline::Dataplane::apply`], and a lookup is
-//! what a packet of 64 octets costs whose path needs that one entry. A worker's tables are its own, so that readers on
-//! other cores have tables of their own too, and share with the writer what the machine shares: caches and memory.
+//! what a packet of 64 octets costs whose path needs that one entry. Readers on other cores are data planes beside the
+//! writer's, as forwarders have them.
 
 mod contention;
 mod operations;

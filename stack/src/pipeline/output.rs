@@ -41,6 +41,11 @@ impl OutputQueue {
         self.frames.is_empty()
     }
 
+    /// Whether there is room for as many again at the most.
+    pub fn is_half_full(&self) -> bool {
+        self.frames.len() >= self.limit.div_ceil(2)
+    }
+
     #[inline(always)]
     pub(super) fn is_full(&self) -> bool {
         self.frames.len() >= self.limit

@@ -44,6 +44,8 @@ pub struct Worker<N: Node> {
     ports: Ports,
     batch: Batch,
     others: Vec<ToForwarder>,
+    /// Frames of this turn that have left before its end.
+    sent_early: usize,
     events: VecDeque<N::Event>,
     lost_events: u64,
 }
@@ -58,6 +60,7 @@ impl<N: Node> Worker<N> {
             ports: Ports::new(ports),
             batch: Batch::new(),
             others: Vec::new(),
+            sent_early: 0,
             events: VecDeque::new(),
             lost_events: 0,
         }
@@ -96,6 +99,7 @@ impl<N: Node> Worker<N> {
             let port = PortId(index as u8);
             progress.sent += self.ports.send(port, self.dataplane.outgoing(port));
         }
+        progress.sent += core::mem::take(&mut self.sent_early);
         progress
     }
 
@@ -188,7 +192,10 @@ impl<N: Node> Worker<N> {
             while let Some(output) = self.node.poll_output() {
                 match output {
                     Output::Table(update) => self.dataplane.apply(now, update),
-                    Output::Transmit(transmit) => self.dataplane.transmit(now, &transmit),
+                    Output::Transmit(transmit) => {
+                        self.dataplane.transmit(now, &transmit);
+                        self.relieve();
+                    }
                     Output::Event(event) => {
                         if self.events.len() >= MAX_EVENTS {
                             self.events.pop_front();
@@ -220,6 +227,17 @@ impl<N: Node> Worker<N> {
         }
         if told {
             self.others.iter().for_each(ToForwarder::ring);
+        }
+    }
+
+    /// Sends at once where a queue is half full: a node that has thousands of messages to send, all Joins of a minute, say,
+    /// has them leave instead of overflowing its queues.
+    fn relieve(&mut self) {
+        for index in 0..self.ports.len() {
+            let port = PortId(index as u8);
+            if self.dataplane.outgoing(port).is_half_full() {
+                self.sent_early += self.ports.send(port, self.dataplane.outgoing(port));
+            }
         }
     }
 
@@ -267,7 +285,7 @@ impl<N: Node> Turns for Worker<N> {
 mod tests {
     use super::*;
     use crate::addr::MacAddress;
-    use crate::machine::{Outputs, RxMeta, Via};
+    use crate::machine::{Outputs, RxMeta, Transmit, Via};
     use crate::packet::Pool;
     use crate::pipeline::DataplaneConfig;
     use crate::port::{Medium, MemEnd, MemPort, PortInfo};
@@ -318,8 +336,8 @@ mod tests {
         }
     }
 
-    fn worker() -> (Worker<Joiner>, MemEnd) {
-        let info = PortInfo {
+    fn info() -> PortInfo {
+        PortInfo {
             name: "m".into(),
             kind: "mem",
             mode: String::new(),
@@ -327,7 +345,11 @@ mod tests {
             link_address: MacAddress::default(),
             mtu: 1500,
             link: LinkState::Up,
-        };
+        }
+    }
+
+    fn worker() -> (Worker<Joiner>, MemEnd) {
+        let info = info();
         let pool = Pool::new(16).unwrap();
         let mut dataplane = Dataplane::new(DataplaneConfig::default(), pool, core::slice::from_ref(&info));
         dataplane.apply(Instant::ORIGIN, TableUpdate::RouteSet(crate::addr::Prefix::host(SELF), Route::Local));
@@ -352,6 +374,44 @@ mod tests {
         assert!(worker.iterate(Instant::from_secs(3)).is_idle());
         assert!(worker.dataplane().counters().is_balanced());
         assert_eq!(worker.dataplane().pool().free_frames(), 16);
+    }
+
+    /// Says many things at once when a link comes up.
+    struct Talker(u32);
+
+    impl Node for Talker {
+        type Event = ();
+
+        fn handle_packet(&mut self, _: Instant, _: &RxMeta, _: &[u8]) {}
+
+        fn handle_notice(&mut self, _: Instant, _: Notice) {}
+
+        fn handle_timeout(&mut self, _: Instant) {}
+
+        fn poll_output(&mut self) -> Option<Output<()>> {
+            self.0 = self.0.checked_sub(1)?;
+            let packet = PacketBuilder::new(SELF, GROUP).payload(protocol::NONE, &self.0.to_be_bytes());
+            Some(Output::Transmit(Transmit { packet, via: Via::Link(PortId(0)) }))
+        }
+
+        fn poll_timeout(&self) -> Option<Instant> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_node_with_much_to_say_overflows_no_queue() {
+        const MESSAGES: u32 = 10_000;
+        let pool = Pool::new(2048).unwrap();
+        let mut dataplane = Dataplane::new(DataplaneConfig::default(), pool, &[info()]);
+        dataplane.apply(Instant::ORIGIN, TableUpdate::RouteSet(crate::addr::Prefix::host(SELF), Route::Local));
+        let (port, end) = MemPort::new(info());
+        end.set_capacity(MESSAGES as usize);
+        let mut worker = Worker::new(dataplane, Talker(MESSAGES), vec![Box::new(port)]);
+        assert_eq!(worker.iterate(Instant::from_secs(1)).sent, MESSAGES as usize);
+        let said = core::iter::from_fn(|| end.pop()).map(|packet| packet[40..].to_vec());
+        assert!(said.eq((0..MESSAGES).rev().map(|number| number.to_be_bytes())));
+        assert!(worker.dataplane().counters().is_balanced());
     }
 
     #[test]

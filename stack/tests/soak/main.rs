@@ -11,7 +11,8 @@
 //! | `oracle/` | what has to become of one packet in a state of the model |
 //! | `room` | which packets can share a batch, so that the order in it decides nothing |
 //! | `compare` | frames against frames, but for what the data plane may choose: flow labels, numbers, identifications |
-//! | `driver` | a data plane and its model side by side |
+//! | `planes` | the data plane, or two of them, as two workers have |
+//! | `driver` | the data plane and its model side by side |
 //! | `tally` | what was seen, and how often it has to be |
 //!
 //! A round is a data plane of its own, with a configuration and a stream of random numbers that its seed says. Rounds follow
@@ -29,6 +30,7 @@ mod octets;
 mod oracle;
 mod packets;
 mod picks;
+mod planes;
 mod room;
 mod tally;
 mod updates;

@@ -83,6 +83,8 @@ const PEAKS: [(&str, usize); 6] = [
 
 #[derive(Default, Debug)]
 pub(crate) struct Tally {
+    /// Packets that a data plane beside the first has sent on.
+    pub(crate) by_second: u64,
     pub(crate) updates: u64,
     pub(crate) packets: u64,
     /// Packets that were drawn, and those of them whose end is not modelled.
@@ -149,6 +151,7 @@ impl Tally {
 
     /// Everything was there, and often, in so many rounds.
     pub(crate) fn assert_is_plausible(&self, rounds: u64) {
+        assert!(rounds < 2 || self.by_second >= 5_000 * (rounds / 2), "the second has sent on {}", self.by_second);
         let at_least = |what: &dyn core::fmt::Debug, count: u64, least: u64| {
             assert!(count >= least * rounds, "{what:?}: {count} in {rounds} rounds, and not {least} each");
         };
@@ -179,6 +182,7 @@ impl Tally {
         self.unknown += other.unknown;
         self.frames += other.frames;
         self.notices += other.notices;
+        self.by_second += other.by_second;
         other.kinds.into_iter().for_each(|(kind, count)| *self.kinds.entry(kind).or_default() += count);
         other.ends.into_iter().for_each(|(end, count)| *self.ends.entry(end).or_default() += count);
         self.peak(&other.peaks.into_iter().collect::<Vec<_>>());

@@ -97,6 +97,8 @@ pub(crate) struct Shape {
     pub(crate) mtus: Vec<usize>,
     pub(crate) dscp: TunnelDscp,
     pub(crate) express: bool,
+    /// Data planes beside each other.
+    pub(crate) workers: u8,
     pub(crate) has_border: bool,
     pub(crate) limits: Limits,
     pub(crate) errors_per_second: u32,
@@ -105,7 +107,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// That of a round: every fourth is without the express way.
+    /// That of a round: every fourth is without the express way, every other one has two data planes.
     pub(crate) fn new(seed: u64, rng: &mut Rng) -> Self {
         let usual = [1500, 1500, 1500, 1500, 1400, 1500, 1280, 1500];
         let mtus = (0..PORTS).map(|port| usual[usize::from(port) % usual.len()]).collect();
@@ -128,6 +130,7 @@ impl Shape {
                 _ => TunnelDscp::Fixed(11),
             },
             express: seed % 4 != 3,
+            workers: if seed.is_multiple_of(2) { 2 } else { 1 },
             has_border: rng.below(4) > 0,
             limits,
             errors_per_second: 2_000,

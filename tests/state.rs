@@ -63,6 +63,7 @@ fn start(config: &NodeConfig, state: NodeState) -> DroverNode {
             link_address: stack::addr::MacAddress([2, 0, 0, 0, 0, port as u8]),
             mtu: 1500,
             link: LinkState::Up,
+            xdp: None,
         })
         .collect();
     let mut node = DroverNode::resume(config, &infos, 1, SecretRng::simulated(1), fixed_clock(), state).unwrap();

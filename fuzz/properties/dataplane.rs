@@ -331,6 +331,7 @@ impl Subject {
                 link_address: if medium == Medium::Ip { MacAddress::default() } else { mac(PortId(number)) },
                 mtu,
                 link: LinkState::Up,
+                xdp: None,
             })
             .collect();
         let limits = Limits {

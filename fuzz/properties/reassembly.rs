@@ -53,6 +53,7 @@ impl Subject {
             link_address: MacAddress::default(),
             mtu: MTU,
             link: LinkState::Up,
+            xdp: None,
         };
         let limits = Limits { reassemblies: MAX_PACKETS, reassembly_fragments: MAX_FRAGMENTS, ..Limits::default() };
         let mut plane = Dataplane::new(DataplaneConfig { limits, ..DataplaneConfig::default() }, pool.clone(), &[port]);

@@ -54,6 +54,7 @@ pub struct RawPort {
     pub kind: Field<String>,
     pub interface: Field<String>,
     pub link: Field<String>,
+    pub busy_poll_us: Field<i64>,
     #[serde(default)]
     pub addresses: Vec<Spanned<String>>,
     pub mtu: Field<i64>,

@@ -171,6 +171,8 @@ pub enum Attachment {
     AfXdp {
         /// Its name.
         interface: String,
+        /// How long calls poll the device where they may wait, in µs; 0 where they do not poll it.
+        busy_poll_us: u32,
     },
     /// A network interface through a packet socket.
     AfPacket {
@@ -203,9 +205,9 @@ impl Attachment {
     /// The name of the interface or link.
     pub fn name(&self) -> &str {
         match self {
-            Attachment::AfXdp { interface } | Attachment::AfPacket { interface } | Attachment::Tun { interface } => {
-                interface
-            }
+            Attachment::AfXdp { interface, .. }
+            | Attachment::AfPacket { interface }
+            | Attachment::Tun { interface } => interface,
             Attachment::Link { link } => link,
         }
     }

@@ -382,6 +382,7 @@ fn port_info(name: &str, medium: Medium, link_address: MacAddress, mtu: usize) -
         link_address,
         mtu,
         link: LinkState::Up,
+        xdp: None,
     }
 }
 

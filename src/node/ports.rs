@@ -29,8 +29,10 @@ pub(super) fn open_beside(
     ports
         .map(|((port, share), info)| -> Result<Box<dyn Port>> {
             Ok(match &port.attachment {
-                Attachment::AfXdp { interface } if share.has_queue(netdevice::receive_queues(interface)) => {
-                    let opened = XdpPort::open_share(umem, interface, XdpOptions::default(), share.clone());
+                Attachment::AfXdp { interface, busy_poll_us }
+                    if share.has_queue(netdevice::receive_queues(interface)) =>
+                {
+                    let opened = XdpPort::open_share(umem, interface, options(*busy_poll_us), share.clone());
                     Box::new(opened.with_context(|| key(port))?)
                 }
                 _ => Box::new(RelayPort::new(port.id, info, first.clone())?),
@@ -39,14 +41,18 @@ pub(super) fn open_beside(
         .collect()
 }
 
+fn options(busy_poll_us: u32) -> XdpOptions {
+    XdpOptions { busy_poll_us, ..XdpOptions::default() }
+}
+
 fn key(port: &PortConfig) -> String {
     format!("port[{}].interface", port.id.0)
 }
 
 fn open(config: &NodeConfig, port: &PortConfig, umem: &Umem, share: XdpShare) -> Result<Box<dyn Port>, PortError> {
     Ok(match &port.attachment {
-        Attachment::AfXdp { interface } => {
-            Box::new(XdpPort::open_share(umem, interface, XdpOptions::default(), share)?)
+        Attachment::AfXdp { interface, busy_poll_us } => {
+            Box::new(XdpPort::open_share(umem, interface, options(*busy_poll_us), share)?)
         }
         Attachment::AfPacket { interface } => {
             // The kernel has the address of the programs, and sees every packet that such a port sees.

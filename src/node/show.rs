@@ -364,16 +364,26 @@ impl View<'_> {
             let total =
                 |count: fn(&PortCounters) -> u64| of_workers().map(|(_, counters)| count(counters)).sum::<u64>();
             let receiving = of_workers().enumerate().filter(|(_, (info, _))| info.kind != "relay");
+            let xdp = info.xdp.as_ref();
             json!({
                 "name": known.name,
                 "interface": info.name,
                 "kind": info.kind,
                 "mode": info.mode,
+                "xdp": xdp.map(|given| given.hook.name()),
+                "zero_copy": xdp.map(|given| given.zero_copy),
+                "need_wakeup": xdp.map(|given| given.need_wakeup),
+                "busy_poll_us": xdp.map(|given| given.busy_poll_us),
+                "polls_device": xdp.map(|given| given.polls_device),
+                "multi_buffer": xdp.map(|given| given.multi_buffer),
+                "huge_pages": xdp.map(|given| given.huge_pages),
+                "queues": xdp.map(|given| given.queues),
                 "workers": receiving.map(|(worker, _)| worker.to_string()).collect::<Vec<_>>().join(" "),
                 "link": format!("{:?}", info.link).to_lowercase(),
                 "link_address": info.link_address.to_string(),
                 "addresses": words(self.addresses(known.id)),
                 "mtu": known.mtu_limit.map_or(info.mtu, |limit| info.mtu.min(usize::from(limit))),
+                "interface_mtu": xdp.map(|given| given.interface_mtu),
                 "rx_frames": total(|counters| counters.rx_frames),
                 "rx_octets": total(|counters| counters.rx_octets),
                 "rx_dropped": total(|counters| counters.rx_dropped),

@@ -99,6 +99,7 @@ fn running_nodes_show_what_they_have() {
             assert_eq!(port["link"], expected, "{node}: {port}");
             let kind = if port["name"] == "programs" { "tun" } else { "af_xdp" };
             assert_eq!(port["kind"], kind, "{node}: {port}");
+            assert_eq!((port["xdp"] == "native", port["xdp"].is_null()), (kind != "tun", kind == "tun"), "{port}");
         }
     }
 

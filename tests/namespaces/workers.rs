@@ -128,8 +128,8 @@ fn both_workers_forward() {
     for name in ["left", "right"] {
         let port = port(&router, name);
         assert_eq!(
-            (&port["workers"], port["mode"].as_str().is_some_and(|m| m.ends_with("1 of 2 queues"))),
-            (&"0 1".into(), true)
+            (&port["workers"], &port["queues"], port["mode"].as_str().is_some_and(|m| m.ends_with("1 of 2 queues"))),
+            (&"0 1".into(), &2.into(), true)
         );
         assert!(number(&port, "rx_frames") >= 100 * FLOWS as u64 && number(&port, "rx_dropped") == 0, "{port}");
     }

@@ -224,6 +224,7 @@ impl Agent {
                 link_address: MacAddress([2, 0, 0, 0, 0xfd, port.id.0]),
                 mtu: MTU,
                 link: LinkState::Up,
+                xdp: None,
             };
             let (port, end) = MemPort::new(info.clone());
             end.set_capacity(usize::MAX);

@@ -148,6 +148,7 @@ pub(crate) fn port_in_memory(place: Place, port: u8) -> (MemPort, MemEnd) {
         link_address: MacAddress([2, 0, 0, 0, place.index() as u8, port]),
         mtu: MTU,
         link: LinkState::Up,
+        xdp: None,
     })
 }
 

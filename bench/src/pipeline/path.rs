@@ -506,6 +506,7 @@ fn port(number: u8) -> PortInfo {
         link_address: link_address(number),
         mtu: MTU,
         link: LinkState::Up,
+        xdp: None,
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) const MIN_MTU: i64 = 1280;
 /// The largest IPv6 packet that a frame holds behind the headroom for two encapsulations and an Ethernet header.
 pub(crate) const MAX_MTU: i64 = (FRAME_LEN - HEADROOM - ETHERNET_HEADER_LEN) as i64;
 const ETHERNET_HEADER_LEN: usize = 14;
+/// The longest that a call may poll a device, in µs.
+const MAX_BUSY_POLL_US: i64 = 10_000;
 
 /// Reads all ports. A port in `advertised` accepts only its own prefixes as sources unless it says otherwise.
 pub(super) fn ports(
@@ -87,6 +89,8 @@ fn attachment(section: &Section<'_, '_>, raw: &RawPort, place: Place) -> Option<
     }
     let words = [("af_xdp", Kind::AfXdp), ("af_packet", Kind::AfPacket), ("tun", Kind::Tun), ("mem", Kind::Mem)];
     let kind = section.optional("kind", &raw.kind, |text| word(text, &words))?;
+    let is_af_xdp = matches!(kind, None | Some(Kind::AfXdp)) && !matches!(place, Place::LabFile);
+    let busy_poll_us = busy_poll_us(section, raw, is_af_xdp)?;
     if let Place::LabFile = place
         && kind != Some(Kind::Tun)
     {
@@ -121,8 +125,20 @@ fn attachment(section: &Section<'_, '_>, raw: &RawPort, place: Place) -> Option<
     Some(match kind {
         Some(Kind::AfPacket) => Attachment::AfPacket { interface },
         Some(Kind::Tun) => Attachment::Tun { interface },
-        _ => Attachment::AfXdp { interface },
+        _ => Attachment::AfXdp { interface, busy_poll_us },
     })
+}
+
+/// How long calls poll the device of a port of this kind, which is 0 where the file does not say, or has nothing to say.
+fn busy_poll_us(section: &Section<'_, '_>, raw: &RawPort, is_af_xdp: bool) -> Option<u32> {
+    let micros = section.or("busy_poll_us", &raw.busy_poll_us, 0, |&us| in_range(us, 0..=MAX_BUSY_POLL_US))?;
+    match &raw.busy_poll_us {
+        Some(given) if !is_af_xdp => {
+            let what = "only ports of kind \"af_xdp\" poll their device";
+            section.fault("busy_poll_us", given.span(), Fault::new(what, "remove the key"))
+        }
+        _ => Some(micros),
+    }
 }
 
 fn ingress_filter(section: &Section<'_, '_>, filter: &Spanned<RawIngressFilter>) -> Option<IngressFilter> {
@@ -281,4 +297,45 @@ fn reachable_on(port: &PortConfig, next_hop: Ipv6Addr) -> bool {
     let own = port.addresses.iter().any(|address| address.address == next_hop) || port.link_local == Some(next_hop);
     let near = is_link_local(next_hop) || port.addresses.iter().any(|address| address.prefix.contains(next_hop));
     near && !own
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::resolved::Attachment;
+    use crate::config::lab::parse_lab;
+    use crate::config::parse;
+    use std::path::Path;
+
+    /// What is said about `keys` in the fifth line of a router's file: the port's attachment, or the mistake.
+    fn said(keys: &str) -> Result<Attachment, String> {
+        let text = format!("[node]\nname = \"x\"\n[[port]]\nname = \"a\"\n{keys}\ninterface = \"eth0\"\n");
+        match parse("x.toml", &text, Path::new("")) {
+            Ok(mut config) => Ok(config.ports.remove(0).attachment),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_port_polls_its_device_where_that_is_asked_for() {
+        let polling = |busy_poll_us| Ok(Attachment::AfXdp { interface: "eth0".to_owned(), busy_poll_us });
+        assert_eq!(said(""), polling(0));
+        assert_eq!(said("busy_poll_us = 0"), polling(0));
+        assert_eq!(said("busy_poll_us = 20"), polling(20));
+        let mistake = |line: u32, what: &str| Err(format!("x.toml:{line}: port[0].busy_poll_us: {what}"));
+        assert_eq!(said("busy_poll_us = -1"), mistake(5, "-1 is too small; give 0 to 10000"));
+        assert_eq!(said("busy_poll_us = 10001"), mistake(5, "10001 is too large; give 0 to 10000"));
+        let only = "only ports of kind \"af_xdp\" poll their device; remove the key";
+        for kind in ["af_packet", "tun"] {
+            assert_eq!(said(&format!("kind = \"{kind}\"\nbusy_poll_us = 20")), mistake(6, only));
+        }
+    }
+
+    #[test]
+    fn ports_of_a_lab_poll_no_device() {
+        let (file, radio) = ("lab/ports.toml", "link = \"a\"\n");
+        let text = format!("[[node]]\nname = \"r\"\n[[node.config.port]]\nname = \"p\"\n{radio}busy_poll_us = 20\n");
+        let complaint = parse_lab(file, &text, Path::new("")).map(|_| ()).unwrap_err().to_string();
+        let wanted = "lab/ports.toml:6: node[0].config.port[0].busy_poll_us: only ports of kind \"af_xdp\" poll";
+        assert!(complaint.contains(wanted), "{complaint}");
+    }
 }

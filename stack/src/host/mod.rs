@@ -239,7 +239,16 @@ impl SimHost {
 
 /// What the port of a host looks like.
 pub fn port_info(name: &str, medium: Medium, link_address: addr::MacAddress, mtu: usize) -> PortInfo {
-    PortInfo { name: name.into(), kind: "mem", mode: String::new(), medium, link_address, mtu, link: LinkState::Up }
+    PortInfo {
+        name: name.into(),
+        kind: "mem",
+        mode: String::new(),
+        medium,
+        link_address,
+        mtu,
+        link: LinkState::Up,
+        xdp: None,
+    }
 }
 
 /// When a program that acts every `interval` acts next after `count` times.

@@ -63,6 +63,7 @@ impl PacketPort {
                 link_address: Default::default(),
                 mtu: 0,
                 link: LinkState::Down,
+                xdp: None,
             },
             counters: PortCounters::default(),
             overrun: Cell::new(0),

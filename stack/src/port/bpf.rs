@@ -18,6 +18,8 @@ const BPF_XDP: u32 = 37;
 const BPF_F_NO_PREALLOC: u32 = 1;
 /// The elements can be mapped into a process.
 const BPF_F_MMAPABLE: u32 = 1 << 10;
+/// The program takes frames that lie in several pieces.
+const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
 /// Frames go where the program sends them, instead of back to the caller.
 const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 
@@ -41,6 +43,16 @@ pub enum Hook {
     Generic = 1 << 1,
     /// In the driver.
     Native = 1 << 2,
+}
+
+impl Hook {
+    /// `native` or `generic`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Hook::Generic => "generic",
+            Hook::Native => "native",
+        }
+    }
 }
 
 fn bpf<T>(command: i32, attributes: &mut T) -> io::Result<i64> {
@@ -108,6 +120,18 @@ pub fn update_element(map: &OwnedFd, key: &[u8], value: &[u8]) -> io::Result<()>
 /// # Errors
 /// The kernel's.
 pub fn load_program(instructions: &[u64], log: &mut [u8]) -> io::Result<OwnedFd> {
+    load(instructions, log, 0)
+}
+
+/// Loads an XDP program that may be given frames in several pieces, of which it sees the first.
+///
+/// # Errors
+/// The kernel's: EINVAL where it knows no such frames (before 5.18).
+pub fn load_program_for_fragments(instructions: &[u64]) -> io::Result<OwnedFd> {
+    load(instructions, &mut [], BPF_F_XDP_HAS_FRAGS)
+}
+
+fn load(instructions: &[u64], log: &mut [u8], flags: u32) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Attributes {
         prog_type: u32,
@@ -134,7 +158,7 @@ pub fn load_program(instructions: &[u64], log: &mut [u8]) -> io::Result<OwnedFd>
         log_size: log.len() as u32,
         log_buf: if log.is_empty() { 0 } else { log.as_mut_ptr() as u64 },
         kern_version: 0,
-        prog_flags: 0,
+        prog_flags: flags,
         prog_name: *b"drover\0\0\0\0\0\0\0\0\0\0",
         prog_ifindex: 0,
         expected_attach_type: BPF_XDP,

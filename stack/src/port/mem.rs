@@ -189,6 +189,7 @@ mod tests {
             link_address: MacAddress(mac),
             mtu: 1500,
             link: LinkState::Up,
+            xdp: None,
         })
     }
 

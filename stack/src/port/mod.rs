@@ -5,6 +5,7 @@ mod af_xdp;
 pub mod bpf;
 mod error;
 pub mod mem;
+mod netdev_family;
 pub mod netdevice;
 mod netlink;
 mod packet_socket;
@@ -14,7 +15,7 @@ pub mod wait;
 mod watch;
 
 pub use af_packet::PacketPort;
-pub use af_xdp::{Umem, XdpOptions, XdpPort, XdpShare};
+pub use af_xdp::{Umem, XdpGiven, XdpOptions, XdpPort, XdpShare};
 pub use error::PortError;
 pub use mem::{MemEnd, MemPort};
 pub use pcap::{PcapPort, PcapReader, PcapWriter};
@@ -60,6 +61,8 @@ pub struct PortInfo {
     pub mtu: usize,
     /// Whether frames can pass.
     pub link: LinkState,
+    /// What driver and kernel give; `None` on ports that are not `af_xdp`, or are not open.
+    pub xdp: Option<XdpGiven>,
 }
 
 /// Counters of a port since it was opened.
@@ -73,7 +76,7 @@ pub struct PortCounters {
     pub tx_frames: u64,
     /// Octets sent.
     pub tx_octets: u64,
-    /// Frames that were lost on the way in: no free frame, ring full.
+    /// Frames that were lost on the way in: no free frame, ring full, longer than a frame has room for.
     pub rx_dropped: u64,
     /// Frames that were lost on the way out: link down, refused by the kernel.
     pub tx_dropped: u64,

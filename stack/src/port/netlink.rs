@@ -1,4 +1,5 @@
-//! What little of rtnetlink(7) the ports need: requests with attributes, and links out of the answers.
+//! What little of netlink(7) the ports need: requests with attributes, links out of what rtnetlink(7) answers, and the
+//! payloads of other answers.
 //!
 //! Messages are read with every length checked; what makes no sense is skipped.
 
@@ -116,7 +117,8 @@ impl Link {
     }
 }
 
-struct Attributes<'a>(&'a [u8]);
+/// Attributes one after the other: type and value.
+pub(super) struct Attributes<'a>(pub(super) &'a [u8]);
 
 impl<'a> Iterator for Attributes<'a> {
     type Item = (u16, &'a [u8]);
@@ -142,44 +144,60 @@ pub(super) enum Message {
     Done(i32),
 }
 
-/// The messages of one datagram.
-fn messages(mut datagram: &[u8]) -> Vec<Message> {
-    let mut found = Vec::new();
-    while let Some(head) = datagram.first_chunk::<HEADER>() {
+/// The messages of one datagram: type and payload.
+struct Datagram<'a>(&'a [u8]);
+
+impl<'a> Iterator for Datagram<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let head = self.0.first_chunk::<HEADER>()?;
         let length = u32::from_ne_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let Some(payload) = datagram.get(HEADER..length) else { break };
-        match u16::from_ne_bytes([head[4], head[5]]) {
-            libc::RTM_NEWLINK => found.extend(Link::parse(payload).map(Message::New)),
-            libc::RTM_DELLINK => found.extend(Link::parse(payload).map(Message::Deleted)),
-            kind if i32::from(kind) == libc::NLMSG_ERROR => {
-                let error = payload.first_chunk().map_or(libc::EBADMSG, |code| -i32::from_ne_bytes(*code));
-                found.push(Message::Done(error));
-            }
-            _ => {}
-        }
-        datagram = datagram.get(length.next_multiple_of(ALIGN)..).unwrap_or_default();
+        let payload = self.0.get(HEADER..length)?;
+        self.0 = self.0.get(length.next_multiple_of(ALIGN)..).unwrap_or_default();
+        Some((u16::from_ne_bytes([head[4], head[5]]), payload))
     }
-    found
 }
 
-/// An rtnetlink socket.
+/// What rtnetlink says in one datagram.
+fn messages(datagram: &[u8]) -> Vec<Message> {
+    let read = |(kind, payload)| match kind {
+        libc::RTM_NEWLINK => Link::parse(payload).map(Message::New),
+        libc::RTM_DELLINK => Link::parse(payload).map(Message::Deleted),
+        kind => outcome(kind, payload).map(Message::Done),
+    };
+    Datagram(datagram).filter_map(read).collect()
+}
+
+/// 0 or the errno with which a request is answered, where this message does that.
+fn outcome(kind: u16, payload: &[u8]) -> Option<i32> {
+    let answers = i32::from(kind) == libc::NLMSG_ERROR;
+    answers.then(|| payload.first_chunk().map_or(libc::EBADMSG, |code| -i32::from_ne_bytes(*code)))
+}
+
+/// A netlink(7) socket.
 #[derive(Debug)]
 pub(super) struct Socket(OwnedFd);
 
 impl Socket {
     /// Opens one that answers requests.
     pub(super) fn open() -> io::Result<Self> {
-        Self::bind(0, 0)
+        Self::bind(libc::NETLINK_ROUTE, 0, 0)
     }
 
     /// Opens one that is told of changed links, and never blocks.
     pub(super) fn link_events() -> io::Result<Self> {
-        Self::bind(libc::RTMGRP_LINK as u32, libc::SOCK_NONBLOCK)
+        Self::bind(libc::NETLINK_ROUTE, libc::RTMGRP_LINK as u32, libc::SOCK_NONBLOCK)
     }
 
-    fn bind(groups: u32, flags: i32) -> io::Result<Self> {
+    /// Opens one to the families of generic netlink.
+    pub(super) fn open_generic() -> io::Result<Self> {
+        Self::bind(libc::NETLINK_GENERIC, 0, 0)
+    }
+
+    fn bind(protocol: i32, groups: u32, flags: i32) -> io::Result<Self> {
         // SAFETY: no pointer is passed; the result is checked.
-        let fd = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC | flags, 0) };
+        let fd = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC | flags, protocol) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -200,16 +218,39 @@ impl Socket {
         self.0.as_raw_fd()
     }
 
-    /// Sends `request` and waits for the kernel's answer, which comes at once.
-    pub(super) fn call(&self, request: Request) -> io::Result<Vec<Message>> {
+    fn send(&self, request: Request) -> io::Result<()> {
         let mut bytes = request.0;
         let length = bytes.len() as u32;
         bytes[..4].copy_from_slice(&length.to_ne_bytes());
         // SAFETY: the octets of `bytes`; a netlink socket without a destination sends to the kernel.
         let sent = unsafe { libc::send(self.fd(), bytes.as_ptr().cast(), bytes.len(), 0) };
-        if sent < 0 {
-            return Err(io::Error::last_os_error());
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Sends `request` and waits for the kernel's answer, which comes at once: the payloads in it, whatever the family.
+    pub(super) fn ask(&self, request: Request) -> io::Result<Vec<Vec<u8>>> {
+        self.send(request)?;
+        let mut payloads = Vec::new();
+        let mut done = None;
+        while done.is_none() {
+            self.receive_datagram(|datagram| {
+                for (kind, payload) in Datagram(datagram) {
+                    match outcome(kind, payload) {
+                        None => payloads.push(payload.to_vec()),
+                        answered => done = answered,
+                    }
+                }
+            })?;
         }
+        match done {
+            Some(error) if error != 0 => Err(io::Error::from_raw_os_error(error)),
+            _ => Ok(payloads),
+        }
+    }
+
+    /// Sends `request` and waits for the answer of rtnetlink, which comes at once.
+    pub(super) fn call(&self, request: Request) -> io::Result<Vec<Message>> {
+        self.send(request)?;
         let mut answer = Vec::new();
         loop {
             let more = self.receive()?;
@@ -228,12 +269,16 @@ impl Socket {
 
     /// The messages of the next datagram; [`io::ErrorKind::WouldBlock`] where none waits, ENOBUFS where some were lost.
     pub(super) fn receive(&self) -> io::Result<Vec<Message>> {
+        self.receive_datagram(messages)
+    }
+
+    fn receive_datagram<T>(&self, read: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
         let mut buffer = [0u8; 16384];
         loop {
             // SAFETY: the octets of `buffer`.
             let length = unsafe { libc::recv(self.fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
             if length >= 0 {
-                return Ok(messages(&buffer[..length as usize]));
+                return Ok(read(&buffer[..length as usize]));
             }
             let error = io::Error::last_os_error();
             if error.kind() != io::ErrorKind::Interrupted {

@@ -66,6 +66,7 @@ impl TunPort {
                 link_address: MacAddress::default(),
                 mtu,
                 link: LinkState::Down,
+                xdp: None,
             },
             options: TunOptions { mtu, ..options },
             counters: PortCounters::default(),

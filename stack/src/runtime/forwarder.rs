@@ -176,6 +176,7 @@ mod tests {
             link_address: MacAddress([2, 0, 0, 0, 0, port]),
             mtu: 1500,
             link: LinkState::Up,
+            xdp: None,
         }
     }
 

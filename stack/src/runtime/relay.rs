@@ -24,7 +24,7 @@ impl RelayPort {
     /// # Errors
     /// No descriptor is to be had.
     pub fn new(port: PortId, info: PortInfo, first: ToFirst) -> io::Result<Self> {
-        let info = PortInfo { kind: "relay", mode: "sends by the first worker".to_owned(), ..info };
+        let info = PortInfo { kind: "relay", mode: "sends by the first worker".to_owned(), xdp: None, ..info };
         Ok(RelayPort { port, info, first, counters: PortCounters::default(), silence: Waker::new()? })
     }
 }

@@ -345,6 +345,7 @@ mod tests {
             link_address: MacAddress::default(),
             mtu: 1500,
             link: LinkState::Up,
+            xdp: None,
         }
     }
 

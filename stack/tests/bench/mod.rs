@@ -42,6 +42,7 @@ pub fn port(index: u8, medium: Medium, mtu: usize) -> PortInfo {
         link_address: MacAddress([2, 0, 0, 0, 0, index]),
         mtu,
         link: LinkState::Up,
+        xdp: None,
     }
 }
 

@@ -166,6 +166,7 @@ impl Shape {
             link_address: MacAddress(mac(number)),
             mtu,
             link: LinkState::Up,
+            xdp: None,
         };
         (0..).zip(&self.mtus).map(port).collect()
     }

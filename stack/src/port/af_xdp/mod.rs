@@ -9,12 +9,15 @@
 //!
 //! The system calls are made here through `libc` alone; docs/decisions/0001 says why.
 
+mod busy_poll;
+mod given;
 mod program;
 mod ring;
 mod share;
 mod socket;
 mod umem;
 
+pub use given::XdpGiven;
 pub use share::XdpShare;
 pub use umem::Umem;
 
@@ -52,13 +55,16 @@ pub struct XdpOptions {
     /// Frames that wait in the kernel for each queue to be received into, 1 to 2,048; fewer where the queues of all ports
     /// of the worker would have more than half of its pool.
     pub receive_frames: u32,
+    /// Has the port's own calls poll the device (SO_PREFER_BUSY_POLL), and with this many µs where a call may wait; 0 for
+    /// not. What the kernel has taken of it shows in [`XdpGiven::busy_poll_us`].
+    pub busy_poll_us: u32,
     /// Destinations whose packets are left to the kernel, at most 256.
     pub kernel: Vec<Prefix>,
 }
 
 impl Default for XdpOptions {
     fn default() -> Self {
-        XdpOptions { generic: false, copy: false, receive_frames: 1024, kernel: Vec::new() }
+        XdpOptions { generic: false, copy: false, receive_frames: 1024, busy_poll_us: 0, kernel: Vec::new() }
     }
 }
 
@@ -75,6 +81,8 @@ pub struct XdpPort {
     /// The leader's program as it was when the device was opened.
     generation: u64,
     calls: u32,
+    /// Whether the first frame may tell the kernel what device to poll.
+    awaits_device: bool,
 }
 
 /// What is open while the interface is there. The program goes before the sockets that it feeds.
@@ -118,6 +126,7 @@ impl XdpPort {
                 link_address: Default::default(),
                 mtu: 0,
                 link: LinkState::Down,
+                xdp: None,
             },
             counters: PortCounters::default(),
             watch,
@@ -125,6 +134,7 @@ impl XdpPort {
             generation: share.generation(),
             share,
             calls: 0,
+            awaits_device: false,
         };
         for _ in 0..LET_GO_TRIES {
             match port.attach() {
@@ -143,7 +153,10 @@ impl XdpPort {
         for socket in &device.sockets {
             self.watch.add(socket.fd()).map_err(PortError::os(name, "epoll_ctl"))?;
         }
-        self.info.mode = device.mode();
+        let given = device.given(self.umem.pool(), &found);
+        self.info.mode = given.to_string();
+        self.info.xdp = Some(given);
+        self.awaits_device = given.busy_poll_us > 0 && !given.polls_device;
         self.watch.set_index(Some(found.index));
         if self.share.leads() {
             self.share.publish(device.steering.clone());
@@ -153,15 +166,31 @@ impl XdpPort {
         Ok(())
     }
 
+    /// The first frames since the device was opened have come.
+    #[cold]
+    fn look_for_device(&mut self) {
+        self.awaits_device = false;
+        if let (Some(given), Some(device)) = (&mut self.info.xdp, &self.device)
+            && device.polls_device()
+        {
+            given.polls_device = true;
+            self.info.mode = given.to_string();
+        }
+    }
+
     fn take(&mut self, found: &NetDevice) {
         self.info.link = found.link;
         self.info.link_address = found.link_address;
         self.info.mtu = found.mtu.min(LARGEST_MTU);
+        if let Some(given) = &mut self.info.xdp {
+            given.interface_mtu = found.mtu;
+        }
     }
 
     /// Closes the device; frames that were not sent are lost.
     fn detach(&mut self) {
         self.info.link = LinkState::Down;
+        self.info.xdp = None;
         self.watch.set_index(None);
         if let Some(device) = self.device.take() {
             if self.share.leads() {
@@ -262,29 +291,37 @@ impl Device {
         let zero_copy = !options.copy && steering.hook == Hook::Native && umem.pool().is_on_huge_pages();
         let mut sockets = Vec::new();
         for queue in share.queues(steering.queues) {
-            let socket = Socket::open(umem, found.index, queue, zero_copy, options.receive_frames).map_err(
-                |source| match source.raw_os_error() {
+            let socket = Socket::open(umem, found.index, queue, zero_copy, options).map_err(|source| {
+                match source.raw_os_error() {
                     Some(libc::ENOBUFS | libc::ENOMEM) => PortError::LockedMemory { octets: umem.pool().memory().1 },
                     _ => refused(name, source),
-                },
-            )?;
+                }
+            })?;
             steering.serve(queue, socket.fd()).map_err(PortError::os(name, "updating the socket map"))?;
             sockets.push(socket);
         }
         Ok(Device { index: found.index, _program: program, steering, sockets, next: 0, _allmulti: allmulti })
     }
 
-    fn mode(&self) -> String {
-        let hook = match self.steering.hook {
-            Hook::Native => "native",
-            Hook::Generic => "generic",
-        };
-        let copy = if self.sockets.iter().all(Socket::is_zero_copy) { "zero-copy" } else { "copy" };
-        let wakeup = if self.sockets.iter().all(Socket::uses_need_wakeup) { ", need-wakeup" } else { "" };
-        let (own, all) = (self.sockets.len(), self.steering.queues as usize);
-        let queues = if all == 1 { "queue" } else { "queues" };
-        let of = if own == all { String::new() } else { format!(" of {all}") };
-        format!("{hook}, {copy}{wakeup}, {own}{of} {queues}")
+    fn polls_device(&self) -> bool {
+        self.sockets.iter().any(Socket::polls_device)
+    }
+
+    fn given(&self, pool: &Pool, found: &NetDevice) -> XdpGiven {
+        let zero_copy = self.sockets.iter().all(Socket::is_zero_copy);
+        let hook = self.steering.hook;
+        XdpGiven {
+            hook,
+            zero_copy,
+            need_wakeup: self.sockets.iter().all(Socket::uses_need_wakeup),
+            busy_poll_us: self.sockets.iter().map(Socket::busy_poll_us).min().unwrap_or_default(),
+            polls_device: self.polls_device(),
+            multi_buffer: given::multi_buffer(self.index, hook, zero_copy),
+            huge_pages: pool.is_on_huge_pages(),
+            queues: self.steering.queues,
+            own_queues: self.sockets.len() as u32,
+            interface_mtu: found.mtu,
+        }
     }
 }
 
@@ -332,6 +369,9 @@ impl Port for XdpPort {
             }
             device.next = (device.next + 1) % device.sockets.len();
             self.lose(lost);
+        }
+        if received > 0 && self.awaits_device {
+            self.look_for_device();
         }
         self.calls = self.calls.wrapping_add(1);
         if (received == 0 || self.calls.is_multiple_of(LOOK_AFTER))

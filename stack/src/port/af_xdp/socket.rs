@@ -1,5 +1,7 @@
 //! An AF_XDP socket: one queue of one interface, with its four rings.
 
+use super::XdpOptions;
+use super::busy_poll;
 use super::ring::{Consumer, Producer};
 use super::umem::{Lent, Registered, Umem};
 use crate::packet::{Batch, FRAME_LEN, HEADROOM};
@@ -58,6 +60,8 @@ pub(super) struct Socket {
     to_send: u32,
     zero_copy: bool,
     need_wakeup: bool,
+    /// Whether calls poll the device, and for how many µs where they may wait.
+    busy_poll_us: u32,
 }
 
 /// What was received.
@@ -76,11 +80,11 @@ impl Socket {
         interface: u32,
         queue: u32,
         zero_copy: bool,
-        receive_frames: u32,
+        options: &XdpOptions,
     ) -> io::Result<Socket> {
         let mut error = io::Error::from_raw_os_error(libc::EOPNOTSUPP);
         for binding in attempts(umem, zero_copy) {
-            match Socket::bind(umem, interface, queue, binding, receive_frames) {
+            match Socket::bind(umem, interface, queue, binding, options) {
                 Ok(socket) => return Ok(socket),
                 // The queue is taken, or this process may not: another flag would not change it.
                 Err(last) if matches!(last.raw_os_error(), Some(libc::EBUSY | libc::EPERM | libc::ENODEV)) => {
@@ -92,7 +96,7 @@ impl Socket {
         Err(error)
     }
 
-    fn bind(umem: &Umem, interface: u32, queue: u32, binding: Binding, receive_frames: u32) -> io::Result<Socket> {
+    fn bind(umem: &Umem, interface: u32, queue: u32, binding: Binding, options: &XdpOptions) -> io::Result<Socket> {
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: no pointer is passed; `owned` checks the result.
         let fd = unsafe { owned(libc::socket(libc::AF_XDP, kind, 0)) }?;
@@ -126,7 +130,8 @@ impl Socket {
         if unsafe { libc::bind(raw, (&raw const address).cast(), length) } < 0 {
             return Err(io::Error::last_os_error());
         }
-        let zero_copy = options(raw) & libc::XDP_OPTIONS_ZEROCOPY != 0;
+        let zero_copy = bound_with(raw) & libc::XDP_OPTIONS_ZEROCOPY != 0;
+        let busy_poll_us = if options.busy_poll_us > 0 { busy_poll::ask_for(raw, options.busy_poll_us) } else { 0 };
         umem.add(Registered { fd: raw, zero_copy });
         let (receive, send) = umem.new_socket();
         let mut socket = Socket {
@@ -140,9 +145,10 @@ impl Socket {
             tx,
             completion,
             to_receive: 0,
-            receive_frames: receive_frames.clamp(1, RING_SIZE),
+            receive_frames: options.receive_frames.clamp(1, RING_SIZE),
             to_send: 0,
             zero_copy,
+            busy_poll_us,
         };
         // The rest is given with the first turn, when it is known how many sockets share the pool.
         socket.refill(FIRST_FILL);
@@ -161,8 +167,55 @@ impl Socket {
         self.need_wakeup
     }
 
+    pub(super) fn busy_poll_us(&self) -> u32 {
+        self.busy_poll_us
+    }
+
+    /// Whether its calls poll the device.
+    pub(super) fn polls_device(&self) -> bool {
+        self.polls_busily() && busy_poll::has_device(self.fd())
+    }
+
     /// Moves received frames into `batch`, and gives the kernel free ones instead.
     pub(super) fn receive(&mut self, batch: &mut Batch) -> Received {
+        let received = self.take(batch);
+        self.refill(self.umem.share());
+        if received.frames > 0 || received.invalid > 0 || batch.is_full() {
+            return received;
+        }
+        if self.polls_busily() {
+            // The device is polled in the call, so that what it has is there now.
+            self.call_to_receive();
+            return self.take(batch);
+        }
+        if self.fill.needs_wakeup() {
+            self.call_to_receive();
+        }
+        received
+    }
+
+    /// Whether this socket's calls are to poll the device.
+    fn polls_busily(&self) -> bool {
+        self.busy_poll_us > 0
+    }
+
+    /// Has the driver look at the fill ring, and the kernel poll the device where that is asked for.
+    fn call_to_receive(&self) {
+        // SAFETY: no buffer is passed.
+        unsafe {
+            libc::recvfrom(
+                self.fd(),
+                core::ptr::null_mut(),
+                0,
+                libc::MSG_DONTWAIT,
+                core::ptr::null_mut(),
+                core::ptr::null_mut(),
+            )
+        };
+    }
+
+    /// Moves received frames into `batch`.
+    fn take(&mut self, batch: &mut Batch) -> Received {
         let mut received = Received::default();
         let waiting = self.rx.available().min(batch.remaining_capacity() as u32);
         for _ in 0..waiting {
@@ -182,20 +235,6 @@ impl Socket {
         }
         if received.invalid > 0 {
             self.to_receive = self.umem.count(self.receive);
-        }
-        self.refill(self.umem.share());
-        if waiting == 0 && self.fill.needs_wakeup() {
-            // SAFETY: no buffer is passed; the call has the driver look at the fill ring.
-            unsafe {
-                libc::recvfrom(
-                    self.fd(),
-                    core::ptr::null_mut(),
-                    0,
-                    libc::MSG_DONTWAIT,
-                    core::ptr::null_mut(),
-                    core::ptr::null_mut(),
-                )
-            };
         }
         received
     }
@@ -264,7 +303,7 @@ impl Socket {
     pub(super) fn kick(&mut self, lost: &mut u64) -> Kick {
         let mut before = self.unsent();
         loop {
-            if before == 0 || !self.tx.needs_wakeup() {
+            if before == 0 || !(self.polls_busily() || self.tx.needs_wakeup()) {
                 return Kick::Done;
             }
             // SAFETY: no buffer is passed; the call has the kernel look at the send ring.
@@ -358,7 +397,7 @@ fn offsets(fd: RawFd) -> io::Result<libc::xdp_mmap_offsets> {
     Ok(offsets)
 }
 
-fn options(fd: RawFd) -> u32 {
+fn bound_with(fd: RawFd) -> u32 {
     let mut options = libc::xdp_options { flags: 0 };
     get_option(fd, libc::XDP_OPTIONS, &mut options);
     options.flags
@@ -419,6 +458,7 @@ mod tests {
             to_send: 0,
             zero_copy: false,
             need_wakeup: false,
+            busy_poll_us: 0,
         };
         socket.refill(FRAMES);
         let kernel = Kernel {

@@ -20,6 +20,8 @@ mod links;
 mod listener;
 #[path = "namespaces/mistakes.rs"]
 mod mistakes;
+#[path = "namespaces/ports.rs"]
+mod ports;
 #[path = "namespaces/room.rs"]
 mod room;
 #[path = "namespaces/site.rs"]

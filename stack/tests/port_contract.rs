@@ -749,6 +749,41 @@ fn a_port_that_says_it_polls_its_device_needs_no_interrupts() {
 }
 
 #[test]
+fn packets_longer_than_a_frame_has_room_for_are_counted() {
+    in_namespace(|| {
+        for generic in [false, true] {
+            let far = Veth::new(&[]);
+            for end in ["near0", "far0"] {
+                netdevice::set_mtu(end, 9000).unwrap();
+            }
+            let pool = Pool::new(FRAMES).unwrap();
+            let options = XdpOptions { receive_frames: 256, generic, ..XdpOptions::default() };
+            let mut port = XdpPort::open(&Umem::new(&pool), "near0", options).unwrap();
+            let given = port.info().xdp.unwrap();
+            assert_eq!((given.hook == Hook::Generic, given.interface_mtu), (generic, 9000));
+            let largest = port.info().mtu;
+            assert_eq!(largest, 3570);
+            let lengths = [100, largest, largest + 1, 200, 5000, 9000, 300];
+            for (number, length) in (0..).zip(lengths) {
+                far.wire.send(&frame(Medium::Ethernet, number, length));
+            }
+            let mut batch = Batch::new();
+            while batch.len() < 4 {
+                if port.rx_batch(&pool, &mut batch) == 0 {
+                    wait(port.poll_fd().unwrap());
+                }
+            }
+            let received: Vec<usize> = batch.iter().map(|packet| packet.len() - 14).collect();
+            assert_eq!(received, [100, largest, 200, 300]);
+            assert_eq!((port.counters().rx_frames, port.counters().rx_dropped), (4, 3));
+            drop((port, batch));
+            assert_eq!(pool.free_frames(), FRAMES as usize);
+            run("ip", &["link", "delete", "near0"]);
+        }
+    });
+}
+
+#[test]
 fn what_is_not_ours_is_left_to_the_kernel() {
     in_namespace(|| {
         let mut far = Veth::new(&[]);

@@ -44,18 +44,28 @@ impl Program {
             key[4..].copy_from_slice(&prefix.address().octets());
             bpf::update_element(&rules, &key, &1u32.to_ne_bytes())?;
         }
-        let program = bpf::load_program(&instructions(sockets.as_raw_fd(), rules.as_raw_fd()), &mut [])?;
+        let instructions = instructions(sockets.as_raw_fd(), rules.as_raw_fd());
+        let program = bpf::load_program(&instructions, &mut [])?;
         let native = if generic {
             Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))
         } else {
             bpf::attach(&program, interface, Hook::Native)
         };
+        // Another program is there, or the interface has gone: another way would meet the same.
+        let is_final =
+            |error: &io::Error| matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST | libc::ENODEV));
+        // Where the MTU is more than a page, drivers take only programs for frames in several pieces. Those are too long
+        // for a socket, where the kernel drops and counts them.
+        let native = match native {
+            Err(error) if !generic && !is_final(&error) => {
+                let program = bpf::load_program_for_fragments(&instructions);
+                program.and_then(|program| bpf::attach(&program, interface, Hook::Native))
+            }
+            other => other,
+        };
         let (link, hook) = match native {
             Ok(link) => (link, Hook::Native),
-            // Another program is there, or the interface has gone: generic mode would say the same.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST | libc::ENODEV)) => {
-                return Err(error);
-            }
+            Err(error) if is_final(&error) => return Err(error),
             Err(_) => (bpf::attach(&program, interface, Hook::Generic)?, Hook::Generic),
         };
         Ok(Program { sockets: Arc::new(sockets), hook, _link: link })

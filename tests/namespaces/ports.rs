@@ -1,0 +1,88 @@
+//! What ports get from the kernel, and what they show of it.
+
+use crate::room::{Node, Room, output, shared, until};
+use serde_json::{Value, json};
+
+const ROUTER: &str = r#"
+[node]
+name = "router"
+
+[admin]
+socket = "SOCKET"
+
+[[port]]
+name = "left"
+interface = "left0"
+addresses = ["2001:db8:1::1/64"]
+busy_poll_us = 20
+
+[[port]]
+name = "right"
+interface = "right0"
+addresses = ["2001:db8:2::1/64"]
+
+[[port]]
+name = "shared"
+interface = "shared0"
+kind = "af_packet"
+"#;
+
+/// A router with its ports; the hosts `left` and `right` are the kernel's.
+fn router() -> (Node, Room) {
+    let mut room = Room::new();
+    for name in ["left", "router", "right", "third"] {
+        room.add(name);
+    }
+    for (host, interface) in [("left", "left0"), ("right", "right0"), ("third", "shared0")] {
+        room.veth((host, "eth0"), ("router", interface));
+        room.prepare_port("router", interface);
+        room.ip(host, &["link", "set", "eth0", "up"]);
+    }
+    for (host, subnet) in [("left", "2001:db8:1"), ("right", "2001:db8:2")] {
+        room.ip(host, &["address", "add", &format!("{subnet}::2/64"), "dev", "eth0", "nodad"]);
+        room.ip(host, &["-6", "route", "add", "default", "via", &format!("{subnet}::1"), "dev", "eth0"]);
+    }
+    // A link with jumbo frames.
+    room.ip("router", &["link", "set", "right0", "mtu", "9000"]);
+    room.ip("right", &["link", "set", "eth0", "mtu", "9000"]);
+    let socket = room.socket("router");
+    let text = ROUTER.replace("SOCKET", socket.to_str().expect("UTF-8"));
+    let mut router = room.start("router", &text);
+    router.await_ready();
+    (router, room)
+}
+
+fn port(router: &Node, name: &str) -> Value {
+    router.rows("ports").into_iter().find(|row| row["name"] == name).expect("the port is shown")
+}
+
+#[test]
+fn ports_show_what_driver_and_kernel_give() {
+    let Some(_shared) = shared() else { return };
+    let (mut router, room) = router();
+    until("the router forwards", || room.ping("left", "2001:db8:2::2").then_some(()));
+    let given = ["xdp", "zero_copy", "need_wakeup", "busy_poll_us", "queues", "interface_mtu", "mtu"];
+    let shows = |name: &str| {
+        let row = port(&router, name);
+        // What depends on the kernel's age, or on the machine.
+        for key in ["polls_device", "multi_buffer", "huge_pages"] {
+            assert_eq!(row[key].is_boolean(), row["kind"] == "af_xdp", "{key}: {row}");
+        }
+        given.map(|key| row[key].clone())
+    };
+    assert_eq!(json!(shows("left")), json!(["native", false, true, 20, 1, 1500, 1500]));
+    // A packet has one frame, and that the room for so much.
+    assert_eq!(json!(shows("right")), json!(["native", false, true, 0, 1, 9000, 3570]));
+    assert_eq!(json!(shows("shared")), json!([null, null, null, null, null, null, 1500]));
+    let mode = port(&router, "left")["mode"].as_str().expect("a text").to_owned();
+    assert!(mode.starts_with("native, copy, need-wakeup, busy poll 20 µs"), "{mode}");
+
+    // What is longer is lost on its way in, where it shows.
+    assert_eq!(port(&router, "right")["rx_dropped"], 0);
+    let mut ping = room.command("right", "ping");
+    let asked = ping.args(["-6", "-c", "2", "-i", "0.05", "-W", "0.2", "-s", "5000", "2001:db8:2::1"]).output();
+    assert!(!asked.expect("ping runs").status.success());
+    assert_eq!(port(&router, "right")["rx_dropped"], 2);
+    assert!(room.ping("left", "2001:db8:2::2"));
+    assert!(router.end().success());
+}

@@ -115,7 +115,7 @@ mod tests {
     use crate::addr::{MacAddress, Prefix};
     use crate::machine::{Notice, Output, RxMeta};
     use crate::node::Node;
-    use crate::packet::Pool;
+    use crate::packet::{BATCH_SIZE, Pool};
     use crate::pipeline::{Counter, DataplaneConfig};
     use crate::port::{LinkState, Medium, MemEnd, MemPort, PortInfo};
     use crate::tables::{Neighbor, Route, TableUpdate};
@@ -137,6 +137,8 @@ mod tests {
     struct Script {
         updates: VecDeque<TableUpdate>,
         heard: Vec<Vec<u8>>,
+        timer: Option<Instant>,
+        timeouts: usize,
     }
 
     impl Node for Script {
@@ -148,14 +150,17 @@ mod tests {
 
         fn handle_notice(&mut self, _: Instant, _: Notice) {}
 
-        fn handle_timeout(&mut self, _: Instant) {}
+        fn handle_timeout(&mut self, _: Instant) {
+            self.timer = None;
+            self.timeouts += 1;
+        }
 
         fn poll_output(&mut self) -> Option<Output<()>> {
             self.updates.pop_front().map(Output::Table)
         }
 
         fn poll_timeout(&self) -> Option<Instant> {
-            None
+            self.timer
         }
     }
 
@@ -296,6 +301,40 @@ mod tests {
         assert_eq!(sent, (0..500).collect::<Vec<_>>());
         assert_eq!((crew.count(Counter::Output), crew.count(Counter::Relayed)), ([500, 500], [500, 0]));
         crew.check();
+    }
+
+    /// More comes by one port than a worker can take. A turn takes a batch of it, and beside it what the other port has,
+    /// a batch of what the other worker has, and what is new; timers run.
+    #[test]
+    fn a_flood_by_one_port_delays_nothing_else() {
+        let to_port = |port: u8, mut frame: Vec<u8>| {
+            frame[5] = port;
+            frame
+        };
+        for flooded in [0, 1] {
+            let quiet = 1 - flooded;
+            let flood = |end: &MemEnd| while end.push(to_port(flooded, frame(SELF, protocol::MOBILITY, 0))) {};
+            let mut crew = crew(2);
+            for turn in 0..100 {
+                flood(&crew.of_forwarder[usize::from(flooded)]);
+                assert!(crew.of_forwarder[usize::from(quiet)].push(to_port(quiet, frame(FAR, protocol::UDP, turn))));
+                let progress = crew.forwarder.iterate(NOW);
+                assert_eq!((progress.received, progress.sent), (BATCH_SIZE + 1, 1));
+                assert_eq!(numbers(&crew.of_forwarder[1]), [turn]);
+                assert_eq!(progress.heard, usize::from(turn > 0), "what the first has told in its turn");
+
+                flood(&crew.of_first[usize::from(flooded)]);
+                assert!(crew.of_first[usize::from(quiet)].push(to_port(quiet, frame(SELF, protocol::MOBILITY, 0))));
+                let neighbor = Neighbor { link_address: MacAddress([2, 0, 0, 0, 8, turn as u8]), notify_use: false };
+                let node = crew.first.node_mut();
+                node.timer = Some(NOW);
+                node.updates.push_back(TableUpdate::NeighborSet(PortId(1), CN, neighbor));
+                let progress = crew.first.iterate(NOW);
+                assert_eq!((progress.received, progress.heard), (BATCH_SIZE + 1, BATCH_SIZE));
+                assert_eq!(crew.first.node().timeouts, usize::from(turn) + 1);
+                crew.check();
+            }
+        }
     }
 
     /// The first worker does not come to it: what finds no box is dropped and counted, and the rest is not lost.

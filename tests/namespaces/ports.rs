@@ -1,4 +1,4 @@
-//! What ports get from the kernel, and what they show of it.
+//! What ports get from the kernel, what they show of it, and what they leave behind when their node is killed.
 
 use crate::room::{Node, Room, output, shared, until};
 use serde_json::{Value, json};
@@ -85,4 +85,28 @@ fn ports_show_what_driver_and_kernel_give() {
     assert_eq!(port(&router, "right")["rx_dropped"], 2);
     assert!(room.ping("left", "2001:db8:2::2"));
     assert!(router.end().success());
+}
+
+#[test]
+fn a_killed_node_leaves_its_interfaces_as_they_were() {
+    let Some(_shared) = shared() else { return };
+    let (mut router, room) = router();
+    let states = || {
+        ["left0", "right0", "shared0"].map(|interface| {
+            let text = output(room.command("router", "ip").args(["-d", "link", "show", interface]));
+            assert!(text.contains("promiscuity 0"), "{text}");
+            (text.contains("allmulti 1"), text.contains("prog/xdp"))
+        })
+    };
+    assert_eq!(states(), [(true, true), (true, true), (true, false)]);
+    router.kill();
+    until("the kernel has closed all", || (states() == [(false, false); 3]).then_some(()));
+    // The next node finds nothing in its way.
+    let socket = room.socket("router");
+    let text = ROUTER.replace("SOCKET", socket.to_str().expect("UTF-8"));
+    let mut next = room.start("router", &text);
+    next.await_ready();
+    assert_eq!(states(), [(true, true), (true, true), (true, false)]);
+    assert!(next.end().success());
+    until("all is as before", || (states() == [(false, false); 3]).then_some(()));
 }

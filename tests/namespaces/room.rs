@@ -416,6 +416,12 @@ impl Node {
         self.running.wait()
     }
 
+    /// Kills it, so that it can put nothing in order, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.running.signal(libc::SIGKILL);
+        self.running.wait();
+    }
+
     /// That it still runs.
     pub(crate) fn assert_running(&mut self) {
         let ended = self.running.ended();

@@ -213,6 +213,11 @@ impl Housekeeper {
         // WouldBlock ends the loop, and so does running out of descriptors: the next connection wakes us again.
         while let Some(Ok((mut stream, _))) = self.listener.as_ref().map(|listener| listener.socket.accept()) {
             if self.clients.len() >= MAX_CLIENTS {
+                // Some may have gone that the poll has not told of yet.
+                let known: Vec<usize> = self.clients.keys().copied().collect();
+                known.into_iter().for_each(|client| self.serve(client));
+            }
+            if self.clients.len() >= MAX_CLIENTS {
                 let _ = stream.write(&Answer::Error(format!("{MAX_CLIENTS} clients are connected already")).emit());
                 continue;
             }

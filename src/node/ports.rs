@@ -3,9 +3,9 @@
 use crate::config::resolved::{Attachment, NodeConfig, PortConfig};
 use anyhow::{Context, Result};
 use stack::addr::Prefix;
-use stack::port::netdevice::{self, HostRoute};
+use stack::port::netdevice::HostRoute;
 use stack::port::{PacketPort, Port, PortError, PortInfo, TunOptions, TunPort, Umem, XdpOptions, XdpPort, XdpShare};
-use stack::runtime::{RelayPort, ToFirst};
+use stack::runtime::{RelayPort, SharedPort, ToFirst};
 
 /// What programs behind a terminal's TUN device may send, so that two tunnels around it still fit an Ethernet.
 const TUN_MTU: usize = 1400;
@@ -22,20 +22,19 @@ pub(super) fn open_beside(
     config: &NodeConfig,
     umem: &Umem,
     shares: &[XdpShare],
-    infos: Vec<PortInfo>,
+    infos: &[PortInfo],
     first: &ToFirst,
 ) -> Result<Vec<Box<dyn Port>>> {
     let ports = config.ports.iter().zip(shares).zip(infos);
     ports
         .map(|((port, share), info)| -> Result<Box<dyn Port>> {
+            let relay = RelayPort::new(port.id, info.clone(), first.clone())?;
             Ok(match &port.attachment {
-                Attachment::AfXdp { interface, busy_poll_us }
-                    if share.has_queue(netdevice::receive_queues(interface)) =>
-                {
+                Attachment::AfXdp { interface, busy_poll_us } => {
                     let opened = XdpPort::open_share(umem, interface, options(*busy_poll_us), share.clone());
-                    Box::new(opened.with_context(|| key(port))?)
+                    Box::new(SharedPort::new(opened.with_context(|| key(port))?, relay))
                 }
-                _ => Box::new(RelayPort::new(port.id, info, first.clone())?),
+                _ => Box::new(relay),
             })
         })
         .collect()

@@ -10,7 +10,7 @@ use core::net::Ipv6Addr;
 use serde_json::{Map, Value, json};
 use stack::machine::PortId;
 use stack::pipeline::{Counter, Counters};
-use stack::port::PortCounters;
+use stack::port::{PortCounters, XdpGiven};
 use stack::runtime::Worker;
 use stack::tables::{Accept, BindingState, PortSet, Route};
 use stack::time::Instant;
@@ -364,12 +364,15 @@ impl View<'_> {
             let total =
                 |count: fn(&PortCounters) -> u64| of_workers().map(|(_, counters)| count(counters)).sum::<u64>();
             let receiving = of_workers().enumerate().filter(|(_, (info, _))| info.kind != "relay");
-            let xdp = info.xdp.as_ref();
+            // The queues that all workers serve together.
+            let own_queues = of_workers().filter_map(|(info, _)| Some(info.xdp?.own_queues)).sum();
+            let given = info.xdp.map(|given| XdpGiven { own_queues, ..given });
+            let xdp = given.as_ref();
             json!({
                 "name": known.name,
                 "interface": info.name,
                 "kind": info.kind,
-                "mode": info.mode,
+                "mode": xdp.map_or_else(|| info.mode.clone(), XdpGiven::to_string),
                 "xdp": xdp.map(|given| given.hook.name()),
                 "zero_copy": xdp.map(|given| given.zero_copy),
                 "need_wakeup": xdp.map(|given| given.need_wakeup),

@@ -209,8 +209,7 @@ fn assemble(
     first: ToFirst,
 ) -> Result<Forwarder> {
     let pool = Pool::new(config.frames).context("cannot map the frames of the pool")?;
-    let ports = ports::open_beside(config, &Umem::new(&pool), shares, infos, &first)?;
-    let infos: Vec<PortInfo> = ports.iter().map(|port| port.info().clone()).collect();
+    let ports = ports::open_beside(config, &Umem::new(&pool), shares, &infos, &first)?;
     let dataplane = Dataplane::beside(DroverNode::dataplane_config(config, seed), readers, pool, &infos);
     Ok(Forwarder::new(dataplane, ports, first))
 }

@@ -50,11 +50,15 @@ fn router(right_queues: usize) -> (Node, Room) {
     }
     connect(&room, "left", "left0", "2001:db8:1", 2);
     connect(&room, "right", "right0", "2001:db8:2", right_queues);
+    (start(&room), room)
+}
+
+fn start(room: &Room) -> Node {
     let socket = room.socket("router");
     let text = ROUTER.replace("SOCKET", socket.to_str().expect("UTF-8"));
     let mut router = room.start("router", &text);
     router.await_ready();
-    (router, room)
+    router
 }
 
 /// Between the hosts beside the router.
@@ -128,7 +132,7 @@ fn both_workers_forward() {
     for name in ["left", "right"] {
         let port = port(&router, name);
         assert_eq!(
-            (&port["workers"], &port["queues"], port["mode"].as_str().is_some_and(|m| m.ends_with("1 of 2 queues"))),
+            (&port["workers"], &port["queues"], port["mode"].as_str().is_some_and(|m| m.ends_with("2 queues"))),
             (&"0 1".into(), &2.into(), true)
         );
         assert!(number(&port, "rx_frames") >= 100 * FLOWS as u64 && number(&port, "rx_dropped") == 0, "{port}");
@@ -206,4 +210,81 @@ fn a_site_of_two_workers_each() {
     reached();
     site.carrier("mt", "radio-a", false);
     converse(20);
+}
+
+fn await_workers(router: &Node, name: &str, workers: &str) {
+    until(&format!("{name} is served by {workers}"), || (port(router, name)["workers"] == workers).then_some(()));
+}
+
+/// One end of a link has other queues than before: those that are there are served, and a worker without one sends by the
+/// first.
+#[test]
+fn an_interface_comes_back_with_another_number_of_queues() {
+    let Some(_shared) = shared() else { return };
+    let served = |queues| if queues == 2 { "0 1" } else { "0" };
+    for start in [2, 1] {
+        let (mut router, room) = router(start);
+        await_workers(&router, "right", served(start));
+        converse(&room, 5);
+        for queues in [3 - start, start] {
+            room.ip("router", &["link", "delete", "right0"]);
+            until("the port is down", || (port(&router, "right")["link"] == "down").then_some(()));
+            connect(&room, "right", "right0", "2001:db8:2", queues);
+            until("the router forwards", || room.ping("left", &RIGHT.to_string()).then_some(()));
+            await_workers(&router, "right", served(queues));
+            converse(&room, 10);
+        }
+        assert!(router.end().success());
+    }
+}
+
+#[test]
+fn queues_that_are_taken_into_use_are_served() {
+    let Some(_shared) = shared() else { return };
+    let mut room = Room::new();
+    for name in ["left", "router", "right"] {
+        room.add(name);
+    }
+    let set = |name: &str, interface: &str, queues: &str| {
+        output(room.command(name, "ethtool").args(["-L", interface, "rx", queues, "tx", queues]));
+    };
+    connect(&room, "left", "left0", "2001:db8:1", 2);
+    connect(&room, "right", "right0", "2001:db8:2", 2);
+    set("right", "eth0", "1");
+    set("router", "right0", "1");
+    let mut router = start(&room);
+    await_workers(&router, "right", "0");
+    converse(&room, 5);
+    set("router", "right0", "2");
+    set("right", "eth0", "2");
+    await_workers(&router, "right", "0 1");
+    until("the router forwards", || room.ping("left", &RIGHT.to_string()).then_some(()));
+    converse(&room, 10);
+    assert!(router.end().success());
+}
+
+/// A smaller MTU is answered with Packet Too Big by whichever worker has the packet, and a larger one is used.
+#[test]
+fn a_change_of_the_mtu_is_taken() {
+    let Some(_shared) = shared() else { return };
+    let (mut router, room) = router(2);
+    converse(&room, 5);
+    let ping = |octets: &str| {
+        let mut ping = room.command("left", "ping");
+        let answer =
+            ping.args(["-6", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", octets, &RIGHT.to_string()]).output();
+        String::from_utf8_lossy(&answer.expect("ping runs").stdout).into_owned()
+    };
+    let set = |mtu: u64| {
+        room.ip("router", &["link", "set", "right0", "mtu", &mtu.to_string()]);
+        room.ip("right", &["link", "set", "eth0", "mtu", &mtu.to_string()]);
+        until("the MTU is shown", || (number(&port(&router, "right"), "mtu") == mtu).then_some(()));
+        room.ip("left", &["-6", "route", "flush", "cache"]);
+    };
+    set(1300);
+    until("Packet Too Big", || ping("1380").contains("mtu=1300").then_some(()));
+    set(1500);
+    until("an answer", || ping("1380").contains(" 0% packet loss").then_some(()));
+    converse(&room, 5);
+    assert!(router.end().success());
 }

@@ -33,6 +33,8 @@ struct Stage {
     full: AtomicBool,
     /// Readers that read.
     reading: AtomicUsize,
+    /// Whether the writer has seen that none does.
+    has_written: AtomicBool,
     /// Rounds in which the first reader has seen the entry gone, and those in which it has seen it again.
     gone: AtomicU64,
     seen: AtomicU64,
@@ -57,6 +59,7 @@ pub(crate) fn measure(plan: Plan, readers: usize) -> Result<Vec<Line<More>>> {
         start: Barrier::new(readers + 1),
         full: AtomicBool::new(false),
         reading: AtomicUsize::new(readers),
+        has_written: AtomicBool::new(false),
         gone: AtomicU64::new(0),
         seen: AtomicU64::new(0),
         begun: AtomicU64::new(0),
@@ -156,16 +159,36 @@ fn read(
         Ok((path, (run.costs(), beside.costs(), missed)))
     });
     drop(done);
-    if read.is_err() {
+    let mut read = read;
+    if let Ok((path, _)) = &mut read {
+        // Who has read goes on listening, or the writer would wait for it.
+        while stage.reading.load(Ordering::Acquire) > 0 {
+            path.hear();
+        }
+    } else {
         stage.failed.store(true, Ordering::Release);
+    }
+    while let Ok((path, _)) = &mut read
+        && !stage.has_written.load(Ordering::Acquire)
+    {
+        path.hear();
     }
     stage.start.wait();
     let (mut path, read) = read?;
-    let visible = if number == 0 { watch(plan, &mut path, stage) } else { Ok(Costs::new()) };
+    let visible = if number == 0 { watch(plan, &mut path, stage) } else { listen(&mut path, stage) };
     if visible.is_err() {
         stage.failed.store(true, Ordering::Release);
     }
     Ok((read, visible?))
+}
+
+/// Hears what the others need of the writer, until the last round.
+fn listen(path: &mut Path, stage: &Stage) -> Result<Costs> {
+    while stage.seen.load(Ordering::Acquire) < stage.rounds {
+        path.hear();
+        stage.goes_on()?;
+    }
+    Ok(Costs::new())
 }
 
 /// Waits for an entry to go and to come back, round by round.
@@ -227,6 +250,7 @@ fn write(plan: Plan, readers: usize, core: Option<CoreId>, stage: &Stage, give: 
     if updated.is_err() {
         stage.failed.store(true, Ordering::Release);
     }
+    stage.has_written.store(true, Ordering::Release);
     stage.start.wait();
     let (mut path, _) = updated?;
     let inserted = insert(plan, &mut path, stage);

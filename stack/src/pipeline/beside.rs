@@ -7,7 +7,7 @@
 
 use super::counters::Counter;
 use super::sighting::Sighting;
-use super::{Dataplane, DataplaneConfig, output};
+use super::{Dataplane, DataplaneConfig};
 use crate::addr::MacAddress;
 use crate::machine::PortId;
 use crate::packet::{Batch, Packet, Pool};
@@ -114,14 +114,19 @@ impl Dataplane {
         packet
     }
 
-    /// Sends a frame that one beside this has made for a port that it cannot send by.
+    /// Sends a frame that one beside this has made, and has counted as output, for a port that it cannot send by.
     pub fn relay(&mut self, port: PortId, frame: &[u8]) {
-        self.counters.add(Counter::Relayed);
-        match self.pool.copy_of(frame) {
-            Ok(packet) if usize::from(port.0) < self.outgoing.len() => output::push(self, packet, port),
-            Ok(_) => self.counters.add(Counter::DropOutputNoPort),
-            Err(_) => self.counters.add(Counter::DropOutputNoFrame),
-        }
+        let lost = match (self.pool.copy_of(frame), self.outgoing.get_mut(usize::from(port.0))) {
+            (_, None) => Counter::DropOutputNoPort,
+            (Err(_), _) => Counter::DropOutputNoFrame,
+            (Ok(_), Some(queue)) if queue.is_full() => Counter::DropOutputQueueFull,
+            (Ok(packet), Some(queue)) => {
+                queue.push(packet);
+                return self.counters.add(Counter::Relayed);
+            }
+        };
+        self.counters.add(Counter::RelayedLost);
+        self.counters.add(lost);
     }
 
     fn count_lost_handover(&mut self, packets: usize) {

@@ -1,6 +1,6 @@
 //! Everything that the pipeline counts, by name.
 //!
-//! Packets that come in (`rx`, `transmitted`, `generated`, `copied`, `resumed`, `relayed`) equal packets that end (`output`,
+//! Packets that come in (`rx`, `transmitted`, `generated`, `copied`, `resumed`, `relayed-lost`) equal packets that end (`output`,
 //! `local`, every `punt-*`, `icmp-error-*` and `drop-*`) after every call; [`Counters::is_balanced`] says whether it is so.
 
 macro_rules! counters {
@@ -32,9 +32,9 @@ counters! {
     Copied = "copied",
     /// Packets that came back from waiting.
     Resumed = "resumed",
-    /// Frames that data planes beside this one have made for a port that only this one sends by. There they count as
-    /// output, too.
-    Relayed = "relayed",
+    /// Frames that data planes beside this one have made, and counted as output, for a port that only this one sends by,
+    /// and that were lost here.
+    RelayedLost = "relayed-lost",
     /// Packets handed to a port.
     Output = "output",
     /// Packets handed to the node.
@@ -225,6 +225,8 @@ counters! {
     DropTransmitNotBound = "drop-transmit-not-bound",
     /// Packets that the first worker was given; they count there as received.
     HandedOver = "handed-over",
+    /// Frames that data planes beside this one have made, and counted as output, handed to a port here.
+    Relayed = "relayed",
     /// Echo requests answered.
     EchoReplies = "echo-replies",
     /// Packets put together of fragments.
@@ -328,7 +330,7 @@ impl Counters {
         let (mut begun, mut ended) = (0u64, 0u64);
         for (name, value) in self.iter() {
             match name {
-                "rx" | "transmitted" | "generated" | "copied" | "resumed" | "relayed" => begun += value,
+                "rx" | "transmitted" | "generated" | "copied" | "resumed" | "relayed-lost" => begun += value,
                 "output" | "local" => ended += value,
                 _ if name.starts_with("punt-") || name.starts_with("icmp-error-") || name.starts_with("drop-") => {
                     ended += value;

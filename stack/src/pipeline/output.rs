@@ -187,7 +187,7 @@ fn enqueue(plane: &mut Dataplane, mut packet: Packet, port: PortId, rewrite: &[u
 }
 
 #[inline(always)]
-pub(super) fn push(plane: &mut Dataplane, packet: Packet, port: PortId) {
+fn push(plane: &mut Dataplane, packet: Packet, port: PortId) {
     let queue = &mut plane.outgoing[usize::from(port.0)];
     if queue.is_full() {
         plane.counters.add(Counter::DropOutputQueueFull);

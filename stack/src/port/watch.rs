@@ -12,6 +12,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_millis(10);
+/// Time between two looks at what no event tells of.
+const LONG_INTERVAL: Duration = Duration::from_secs(1);
 /// Time between two attempts to open an interface again.
 pub(super) const RETRY: Duration = Duration::from_millis(250);
 
@@ -35,6 +37,7 @@ pub(super) struct LinkWatch {
     epoll: OwnedFd,
     armed: bool,
     next_look: Instant,
+    next_count: Instant,
 }
 
 impl LinkWatch {
@@ -54,6 +57,7 @@ impl LinkWatch {
             epoll,
             armed: false,
             next_look: Instant::ORIGIN,
+            next_count: Instant::ORIGIN,
         };
         watch.add(watch.events.fd())?;
         watch.add(watch.timer.as_raw_fd())?;
@@ -85,6 +89,15 @@ impl LinkWatch {
         // SAFETY: `value` is one itimerspec; the old value is not asked for.
         let result = unsafe { libc::timerfd_settime(self.timer.as_raw_fd(), 0, &value, core::ptr::null_mut()) };
         self.armed = result == 0;
+    }
+
+    /// Whether it is time to look at what no event tells of. Only right behind [`LinkWatch::look`], whose clock it goes by.
+    pub(super) fn is_time_to_count(&mut self) -> bool {
+        let is_time = self.next_look >= self.next_count;
+        if is_time {
+            self.next_count = self.next_look + LONG_INTERVAL;
+        }
+        is_time
     }
 
     /// Looks whether anything has happened, where it is time to look.

@@ -1,7 +1,8 @@
 //! A worker beside the first one: its own queues of the ports, its own frames, the tables of the first.
 //!
 //! A turn learns what the first worker has told, reads every port once, sends on what goes the express way, and hands the
-//! rest to the first worker, whose stages and machines decide about it. It never waits for anybody.
+//! rest to the first worker, whose stages and machines decide about it. It never waits for anybody. What becomes of a port's
+//! address, MTU and link it is told by the first, too.
 
 use super::crossing::{Task, ToFirst};
 use super::ports::Ports;
@@ -68,9 +69,6 @@ impl Turns for Forwarder {
         for index in 0..self.ports.len() {
             let port = PortId(index as u8);
             progress.received += self.ports.receive(port, self.dataplane.pool(), &mut self.batch);
-            while self.ports.change(port).is_some() {
-                self.dataplane.update_port(port, self.ports.info(port));
-            }
             if !self.batch.is_empty() {
                 self.dataplane.forward(now, port, &mut self.batch);
                 if !self.batch.is_empty() {
@@ -299,7 +297,7 @@ mod tests {
             sent.extend(numbers(&crew.of_first[1]));
         }
         assert_eq!(sent, (0..500).collect::<Vec<_>>());
-        assert_eq!((crew.count(Counter::Output), crew.count(Counter::Relayed)), ([500, 500], [500, 0]));
+        assert_eq!((crew.count(Counter::Output), crew.count(Counter::Relayed)), ([0, 500], [500, 0]));
         crew.check();
     }
 

@@ -26,6 +26,6 @@ pub use cpu::{CpuError, numa_node, pin};
 pub use crossing::{ToFirst, ToForwarder, crossing};
 pub use forwarder::Forwarder;
 pub use idle::PollMode;
-pub use relay::RelayPort;
+pub use relay::{RelayPort, SharedPort};
 pub use thread::{Load, SpawnError, Turns, WorkerHandle, WorkerSpec, spawn};
 pub use worker::{Progress, Worker};

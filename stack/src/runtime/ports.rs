@@ -14,6 +14,7 @@ struct State {
     port: Box<dyn Port>,
     link: LinkState,
     link_address: MacAddress,
+    mtu: usize,
     /// Frames that the port did not take yet.
     backlog: Batch,
 }
@@ -22,6 +23,8 @@ struct State {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Change {
     LinkAddress(MacAddress),
+    /// The largest packet is another.
+    Mtu,
     Link(LinkState),
 }
 
@@ -31,6 +34,7 @@ impl Ports {
         let state = |port: Box<dyn Port>| State {
             link: LinkState::Down,
             link_address: port.info().link_address,
+            mtu: port.info().mtu,
             backlog: Batch::new(),
             port,
         };
@@ -55,7 +59,7 @@ impl Ports {
         self.0[usize::from(port.0)].port.rx_batch(pool, batch)
     }
 
-    /// What has changed at the port since it was last asked: another address first, then the link.
+    /// What has changed at the port since it was last asked: another address first, the link last.
     #[inline]
     pub(super) fn change(&mut self, port: PortId) -> Option<Change> {
         let state = &mut self.0[usize::from(port.0)];
@@ -63,6 +67,10 @@ impl Ports {
         if info.link_address != state.link_address {
             state.link_address = info.link_address;
             return Some(Change::LinkAddress(info.link_address));
+        }
+        if info.mtu != state.mtu {
+            state.mtu = info.mtu;
+            return Some(Change::Mtu);
         }
         if info.link != state.link {
             state.link = info.link;

@@ -2,7 +2,7 @@ use super::crossing::{Task, ToFirst};
 use crate::machine::PortId;
 use crate::packet::{Batch, Pool};
 use crate::port::wait::Waker;
-use crate::port::{Port, PortCounters, PortInfo};
+use crate::port::{Port, PortCounters, PortInfo, XdpPort};
 use std::io;
 use std::os::fd::RawFd;
 
@@ -13,7 +13,6 @@ pub struct RelayPort {
     port: PortId,
     info: PortInfo,
     first: ToFirst,
-    counters: PortCounters,
     /// Never rung: there is nothing to wait for.
     silence: Waker,
 }
@@ -25,7 +24,7 @@ impl RelayPort {
     /// No descriptor is to be had.
     pub fn new(port: PortId, info: PortInfo, first: ToFirst) -> io::Result<Self> {
         let info = PortInfo { kind: "relay", mode: "sends by the first worker".to_owned(), xdp: None, ..info };
-        Ok(RelayPort { port, info, first, counters: PortCounters::default(), silence: Waker::new()? })
+        Ok(RelayPort { port, info, first, silence: Waker::new()? })
     }
 }
 
@@ -34,8 +33,9 @@ impl Port for RelayPort {
         &self.info
     }
 
+    /// Nothing: the first worker's port counts what leaves.
     fn counters(&self) -> PortCounters {
-        self.counters
+        PortCounters::default()
     }
 
     fn rx_batch(&mut self, _: &Pool, _: &mut Batch) -> usize {
@@ -47,11 +47,51 @@ impl Port for RelayPort {
         if gone > 0 {
             self.first.ring();
         }
-        self.counters.tx_frames += gone as u64;
-        self.counters.tx_octets += batch.drain(..gone).map(|frame| frame.len() as u64).sum::<u64>();
+        batch.drain(..gone);
     }
 
     fn poll_fd(&self) -> Option<RawFd> {
         Some(self.silence.fd())
+    }
+}
+
+/// A forwarder's port on an interface by AF_XDP: by its own queues while the interface has some for it, otherwise by the
+/// first worker.
+#[derive(Debug)]
+pub struct SharedPort {
+    own: XdpPort,
+    relay: RelayPort,
+}
+
+impl SharedPort {
+    /// Of the forwarder's own part of an interface, and the way by the first worker.
+    pub fn new(own: XdpPort, relay: RelayPort) -> Self {
+        SharedPort { own, relay }
+    }
+}
+
+impl Port for SharedPort {
+    fn info(&self) -> &PortInfo {
+        if self.own.is_open() { self.own.info() } else { self.relay.info() }
+    }
+
+    fn counters(&self) -> PortCounters {
+        self.own.counters()
+    }
+
+    fn rx_batch(&mut self, pool: &Pool, batch: &mut Batch) -> usize {
+        self.own.rx_batch(pool, batch)
+    }
+
+    fn tx_batch(&mut self, batch: &mut Batch) {
+        if self.own.is_open() {
+            self.own.tx_batch(batch);
+        } else {
+            self.relay.tx_batch(batch);
+        }
+    }
+
+    fn poll_fd(&self) -> Option<RawFd> {
+        self.own.poll_fd()
     }
 }

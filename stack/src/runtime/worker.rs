@@ -82,11 +82,14 @@ impl<N: Node> Worker<N> {
             while let Some(change) = self.ports.change(port) {
                 self.dataplane.update_port(port, self.ports.info(port));
                 let notice = match change {
-                    Change::LinkAddress(address) => Notice::LinkAddress(port, address),
-                    Change::Link(LinkState::Up) => Notice::LinkUp(port),
-                    Change::Link(LinkState::Down) => Notice::LinkDown(port),
+                    Change::LinkAddress(address) => Some(Notice::LinkAddress(port, address)),
+                    Change::Mtu => None,
+                    Change::Link(LinkState::Up) => Some(Notice::LinkUp(port)),
+                    Change::Link(LinkState::Down) => Some(Notice::LinkDown(port)),
                 };
-                self.node.handle_notice(now, notice);
+                if let Some(notice) = notice {
+                    self.node.handle_notice(now, notice);
+                }
                 self.settle(now);
             }
             self.process(now, port);

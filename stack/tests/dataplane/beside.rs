@@ -169,6 +169,7 @@ fn refusals_and_losses_are_counted() {
     without_frames.relay(P0, &[0; 60]);
     without_frames.relay(PortId(7), &[0; 60]);
     let counters = without_frames.counters();
-    assert_eq!((counters.get(Counter::Relayed), counters.get(Counter::DropOutputNoFrame)), (2, 2));
+    let lost = [Counter::DropOutputNoFrame, Counter::DropOutputNoPort].map(|counter| counters.get(counter));
+    assert_eq!((counters.get(Counter::RelayedLost), lost, counters.get(Counter::Relayed)), (2, [1, 1], 0));
     assert!(counters.is_balanced());
 }

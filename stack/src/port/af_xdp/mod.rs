@@ -108,10 +108,11 @@ impl XdpPort {
         XdpPort::open_share(umem, name, options, XdpShare::default())
     }
 
-    /// Opens the queues of the interface that are this worker's. Who leads opens first.
+    /// Opens the queues of the interface that are this worker's. Who leads opens first. Where the interface has none for a
+    /// worker that does not lead, its port is down, and opens them when there are some ([`XdpPort::is_open`]).
     ///
     /// # Errors
-    /// As [`XdpPort::open`]; [`PortError::NotServed`] where the leader's port is not open, or the worker has no queue.
+    /// As [`XdpPort::open`].
     pub fn open_share(umem: &Umem, name: &str, options: XdpOptions, share: XdpShare) -> Result<XdpPort, PortError> {
         netdevice::check_name(name)?;
         let watch = LinkWatch::new(name).map_err(PortError::os(name, "watching the link"))?;
@@ -139,10 +140,16 @@ impl XdpPort {
         for _ in 0..LET_GO_TRIES {
             match port.attach() {
                 Err(PortError::Taken(_)) => std::thread::sleep(LET_GO_TIME),
+                Err(PortError::NotServed(_)) => return Ok(port),
                 other => return other.map(|()| port),
             }
         }
         port.attach().map(|()| port)
+    }
+
+    /// Whether it has queues.
+    pub fn is_open(&self) -> bool {
+        self.device.is_some()
     }
 
     fn attach(&mut self) -> Result<(), PortError> {
@@ -229,6 +236,21 @@ impl XdpPort {
                 Ok(()) => self.counters.reopened += u64::from(open.is_none() || change.gone),
                 // Its own event will tell when there is one, or when it is up.
                 Err(PortError::NoSuchInterface(_) | PortError::InterfaceDown(_)) => {}
+                // The leader will tell.
+                Err(PortError::NotServed(_)) => {}
+                Err(_) => self.watch.retry_in(RETRY),
+            }
+        }
+    }
+
+    /// Looks whether the interface has as many queues as it had, of which nobody is told; else it is opened anew.
+    #[cold]
+    fn count_queues(&mut self) {
+        let Some(device) = &self.device else { return };
+        if netdevice::receive_queues(&self.info.name) != device.steering.queues {
+            self.detach();
+            match self.attach() {
+                Ok(()) => self.counters.reopened += 1,
                 Err(_) => self.watch.retry_in(RETRY),
             }
         }
@@ -238,11 +260,11 @@ impl XdpPort {
     #[cold]
     fn follow(&mut self) {
         self.detach();
-        // It is not there yet, or its queues are others: its next change will tell, or the time.
-        if self.attach().is_err() {
-            self.watch.retry_in(RETRY);
-        } else {
-            self.counters.reopened += 1;
+        match self.attach() {
+            Ok(()) => self.counters.reopened += 1,
+            // It is not there yet, or has no queue for this worker: its next change will tell.
+            Err(PortError::NotServed(_)) => {}
+            Err(_) => self.watch.retry_in(RETRY),
         }
     }
 
@@ -374,10 +396,13 @@ impl Port for XdpPort {
             self.look_for_device();
         }
         self.calls = self.calls.wrapping_add(1);
-        if (received == 0 || self.calls.is_multiple_of(LOOK_AFTER))
-            && let Some(change) = self.watch.look()
-        {
-            self.handle(change);
+        if received == 0 || self.calls.is_multiple_of(LOOK_AFTER) {
+            if let Some(change) = self.watch.look() {
+                self.handle(change);
+            }
+            if self.share.leads() && self.watch.is_time_to_count() {
+                self.count_queues();
+            }
         }
         received
     }

@@ -22,8 +22,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Time between two looks at a condition.
 const TICK: Duration = Duration::from_millis(20);
 /// What the tests call beside `ip`: the program, and the package that has it.
-const PROGRAMS: [(&str, &str); 4] =
-    [("ip", "iproute2"), ("ping", "iputils-ping"), ("iperf3", "iperf3"), ("tshark", "tshark")];
+const PROGRAMS: [(&str, &str); 5] =
+    [("ip", "iproute2"), ("ping", "iputils-ping"), ("iperf3", "iperf3"), ("tshark", "tshark"), ("ethtool", "ethtool")];
 
 /// The machine: tests whose timing matters have it for themselves.
 static MACHINE: RwLock<()> = RwLock::new(());

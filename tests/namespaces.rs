@@ -10,6 +10,8 @@ mod baselines;
 mod captures;
 #[path = "namespaces/figures.rs"]
 mod figures;
+#[path = "namespaces/hosts.rs"]
+mod hosts;
 #[path = "namespaces/interruption.rs"]
 mod interruption;
 #[path = "namespaces/labs.rs"]

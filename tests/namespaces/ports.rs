@@ -1,31 +1,8 @@
 //! What ports get from the kernel, what they show of it, and what they leave behind when their node is killed.
 
+use crate::hosts::{Keys, connect, port, start_router};
 use crate::room::{Node, Room, output, shared, until};
-use serde_json::{Value, json};
-
-const ROUTER: &str = r#"
-[node]
-name = "router"
-
-[admin]
-socket = "SOCKET"
-
-[[port]]
-name = "left"
-interface = "left0"
-addresses = ["2001:db8:1::1/64"]
-busy_poll_us = 20
-
-[[port]]
-name = "right"
-interface = "right0"
-addresses = ["2001:db8:2::1/64"]
-
-[[port]]
-name = "shared"
-interface = "shared0"
-kind = "af_packet"
-"#;
+use serde_json::json;
 
 /// A router with its ports; the hosts `left` and `right` are the kernel's.
 fn router() -> (Node, Room) {
@@ -33,27 +10,20 @@ fn router() -> (Node, Room) {
     for name in ["left", "router", "right", "third"] {
         room.add(name);
     }
-    for (host, interface) in [("left", "left0"), ("right", "right0"), ("third", "shared0")] {
-        room.veth((host, "eth0"), ("router", interface));
-        room.prepare_port("router", interface);
-        room.ip(host, &["link", "set", "eth0", "up"]);
-    }
-    for (host, subnet) in [("left", "2001:db8:1"), ("right", "2001:db8:2")] {
-        room.ip(host, &["address", "add", &format!("{subnet}::2/64"), "dev", "eth0", "nodad"]);
-        room.ip(host, &["-6", "route", "add", "default", "via", &format!("{subnet}::1"), "dev", "eth0"]);
-    }
+    connect(&room, "left", 1);
+    connect(&room, "right", 1);
+    room.veth(("third", "eth0"), ("router", "shared0"));
+    room.prepare_port("router", "shared0");
+    room.ip("third", &["link", "set", "eth0", "up"]);
     // A link with jumbo frames.
     room.ip("router", &["link", "set", "right0", "mtu", "9000"]);
     room.ip("right", &["link", "set", "eth0", "mtu", "9000"]);
-    let socket = room.socket("router");
-    let text = ROUTER.replace("SOCKET", socket.to_str().expect("UTF-8"));
-    let mut router = room.start("router", &text);
-    router.await_ready();
-    (router, room)
+    (start(&room), room)
 }
 
-fn port(router: &Node, name: &str) -> Value {
-    router.rows("ports").into_iter().find(|row| row["name"] == name).expect("the port is shown")
+fn start(room: &Room) -> Node {
+    let shared = "[[port]]\nname = \"shared\"\ninterface = \"shared0\"\nkind = \"af_packet\"";
+    start_router(room, Keys { left: "busy_poll_us = 20", right: shared, ..Keys::default() })
 }
 
 #[test]
@@ -102,10 +72,7 @@ fn a_killed_node_leaves_its_interfaces_as_they_were() {
     router.kill();
     until("the kernel has closed all", || (states() == [(false, false); 3]).then_some(()));
     // The next node finds nothing in its way.
-    let socket = room.socket("router");
-    let text = ROUTER.replace("SOCKET", socket.to_str().expect("UTF-8"));
-    let mut next = room.start("router", &text);
-    next.await_ready();
+    let mut next = start(&room);
     assert_eq!(states(), [(true, true), (true, true), (true, false)]);
     assert!(next.end().success());
     until("all is as before", || (states() == [(false, false); 3]).then_some(()));

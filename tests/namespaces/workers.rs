@@ -1,5 +1,6 @@
 //! Nodes with two workers: both forward, over one set of tables, and what one cannot do the other does.
 
+use crate::hosts::{self, Keys, RIGHT, port, start_router};
 use crate::room::{DROVER, Node, Room, output, shared, until};
 use crate::site::{Site, topology};
 use serde_json::Value;
@@ -7,37 +8,14 @@ use std::net::{Ipv6Addr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-const ROUTER: &str = r#"
-[node]
-name = "router"
-workers = 2
-
-[admin]
-socket = "SOCKET"
-
-[[port]]
-name = "left"
-interface = "left0"
-addresses = ["2001:db8:1::1/64"]
-
-[[port]]
-name = "right"
-interface = "right0"
-addresses = ["2001:db8:2::1/64"]
-"#;
-const RIGHT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 2);
 const ECHO_PORT: u16 = 7007;
 /// Flows with source ports of their own, which the kernel spreads over the queues.
 const FLOWS: usize = 32;
 const HOME_ADDRESS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 1, 0, 0, 0, 0x55);
 
-/// Connects a kernel host with a port of the router by a link with so many queues.
-fn connect(room: &Room, host: &str, interface: &str, subnet: &str, queues: usize) {
-    room.veth_of(queues, (host, "eth0"), ("router", interface));
-    room.prepare_port("router", interface);
-    room.ip(host, &["link", "set", "eth0", "up"]);
-    room.ip(host, &["address", "replace", &format!("{subnet}::2/64"), "dev", "eth0", "nodad"]);
-    room.ip(host, &["-6", "route", "replace", "default", "via", &format!("{subnet}::1"), "dev", "eth0"]);
+/// Connects a host whose datagrams come whole.
+fn connect(room: &Room, host: &str, queues: usize) {
+    hosts::connect(room, host, queues);
     // The checksums of what it sends are otherwise left to a device that ports on AF_XDP do not have.
     output(room.command(host, DROVER).args(["offload-off", "eth0"]));
 }
@@ -48,17 +26,13 @@ fn router(right_queues: usize) -> (Node, Room) {
     for name in ["left", "router", "right"] {
         room.add(name);
     }
-    connect(&room, "left", "left0", "2001:db8:1", 2);
-    connect(&room, "right", "right0", "2001:db8:2", right_queues);
+    connect(&room, "left", 2);
+    connect(&room, "right", right_queues);
     (start(&room), room)
 }
 
 fn start(room: &Room) -> Node {
-    let socket = room.socket("router");
-    let text = ROUTER.replace("SOCKET", socket.to_str().expect("UTF-8"));
-    let mut router = room.start("router", &text);
-    router.await_ready();
-    router
+    start_router(room, Keys { node: "workers = 2", ..Keys::default() })
 }
 
 /// Between the hosts beside the router.
@@ -104,10 +78,6 @@ fn converse_between(room: &Room, from: &str, to: (&str, Ipv6Addr), rounds: u32) 
     });
 }
 
-fn port(router: &Node, name: &str) -> Value {
-    router.rows("ports").into_iter().find(|row| row["name"] == name).expect("the port is shown")
-}
-
 fn number(row: &Value, key: &str) -> u64 {
     row[key].as_u64().unwrap_or_else(|| panic!("{key} of {row}"))
 }
@@ -151,7 +121,7 @@ fn both_workers_outlive_their_interface() {
     converse(&room, 20);
     room.ip("router", &["link", "delete", "right0"]);
     until("the port is down", || (port(&router, "right")["link"] == "down").then_some(()));
-    connect(&room, "right", "right0", "2001:db8:2", 2);
+    connect(&room, "right", 2);
     until("the router forwards", || room.ping("left", &RIGHT.to_string()).then_some(()));
     until("both workers have it again", || (number(&port(&router, "right"), "reopened") >= 2).then_some(()));
     let before = router.rows("workers");
@@ -229,7 +199,7 @@ fn an_interface_comes_back_with_another_number_of_queues() {
         for queues in [3 - start, start] {
             room.ip("router", &["link", "delete", "right0"]);
             until("the port is down", || (port(&router, "right")["link"] == "down").then_some(()));
-            connect(&room, "right", "right0", "2001:db8:2", queues);
+            connect(&room, "right", queues);
             until("the router forwards", || room.ping("left", &RIGHT.to_string()).then_some(()));
             await_workers(&router, "right", served(queues));
             converse(&room, 10);
@@ -248,8 +218,8 @@ fn queues_that_are_taken_into_use_are_served() {
     let set = |name: &str, interface: &str, queues: &str| {
         output(room.command(name, "ethtool").args(["-L", interface, "rx", queues, "tx", queues]));
     };
-    connect(&room, "left", "left0", "2001:db8:1", 2);
-    connect(&room, "right", "right0", "2001:db8:2", 2);
+    connect(&room, "left", 2);
+    connect(&room, "right", 2);
     set("right", "eth0", "1");
     set("router", "right0", "1");
     let mut router = start(&room);

@@ -45,7 +45,8 @@ impl core::fmt::Debug for Readers {
     }
 }
 
-/// Whether each data plane has a table of its own of what the update changes.
+/// Whether each data plane has a table of its own of what the update changes. Former home bindings are nobody's but the
+/// first's.
 const fn is_told(update: &TableUpdate) -> bool {
     !matches!(
         update,

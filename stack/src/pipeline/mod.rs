@@ -229,7 +229,9 @@ impl Dataplane {
             self.neighbors.set_source(port, info.link_address);
         }
         link.update(info);
-        self.tell(News::Port(port, info.clone()));
+        if self.has_others {
+            self.tell(News::Port(port, info.clone()));
+        }
     }
 
     /// The next packet for the node.

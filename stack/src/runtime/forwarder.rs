@@ -76,10 +76,7 @@ impl Turns for Forwarder {
                 }
             }
         }
-        for index in 0..self.ports.len() {
-            let port = PortId(index as u8);
-            progress.sent += self.ports.send(port, self.dataplane.outgoing(port));
-        }
+        progress.sent = self.ports.send_all(&mut self.dataplane);
         progress
     }
 
@@ -92,9 +89,7 @@ impl Turns for Forwarder {
     }
 
     fn has_backlog(&mut self) -> bool {
-        (0..self.ports.len())
-            .map(|index| PortId(index as u8))
-            .any(|port| self.ports.has_backlog(port) || !self.dataplane.outgoing(port).is_empty())
+        self.ports.has_backlog(&mut self.dataplane)
     }
 
     fn has_mail(&self) -> bool {

@@ -1,7 +1,7 @@
 use crate::addr::MacAddress;
 use crate::machine::PortId;
 use crate::packet::{Batch, Pool};
-use crate::pipeline::OutputQueue;
+use crate::pipeline::{Dataplane, OutputQueue};
 use crate::port::{LinkState, Port, PortInfo};
 
 /// Batches that one port may send in a turn: what is left waits for the next.
@@ -98,9 +98,15 @@ impl Ports {
         sent
     }
 
-    /// Whether frames wait that this port did not take.
-    pub(super) fn has_backlog(&self, port: PortId) -> bool {
-        !self.0[usize::from(port.0)].backlog.is_empty()
+    /// Sends what the data plane has for each port; how many frames went.
+    pub(super) fn send_all(&mut self, dataplane: &mut Dataplane) -> usize {
+        (0..self.0.len()).map(|index| PortId(index as u8)).map(|port| self.send(port, dataplane.outgoing(port))).sum()
+    }
+
+    /// Whether frames wait that a port did not take, or that it was not given yet.
+    pub(super) fn has_backlog(&self, dataplane: &mut Dataplane) -> bool {
+        let mut ports = self.0.iter().enumerate();
+        ports.any(|(index, state)| !state.backlog.is_empty() || !dataplane.outgoing(PortId(index as u8)).is_empty())
     }
 
     /// Frames that ports did not take.

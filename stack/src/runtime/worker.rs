@@ -98,11 +98,7 @@ impl<N: Node> Worker<N> {
             progress.heard += self.take_over(now, index);
         }
         self.handle_timeouts(now);
-        for index in 0..self.ports.len() {
-            let port = PortId(index as u8);
-            progress.sent += self.ports.send(port, self.dataplane.outgoing(port));
-        }
-        progress.sent += core::mem::take(&mut self.sent_early);
+        progress.sent = self.ports.send_all(&mut self.dataplane) + core::mem::take(&mut self.sent_early);
         progress
     }
 
@@ -145,8 +141,7 @@ impl<N: Node> Worker<N> {
 
     /// Whether frames wait that a port did not take: the next turn should not wait long.
     pub fn has_backlog(&mut self) -> bool {
-        let mut ports = (0..self.ports.len()).map(|index| PortId(index as u8));
-        ports.any(|port| self.ports.has_backlog(port) || !self.dataplane.outgoing(port).is_empty())
+        self.ports.has_backlog(&mut self.dataplane)
     }
 
     /// Frames that the worker holds: in the data plane, and waiting for a port.
@@ -239,6 +234,7 @@ impl<N: Node> Worker<N> {
         for index in 0..self.ports.len() {
             let port = PortId(index as u8);
             if self.dataplane.outgoing(port).is_half_full() {
+                self.tell_others();
                 self.sent_early += self.ports.send(port, self.dataplane.outgoing(port));
             }
         }

@@ -3,6 +3,7 @@
 mod embedded_rp;
 mod eui64;
 mod group;
+mod halves;
 mod mac;
 mod prefix;
 mod scope;
@@ -10,6 +11,7 @@ mod scope;
 pub use embedded_rp::{EmbeddedRpError, embedded_rp};
 pub use eui64::Eui64;
 pub use group::{GroupLayout, GroupLayoutError};
+pub(crate) use halves::{halves, whole};
 pub use mac::MacAddress;
 pub use prefix::{Prefix, PrefixParseError};
 pub use scope::Scope;

@@ -7,7 +7,7 @@ use super::{Dataplane, Forwarding, header, tunnel};
 use crate::addr;
 use crate::icmpv6::Cause;
 use crate::packet::BATCH_SIZE;
-use crate::tables::{HomeBindings, Target};
+use crate::tables::Target;
 use core::net::Ipv6Addr;
 
 /// A packet that was looked up this often goes around in circles between the tunnels of this node.
@@ -30,17 +30,18 @@ pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
     if places.is_empty() {
         return;
     }
-    let mut destinations = [Ipv6Addr::UNSPECIFIED; BATCH_SIZE];
-    for (destination, &place) in destinations.iter_mut().zip(&places) {
-        *destination = header::destination(vector.job(place).packet.bytes());
+    let mut keys = [[0; 2]; BATCH_SIZE];
+    for (key, &place) in keys.iter_mut().zip(&places) {
+        *key = addr::halves(header::destination(vector.job(place).packet.bytes()));
     }
-    let destinations = &destinations[..places.len()];
+    let keys = &keys[..places.len()];
     let mut values = [None; BATCH_SIZE];
-    plane.routes.lookup_batch(destinations, &mut values);
+    plane.routes.lookup_batch(keys, &mut values);
     if !plane.home_bindings.is_empty() {
-        find_home_bindings(plane, vector, &places, destinations);
+        find_home_bindings(plane, vector, &places, keys);
     }
-    for ((&place, &destination), value) in places.iter().zip(destinations).zip(values) {
+    for ((&place, &key), value) in places.iter().zip(keys).zip(values) {
+        let destination = addr::whole(key);
         match one(plane, vector, place, destination, value.map(Target::from_value)) {
             Next::Lookup => vector.next(place, Lane::Lookup),
             Next::Multicast => vector.next(place, Lane::Multicast),
@@ -55,13 +56,9 @@ pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
     }
 }
 
-fn find_home_bindings(plane: &Dataplane, vector: &mut Vector, places: &Places, destinations: &[Ipv6Addr]) {
-    let mut keys = [[0; 2]; BATCH_SIZE];
+fn find_home_bindings(plane: &Dataplane, vector: &mut Vector, places: &Places, keys: &[[u64; 2]]) {
     let mut slots = [None; BATCH_SIZE];
-    for (key, &destination) in keys.iter_mut().zip(destinations) {
-        *key = HomeBindings::key(destination);
-    }
-    plane.home_bindings.find_batch(&keys[..destinations.len()], &mut slots);
+    plane.home_bindings.find_batch(keys, &mut slots);
     for (&place, slot) in places.iter().zip(slots) {
         vector.job(place).meta.found = slot.map_or(Found::Nothing, Found::Entry);
     }

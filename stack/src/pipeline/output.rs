@@ -17,56 +17,76 @@ use crate::tables::{AdjacencyIndex, Resolution};
 use crate::wire::ethernet::{self, ETHERTYPE_IPV6};
 use crate::wire::ipv6::MINIMUM_MTU;
 use core::net::Ipv6Addr;
-use std::collections::VecDeque;
 
-/// Frames that wait for a port to take them.
+/// Frames that wait for a port to take them: a ring.
 #[derive(Debug)]
 pub struct OutputQueue {
-    frames: VecDeque<Packet>,
+    /// A power of two of places, as many as the limit at least.
+    ring: Box<[Option<Packet>]>,
+    /// Frames that were ever taken, and appended.
+    first: usize,
+    end: usize,
     limit: usize,
 }
 
 impl OutputQueue {
     pub(super) fn new(limit: usize) -> Self {
-        OutputQueue { frames: VecDeque::with_capacity(limit), limit }
+        let places = limit.max(1).next_power_of_two();
+        OutputQueue { ring: (0..places).map(|_| None).collect(), first: 0, end: 0, limit }
     }
 
     /// How many wait.
+    #[inline(always)]
     pub fn len(&self) -> usize {
-        self.frames.len()
+        self.end.wrapping_sub(self.first)
     }
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.len() == 0
     }
 
     /// Whether there is room for as many again at the most.
     pub fn is_half_full(&self) -> bool {
-        self.frames.len() >= self.limit.div_ceil(2)
+        self.len() >= self.limit.div_ceil(2)
     }
 
     #[inline(always)]
     pub(super) fn is_full(&self) -> bool {
-        self.frames.len() >= self.limit
+        self.len() >= self.limit
+    }
+
+    #[inline(always)]
+    fn place(&mut self, number: usize) -> &mut Option<Packet> {
+        let mask = self.ring.len() - 1;
+        &mut self.ring[number & mask]
     }
 
     /// Appends a frame; the queue is not full.
     #[inline(always)]
     pub(super) fn push(&mut self, frame: Packet) {
-        self.frames.push_back(frame);
+        debug_assert!(!self.is_full());
+        *self.place(self.end) = Some(frame);
+        self.end = self.end.wrapping_add(1);
     }
 
     /// The oldest frame.
+    #[inline(always)]
     pub fn pop(&mut self) -> Option<Packet> {
-        self.frames.pop_front()
+        let frame = self.place(self.first).take();
+        self.first = self.first.wrapping_add(usize::from(frame.is_some()));
+        frame
     }
 
     /// Fills `batch` with the oldest frames, as far as it has room; answers how many.
     pub fn fill(&mut self, batch: &mut Batch) -> usize {
-        let count = batch.remaining_capacity().min(self.frames.len());
-        batch.extend(self.frames.drain(..count));
-        count
+        let before = batch.len();
+        while !batch.is_full()
+            && let Some(frame) = self.pop()
+        {
+            batch.push(frame);
+        }
+        batch.len() - before
     }
 }
 

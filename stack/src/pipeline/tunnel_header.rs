@@ -6,6 +6,7 @@
 use super::config::{MssClamp, TunnelDscp};
 use super::vector::Job;
 use super::{Dataplane, ecn, header, mss};
+use crate::addr::halves;
 use crate::packet::Packet;
 use crate::wire::ext::option;
 use crate::wire::gre;
@@ -93,11 +94,6 @@ pub(super) fn emit(header: &mut [u8; HEADER_LEN], first: u64, source: [u64; 2], 
     for (octets, word) in header.chunks_exact_mut(8).zip(words) {
         octets.copy_from_slice(&word.to_be_bytes());
     }
-}
-
-fn halves(address: Ipv6Addr) -> [u64; 2] {
-    let bits = address.to_bits();
-    [(bits >> 64) as u64, bits as u64]
 }
 
 /// The outer flow label of a packet: the same for all packets of a flow, never zero.

@@ -6,7 +6,7 @@ use super::{Dataplane, News, binding_tunnel, output, reorder};
 use crate::icmpv6::Cause;
 use crate::machine::PortId;
 use crate::port::Medium;
-use crate::tables::{BindingState, MrouteKey, Route, TableFull, TableUpdate, Uplink};
+use crate::tables::{BindingState, Mfib, MrouteKey, Route, TableFull, TableUpdate, Uplink};
 use std::collections::VecDeque;
 
 pub(super) fn apply(plane: &mut Dataplane, update: TableUpdate) {
@@ -89,11 +89,13 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
             plane.mfib.remove(key);
         }
         TableUpdate::MmaBindingSet(home_address, binding) => {
-            plane.mma_bindings.insert(home_address, &binding)?;
+            let route = Mfib::key(binding.source, binding.group);
+            plane.mfib.prefetch_bucket(&route);
+            plane.mma_bindings.prefetch_buckets(home_address, &binding);
+            plane.mfib.prefetch_entry(&route);
+            let slot = plane.mma_bindings.insert(home_address, &binding)?;
             // Where the tree stands already, the first packet finds it by the binding alone.
-            if let Some(slot) = plane.mma_bindings.find(home_address)
-                && binding.state == BindingState::Active
-            {
+            if binding.state == BindingState::Active {
                 binding_tunnel::find_route(plane, slot, binding.source, binding.group);
             }
         }

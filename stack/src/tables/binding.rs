@@ -5,6 +5,7 @@
 
 use super::hash::{HashTable, Slot, TableFull};
 use super::{BindingState, HomeBinding, MmaBinding};
+use crate::addr::{halves, whole};
 use crate::machine::PortId;
 use core::net::Ipv6Addr;
 use core::sync::atomic::Ordering;
@@ -106,36 +107,46 @@ impl MmaBindings {
         self.by_home_address.get(&self.by_care_of.get(&halves(care_of))?).map(decode)
     }
 
-    /// Sets a binding; the sequence number goes on where the binding was there.
+    /// Asks for the cache lines where the lookups begin that setting this binding takes.
+    pub(crate) fn prefetch_buckets(&self, home_address: Ipv6Addr, binding: &MmaBinding) {
+        self.by_home_address.prefetch_bucket(&halves(home_address));
+        self.by_care_of.prefetch_bucket(&halves(binding.care_of));
+    }
+
+    /// Sets a binding, and answers where it stands; the sequence number goes on where the binding was there.
     ///
     /// # Errors
     /// [`TableFull`].
-    pub(crate) fn insert(&mut self, home_address: Ipv6Addr, binding: &MmaBinding) -> Result<(), TableFull> {
-        let before = self.get(home_address);
-        self.by_home_address.insert(halves(home_address), encode(binding))?;
-        if let Some(before) = before.filter(|before| before.care_of != binding.care_of) {
-            self.forget_care_of(home_address, before.care_of);
+    pub(crate) fn insert(&mut self, home_address: Ipv6Addr, binding: &MmaBinding) -> Result<Slot, TableFull> {
+        let (key, care_of) = (halves(home_address), halves(binding.care_of));
+        self.by_home_address.prefetch_entry(&key);
+        self.by_care_of.prefetch_entry(&care_of);
+        let before = self.by_home_address.get(&key).map(BindingWords);
+        let slot = self.by_home_address.insert(key, encode(binding))?;
+        if let Some(before) = before.filter(|before| before.care_of() != care_of) {
+            self.forget_care_of(key, before.care_of());
         }
-        self.by_care_of.insert(halves(binding.care_of), halves(home_address)).map(|_| ())
+        self.by_care_of.insert(care_of, key)?;
+        Ok(slot)
     }
 
     /// Removes a binding.
     pub(crate) fn remove(&mut self, home_address: Ipv6Addr) -> bool {
         let Some(binding) = self.get(home_address) else { return false };
-        self.forget_care_of(home_address, binding.care_of);
+        self.forget_care_of(halves(home_address), halves(binding.care_of));
         self.by_home_address.remove(&halves(home_address))
     }
 
-    fn forget_care_of(&mut self, home_address: Ipv6Addr, care_of: Ipv6Addr) {
-        if self.by_care_of.get(&halves(care_of)) == Some(halves(home_address)) {
-            self.by_care_of.remove(&halves(care_of));
+    fn forget_care_of(&mut self, home_address: [u64; 2], care_of: [u64; 2]) {
+        if self.by_care_of.get(&care_of) == Some(home_address) {
+            self.by_care_of.remove(&care_of);
         }
     }
 
     /// Every binding in order of home address.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Ipv6Addr, MmaBinding)> {
         let mut all: Vec<_> =
-            self.by_home_address.iter().map(|(_, [a, b], value)| (address(a, b), decode(value))).collect();
+            self.by_home_address.iter().map(|(_, [a, b], value)| (whole([a, b]), decode(value))).collect();
         all.sort_by_key(|&(home_address, _)| home_address);
         all.into_iter()
     }
@@ -219,17 +230,17 @@ fn encode(binding: &MmaBinding) -> [u64; 12] {
 #[inline(always)]
 fn decode([c0, c1, g0, g1, s0, s1, h0, h1, t0, t1, access_identifier, flags]: [u64; 12]) -> MmaBinding {
     MmaBinding {
-        care_of: address(c0, c1),
-        group: address(g0, g1),
-        source: address(s0, s1),
-        home_agent: address(h0, h1),
+        care_of: whole([c0, c1]),
+        group: whole([g0, g1]),
+        source: whole([s0, s1]),
+        home_agent: whole([h0, h1]),
         gre_key: (flags & FLAG_KEY != 0).then_some(flags as u32),
         access_identifier,
         optimise: flags & FLAG_OPTIMISE != 0,
         state: match flags & (FLAG_FORWARD | FLAG_ANCHOR) {
             0 => BindingState::Active,
             FLAG_ANCHOR => BindingState::Anchor,
-            _ => BindingState::Forward { to: address(t0, t1), from_home_agent: flags & FLAG_FROM_HOME_AGENT != 0 },
+            _ => BindingState::Forward { to: whole([t0, t1]), from_home_agent: flags & FLAG_FROM_HOME_AGENT != 0 },
         },
     }
 }
@@ -249,13 +260,7 @@ impl HomeBindings {
         self.0.is_empty()
     }
 
-    /// What [`HomeBindings::find_batch`] looks for.
-    #[inline(always)]
-    pub(crate) fn key(home_address: Ipv6Addr) -> [u64; 2] {
-        halves(home_address)
-    }
-
-    /// Where each of `keys` stands.
+    /// Where each home address, of which the halves are given, stands.
     #[inline]
     pub(crate) fn find_batch(&self, keys: &[[u64; 2]], slots: &mut [Option<Slot>]) {
         self.0.find_batch(keys, slots);
@@ -305,7 +310,7 @@ impl HomeBindings {
 
     /// Every binding in order of home address.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Ipv6Addr, HomeBinding)> {
-        let mut all: Vec<_> = self.0.iter().map(|(_, [a, b], value)| (address(a, b), decode_home(value))).collect();
+        let mut all: Vec<_> = self.0.iter().map(|(_, [a, b], value)| (whole([a, b]), decode_home(value))).collect();
         all.sort_by_key(|&(home_address, _)| home_address);
         all.into_iter()
     }
@@ -318,18 +323,7 @@ impl HomeBindings {
 
 #[inline(always)]
 fn decode_home([c0, c1, a0, a1, port]: [u64; 5]) -> HomeBinding {
-    HomeBinding { care_of: address(c0, c1), agent: address(a0, a1), home_port: PortId(port as u8) }
-}
-
-#[inline(always)]
-pub(super) fn halves(address: Ipv6Addr) -> [u64; 2] {
-    let bits = address.to_bits();
-    [(bits >> 64) as u64, bits as u64]
-}
-
-#[inline(always)]
-pub(super) fn address(high: u64, low: u64) -> Ipv6Addr {
-    Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))
+    HomeBinding { care_of: whole([c0, c1]), agent: whole([a0, a1]), home_port: PortId(port as u8) }
 }
 
 #[cfg(test)]

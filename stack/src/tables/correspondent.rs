@@ -1,9 +1,9 @@
 //! The correspondent node's side of bindings: whose Home Address options are believed, and the care-of address of each
 //! home address that is bound (RFC 6275 §9.1).
 
-use super::binding::{address, halves};
 use super::hash::{HashTable, Slot, TableFull};
 use super::{Correspondent, CorrespondentBinding, HomeAddressPolicy};
+use crate::addr::{halves, whole};
 use core::net::Ipv6Addr;
 use core::sync::atomic::Ordering;
 
@@ -92,7 +92,7 @@ impl Correspondents {
 
     /// Every binding in order of home address.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Ipv6Addr, CorrespondentBinding)> {
-        let mut all: Vec<_> = self.bindings.iter().map(|(_, [a, b], value)| (address(a, b), decode(value))).collect();
+        let mut all: Vec<_> = self.bindings.iter().map(|(_, [a, b], value)| (whole([a, b]), decode(value))).collect();
         all.sort_by_key(|&(home_address, _)| home_address);
         all.into_iter()
     }
@@ -100,7 +100,7 @@ impl Correspondents {
 
 #[inline(always)]
 fn decode([l0, l1, c0, c1]: [u64; 4]) -> CorrespondentBinding {
-    CorrespondentBinding { local: address(l0, l1), care_of: address(c0, c1) }
+    CorrespondentBinding { local: whole([l0, l1]), care_of: whole([c0, c1]) }
 }
 
 #[cfg(test)]

@@ -40,7 +40,6 @@ use super::prefetch::prefetch;
 use crate::addr::Prefix;
 use crate::packet::BATCH_SIZE;
 use core::mem::MaybeUninit;
-use core::net::Ipv6Addr;
 use lines::{LINE_WORDS, Lines};
 use node::ROOT_STRIDE;
 use word::{Leaf, MAX_LINES, NARROW, Node, SKIP, Word};
@@ -108,9 +107,9 @@ impl Walk {
 
 /// Takes an address on from the word that it has come to: what is the best of it, and where it goes.
 #[inline(always)]
-fn step(words: &[u64], word: Word, index: usize, bits: u128, best: &mut Leaf) -> Walk {
+fn step(words: &[u64], word: Word, index: usize, address: [u64; 2], best: &mut Leaf) -> Walk {
     *best = word.leaf().or(*best);
-    let place = word.line() * LINE_WORDS + word.digit(bits);
+    let place = word.line() * LINE_WORDS + word.digit(address);
     let form = word.line_form();
     prefetch(words.as_ptr().wrapping_add(place));
     if form > NARROW {
@@ -133,18 +132,54 @@ impl Fib {
         self.has_room_for_any()
     }
 
-    /// The value of the longest prefix around each address of a batch of at most [`BATCH_SIZE`].
-    pub(crate) fn lookup_batch(&self, addresses: &[Ipv6Addr], values: &mut [Option<u32>]) {
-        let words: &[u64] = &self.lines;
+    /// The value of the longest prefix around each address, of which the halves are given, of a batch of at most
+    /// [`BATCH_SIZE`].
+    ///
+    /// Neighbours in a batch are often for one network: of such a run the first is looked up, and the others have what it
+    /// has, where no bit of the lower half was asked for or they are the same address.
+    pub(crate) fn lookup_batch(&self, addresses: &[[u64; 2]], values: &mut [Option<u32>]) {
         let addresses = &addresses[..addresses.len().min(BATCH_SIZE)];
         let mut best = [self.default; BATCH_SIZE];
+        let Some(&[first, _]) = addresses.first() else { return };
+        let (mut heads, mut count, mut before) = ([0; BATCH_SIZE], 0, !first);
+        for (index, &[network, _]) in addresses.iter().enumerate() {
+            heads[count] = index as u8;
+            count += usize::from(network != before);
+            before = network;
+        }
+        let deep = self.walk(addresses, &heads[..count], &mut best);
+        if count < addresses.len() {
+            let (mut others, mut count, mut head) = ([0; BATCH_SIZE], 0, 0);
+            for (index, &[network, low]) in addresses.iter().enumerate() {
+                if network != addresses[head][0] {
+                    head = index;
+                }
+                if deep >> head & 1 == 0 || low == addresses[head][1] {
+                    best[index] = best[head];
+                } else {
+                    others[count] = index as u8;
+                    count += 1;
+                }
+            }
+            self.walk(addresses, &others[..count], &mut best);
+        }
+        for (value, best) in values.iter_mut().zip(&best[..addresses.len()]) {
+            *value = best.value();
+        }
+    }
+
+    /// Looks up the addresses at `indexes`. Answers for which of them bits of the lower half were asked for, the first
+    /// address being the lowest bit.
+    fn walk(&self, addresses: &[[u64; 2]], indexes: &[u8], best: &mut [Leaf; BATCH_SIZE]) -> u64 {
+        let words: &[u64] = &self.lines;
         // An address is in one of them at the most, and in none while it is looked at: both have room for it.
         let (mut nodes, mut ends) = (Walks::new(), Walks::new());
         let (mut node_count, mut end_count) = (0, 0);
-        for (index, address) in addresses.iter().enumerate() {
-            let bits = address.to_bits();
-            let word = Word(words[(bits >> (128 - ROOT_STRIDE)) as usize]);
-            let walk = step(words, word, index, bits, &mut best[index]);
+        let mut deep = 0;
+        for &index in indexes {
+            let index = usize::from(index);
+            let word = Word(words[(addresses[index][0] >> (64 - ROOT_STRIDE)) as usize]);
+            let walk = step(words, word, index, addresses[index], &mut best[index]);
             nodes.push_if(word.is_node(), walk, &mut node_count);
             ends.push_if(walk.form() != 0, walk, &mut end_count);
         }
@@ -154,7 +189,8 @@ impl Fib {
                     // SAFETY: `k` is below what was pushed, and what is pushed here is at `k` at the most.
                     let walk = unsafe { nodes.get(k) };
                     let (word, index) = (Word(words[walk.place()]), walk.index());
-                    let walk = step(words, word, index, addresses[index].to_bits(), &mut best[index]);
+                    let walk = step(words, word, index, addresses[index], &mut best[index]);
+                    deep |= u64::from(word.is_low_node()) << index;
                     nodes.push_if(word.is_node(), walk, &mut node_count);
                     ends.push_if(walk.form() != 0, walk, &mut end_count);
                 }
@@ -162,27 +198,28 @@ impl Fib {
             for k in 0..core::mem::take(&mut end_count) {
                 // SAFETY: `k` is below what was pushed, and nothing is pushed here.
                 let walk = unsafe { ends.get(k) };
-                let (here, address) = (&words[walk.place()..], &addresses[walk.index()]);
+                let (here, address) = (&words[walk.place()..], addresses[walk.index()]);
                 let best = &mut best[walk.index()];
                 let line = here.first_chunk().expect("a line");
                 match walk.form() {
-                    NARROW => *best = bucket::narrow_match(line, (address.to_bits() >> 64) as u64, *best),
+                    NARROW => *best = bucket::narrow_match(line, address[0], *best),
                     SKIP => {
                         // Behind a skip is a node, or the address has nothing to do with it.
-                        let word = bucket::skip_match(line, address.to_bits());
-                        let walk = step(words, word, walk.index(), address.to_bits(), best);
+                        let word = bucket::skip_match(line, address);
+                        let walk = step(words, word, walk.index(), address, best);
+                        deep |= 1 << walk.index();
                         nodes.push_if(word.is_node(), walk, &mut node_count);
                     }
                     _ => {
                         let lines = here.first_chunk().expect("two lines");
-                        *best = bucket::wide_match(lines, address.to_bits(), *best);
+                        let (found, is_deep) = bucket::wide_match(lines, address, *best);
+                        *best = found;
+                        deep |= u64::from(is_deep) << walk.index();
                     }
                 }
             }
         }
-        for (value, best) in values.iter_mut().zip(&best[..addresses.len()]) {
-            *value = best.value();
-        }
+        deep
     }
 
     /// Sets the value of a prefix; returns the one it had.

@@ -263,6 +263,25 @@ impl<const K: usize, const V: usize, const O: usize> HashTable<K, V, O> {
         }
     }
 
+    /// Asks for the cache line where a lookup of `key` begins. Who is about to look in several tables asks for all of
+    /// these first, then for the entries ([`HashTable::prefetch_entry`]), and waits twice for memory and not twice a table.
+    #[inline]
+    pub(crate) fn prefetch_bucket(&self, key: &[u64; K]) {
+        let shared = &*self.shared;
+        prefetch(shared.buckets.at(shared.home(shared.hash(key)) * LINE_WORDS));
+    }
+
+    /// Asks for the cache lines of the entry that `key` has, or would be given by the owner.
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, key: &[u64; K]) {
+        let found = self.shared.candidate(self.shared.hash(key));
+        let slot = found
+            .unwrap_or_else(|| self.free.last().copied().unwrap_or_else(|| self.shared.used.load(Ordering::Relaxed)));
+        if self.has(Slot(slot)) {
+            self.prefetch(Slot(slot));
+        }
+    }
+
     /// Asks for the entry's cache lines.
     #[inline(always)]
     pub(crate) fn prefetch(&self, slot: Slot) {

@@ -6,6 +6,7 @@
 
 use super::hash::{HashTable, Slot, TableFull};
 use super::{Accept, Mroute, MrouteKey, PortSet};
+use crate::addr::{halves, whole};
 use crate::machine::PortId;
 use core::net::Ipv6Addr;
 use core::sync::atomic::Ordering;
@@ -88,6 +89,18 @@ impl Mfib {
         self.routes.find(key)
     }
 
+    /// Asks for the cache line where the lookup of (S,G) begins.
+    #[inline]
+    pub(crate) fn prefetch_bucket(&self, key: &[u64; 4]) {
+        self.routes.prefetch_bucket(key);
+    }
+
+    /// Asks for the cache line of (S,G).
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, key: &[u64; 4]) {
+        self.routes.prefetch_entry(key);
+    }
+
     /// Asks for the cache lines of an entry that a binding remembered.
     #[inline(always)]
     pub(crate) fn prefetch_hint(&self, slot: Slot) {
@@ -163,7 +176,7 @@ impl Mfib {
             .routes
             .iter()
             .map(|(slot, [a, b, c, d], _)| {
-                let name = MrouteKey { source: address(a, b), group: address(c, d) };
+                let name = MrouteKey { source: whole([a, b]), group: whole([c, d]) };
                 (name, self.route(slot), self.routes.side_word(slot, 0).load(Ordering::Relaxed))
             })
             .collect();
@@ -179,12 +192,8 @@ impl Mfib {
 
 #[inline(always)]
 fn key(source: Ipv6Addr, group: Ipv6Addr) -> [u64; 4] {
-    let (source, group) = (source.to_bits(), group.to_bits());
-    [(source >> 64) as u64, source as u64, (group >> 64) as u64, group as u64]
-}
-
-fn address(high: u64, low: u64) -> Ipv6Addr {
-    Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))
+    let ([a, b], [c, d]) = (halves(source), halves(group));
+    [a, b, c, d]
 }
 
 #[cfg(test)]

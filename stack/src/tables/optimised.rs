@@ -2,6 +2,7 @@
 //! binding to the care-of address that stands beside the pair. Under another care-of address the pair says nothing.
 
 use super::hash::{HashTable, TableFull};
+use crate::addr::halves;
 use core::net::Ipv6Addr;
 
 /// The pairs of a mobility agent, one cache line each.
@@ -57,11 +58,6 @@ impl OptimisedPairs {
 fn key(home_address: Ipv6Addr, correspondent: Ipv6Addr) -> [u64; 4] {
     let ([h0, h1], [c0, c1]) = (halves(home_address), halves(correspondent));
     [h0, h1, c0, c1]
-}
-
-fn halves(address: Ipv6Addr) -> [u64; 2] {
-    let bits = address.to_bits();
-    [(bits >> 64) as u64, bits as u64]
 }
 
 #[cfg(test)]

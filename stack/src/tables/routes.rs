@@ -120,9 +120,9 @@ impl Routes {
         }
     }
 
-    /// The [`Target`] of each of a batch of destinations, as a value.
+    /// The [`Target`] of each of a batch of destinations, of which the halves are given, as a value.
     #[inline]
-    pub(crate) fn lookup_batch(&self, destinations: &[Ipv6Addr], values: &mut [Option<u32>]) {
+    pub(crate) fn lookup_batch(&self, destinations: &[[u64; 2]], values: &mut [Option<u32>]) {
         self.fib.lookup_batch(destinations, values);
     }
 

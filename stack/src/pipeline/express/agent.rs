@@ -3,7 +3,8 @@
 
 use super::forward::has_options;
 use super::look::{self, INNER, INNER_END, OUTER};
-use super::{Frames, send};
+use super::{Asked, Frames, send};
+use crate::addr;
 use crate::machine::CorrespondentWay;
 use crate::packet::{BATCH_SIZE, Packet};
 use crate::pipeline::config::{MssClamp, TunnelDscp};
@@ -21,21 +22,23 @@ pub(super) fn run(plane: &mut Dataplane, frames: &mut Frames, places: &Places) -
     if plane.config.mss_clamp != MssClamp::Off {
         return 0;
     }
-    let mut keys = [[0; 2]; BATCH_SIZE];
-    let mut slots = [None; BATCH_SIZE];
-    for (key, &place) in keys.iter_mut().zip(places) {
+    let mut asked = Asked::new();
+    for &place in places {
         let Some(frame) = &frames[usize::from(place)] else { continue };
-        *key = home_address(frame.bytes()).unwrap_or_default();
+        if let Some(home_address) = home_address(frame.bytes()) {
+            asked.push(place, home_address);
+        }
     }
-    plane.mma_bindings.locate_batch(&keys[..places.len()], &mut slots);
-    for slot in slots[..places.len()].iter().flatten() {
+    let mut slots = [None; BATCH_SIZE];
+    plane.mma_bindings.locate_batch(asked.keys(), &mut slots);
+    for slot in slots[..asked.count].iter().flatten() {
         plane.mfib.prefetch_hint(plane.mma_bindings.route_hint(*slot));
     }
     let mut sent = 0;
-    for ((&place, slot), &key) in places.iter().zip(slots).zip(&keys) {
+    for ((place, home_address), slot) in asked.iter().zip(&slots) {
         let frame = &mut frames[usize::from(place)];
-        let (Some(slot), Some(packet)) = (slot, frame.as_ref()) else { continue };
-        let Some(way) = way(plane, packet, key, slot) else { continue };
+        let (Some(slot), Some(packet)) = (*slot, frame.as_ref()) else { continue };
+        let Some(way) = way(plane, packet, *home_address, slot) else { continue };
         let Some(packet) = frame.take() else { continue };
         sent += to_group(plane, packet, &way);
     }
@@ -105,7 +108,7 @@ fn way(plane: &Dataplane, packet: &Packet, home_address: [u64; 2], slot: Slot) -
         && look::is_wide_group(group[0])
         && packet.headroom() >= tunnel_header::MAX_LEN
         && send::fits(plane, ports, inner_octets + added)
-        && inner_octets + added <= plane.path_mtus.towards(plane.now, look::whole(group), usize::MAX);
+        && inner_octets + added <= plane.path_mtus.towards(plane.now, addr::whole(group), usize::MAX);
     if !goes_on {
         return None;
     }
@@ -124,7 +127,7 @@ fn is_news(plane: &Dataplane, bytes: &[u8], home_address: [u64; 2], binding: &Bi
     };
     sighting::is_data(inner)
         && look::halves(inner, 8) != binding.home_agent()
-        && sighting::is_news(plane, look::whole(home_address), header::source(inner), way)
+        && sighting::is_news(plane, addr::whole(home_address), header::source(inner), way)
 }
 
 /// Sends the packet with the outer header of its group, written over the old one where that is as long.
@@ -142,7 +145,7 @@ fn to_group(plane: &mut Dataplane, mut packet: Packet, way: &ToGroup) -> u64 {
             tunnel_header::mark_inner(dscp, &mut packet, HEADER_LEN);
         }
         packet.bytes_mut()[strip + 7] -= 1;
-        let (source, destination) = (look::whole(way.source), look::whole(way.group));
+        let (source, destination) = (addr::whole(way.source), addr::whole(way.group));
         let outer = Outer { source, destination, gre: way.gre, limit: None, dscp };
         let replaced = tunnel_header::replace(&mut packet, strip, &outer);
         debug_assert!(replaced.is_ok(), "the headroom was looked at");

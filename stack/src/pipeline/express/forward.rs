@@ -2,51 +2,42 @@
 
 use super::look::{self, INNER, OUTER};
 use super::tunnels::{self, Entry, Way};
-use super::{Frames, agent, routes_alone_decide, send};
+use super::{Asked, Frames, agent, routes_alone_decide, send};
+use crate::addr;
 use crate::machine::PortId;
 use crate::packet::{BATCH_SIZE, Packet};
 use crate::pipeline::Dataplane;
 use crate::pipeline::vector::{Job, Places};
-use crate::tables::{AdjacencyIndex, HomeBindings, Neighbors, Slot, Target};
+use crate::tables::{AdjacencyIndex, Neighbors, Slot, Target};
 use crate::wire::ipv6::protocol;
-use core::net::Ipv6Addr;
 
-/// Sends on what it can of the packets at `places`; answers how many frames went.
-pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, places: &Places) -> u64 {
-    let mut destinations = [Ipv6Addr::UNSPECIFIED; BATCH_SIZE];
-    for (destination, &place) in destinations.iter_mut().zip(places) {
-        let Some(header) = frames[usize::from(place)].as_ref().and_then(|frame| frame.bytes().first_chunk::<INNER>())
-        else {
-            continue;
-        };
-        *destination = look::address(header, OUTER + 24);
-    }
-    let destinations = &destinations[..places.len()];
+/// Sends on what it can of the packets whose destinations are asked for; answers how many frames went.
+pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, asked: &Asked<2>) -> u64 {
     let mut values = [None; BATCH_SIZE];
-    plane.routes.lookup_batch(destinations, &mut values);
-    let mut slots = [None; BATCH_SIZE];
-    find_home_bindings(plane, destinations, &mut slots);
+    plane.routes.lookup_batch(asked.keys(), &mut values);
     let alone = routes_alone_decide(plane);
+    let mut bound = [None; BATCH_SIZE];
+    if alone && !plane.home_bindings.is_empty() {
+        find_bound(plane, asked, &values, &mut bound);
+    }
     let (mut to_agent, mut ending) = (Places::new_const(), Places::new_const());
-    let mut on_link = Places::new_const();
-    let mut neighbors = [[0; 3]; BATCH_SIZE];
+    let mut on_link = Asked::new();
     let mut entering = tunnels::Entries::new_const();
     let mut sent = 0;
-    for (i, &place) in places.iter().enumerate() {
-        if plane.correspondents.serves(destinations[i]) {
+    for (((place, destination), value), bound) in asked.iter().zip(&values).zip(&bound) {
+        let Some(target) = value.map(Target::from_value) else { continue };
+        if plane.correspondents.serves(addr::whole(*destination)) {
             continue;
         }
-        let frame = &mut frames[usize::from(place)];
-        match (values[i].map(Target::from_value), slots[i]) {
-            (Some(Target::CareOf), _) => to_agent.push(place),
-            (Some(Target::Local), _) if alone => ending.push(place),
-            (Some(Target::Via(index)), None) if alone => sent += forward(plane, frame, index),
-            (Some(Target::OnLink(port)), None) if alone => {
-                neighbors[on_link.len()] = Neighbors::<Job>::key(port, destinations[i]);
-                on_link.push(place);
+        match (target, *bound) {
+            (Target::CareOf, _) => to_agent.push(place),
+            (Target::Local, _) if alone => ending.push(place),
+            (Target::Via(index), None) if alone => sent += forward(plane, &mut frames[usize::from(place)], index),
+            (Target::OnLink(port), None) if alone => {
+                on_link.push(place, Neighbors::<Job>::key(port, addr::whole(*destination)));
             }
-            (Some(Target::Via(_) | Target::OnLink(_)), Some(slot)) if alone => {
-                if let Some(binding) = plane.home_bindings.at(slot, &HomeBindings::key(destinations[i])) {
+            (_, Some(slot)) => {
+                if let Some(binding) = plane.home_bindings.at(slot, destination) {
                     let (from, to) = (binding.agent, binding.care_of);
                     entering.push(Entry { place, way: Way::Intercept, from, to });
                 }
@@ -56,9 +47,9 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, plac
     }
     if !on_link.is_empty() {
         let mut indexes = [None; BATCH_SIZE];
-        plane.neighbors.find_batch(&neighbors[..on_link.len()], &mut indexes);
-        for (&place, index) in on_link.iter().zip(indexes) {
-            let Some(index) = index else { continue };
+        plane.neighbors.find_batch(on_link.keys(), &mut indexes);
+        for (&place, index) in on_link.places().iter().zip(&indexes) {
+            let Some(index) = *index else { continue };
             sent += forward(plane, &mut frames[usize::from(place)], index);
         }
     }
@@ -74,17 +65,24 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, plac
     sent
 }
 
-/// The home agent's bindings of these addresses.
-#[inline(always)]
-pub(super) fn find_home_bindings(plane: &Dataplane, addresses: &[Ipv6Addr], slots: &mut [Option<Slot>; BATCH_SIZE]) {
-    if plane.home_bindings.is_empty() {
-        return;
+/// Where the home agent's bindings are of the destinations that would leave by what their routes say.
+fn find_bound(
+    plane: &Dataplane,
+    asked: &Asked<2>,
+    values: &[Option<u32>; BATCH_SIZE],
+    bound: &mut [Option<Slot>; BATCH_SIZE],
+) {
+    let mut onward = Asked::<2>::new();
+    for (index, (&value, &destination)) in values.iter().zip(asked.keys()).enumerate() {
+        if let Some(Target::Via(_) | Target::OnLink(_)) = value.map(Target::from_value) {
+            onward.push(index as u8, destination);
+        }
     }
-    let mut keys = [[0; 2]; BATCH_SIZE];
-    for (key, &address) in keys.iter_mut().zip(addresses) {
-        *key = HomeBindings::key(address);
+    let mut slots = [None; BATCH_SIZE];
+    plane.home_bindings.locate_batch(onward.keys(), &mut slots);
+    for (&index, &slot) in onward.places().iter().zip(&slots) {
+        bound[usize::from(index)] = slot;
     }
-    plane.home_bindings.locate_batch(&keys[..addresses.len()], slots);
 }
 
 /// A packet that leaves by a neighbour as it came.

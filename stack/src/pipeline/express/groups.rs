@@ -1,28 +1,19 @@
 //! Multicast by (S,G): the RPF check and a frame for every branch (RFC 7761 §4.2).
 
 use super::look::{self, INNER, OUTER};
-use super::{Frames, send};
+use super::{Asked, Frames, send};
 use crate::machine::PortId;
 use crate::packet::{BATCH_SIZE, Packet};
 use crate::pipeline::Dataplane;
-use crate::pipeline::vector::Places;
 use crate::tables::Slot;
 
-/// Sends on what it can of the packets at `places`; answers how many frames went.
-pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, places: &Places) -> u64 {
-    let mut keys = [[0; 4]; BATCH_SIZE];
+/// Sends on what it can of the packets whose source and group are asked for; answers how many frames went.
+pub(super) fn run(plane: &mut Dataplane, port: PortId, frames: &mut Frames, asked: &Asked<4>) -> u64 {
     let mut slots = [None; BATCH_SIZE];
-    for (key, &place) in keys.iter_mut().zip(places) {
-        let Some(frame) = &frames[usize::from(place)] else { continue };
-        let bytes = frame.bytes();
-        let Some(header) = bytes.first_chunk::<INNER>() else { continue };
-        let [source, group] = [look::halves(header, OUTER + 8), look::halves(header, OUTER + 24)];
-        *key = [source[0], source[1], group[0], group[1]];
-    }
-    plane.mfib.locate_batch(&keys[..places.len()], &mut slots);
+    plane.mfib.locate_batch(asked.keys(), &mut slots);
     let mut sent = 0;
-    for ((&place, slot), key) in places.iter().zip(slots).zip(&keys) {
-        if let Some(slot) = slot {
+    for ((place, key), slot) in asked.iter().zip(&slots) {
+        if let Some(slot) = *slot {
             sent += one(plane, port, &mut frames[usize::from(place)], slot, key);
         }
     }

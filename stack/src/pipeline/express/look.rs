@@ -1,5 +1,6 @@
 //! What a glance at a frame tells.
 
+use crate::addr;
 use crate::machine::PortId;
 use crate::pipeline::{Dataplane, ecn};
 use crate::tables::Link;
@@ -16,10 +17,10 @@ pub(super) const INNER_END: usize = INNER + HEADER_LEN;
 /// A frame at a glance.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Look {
-    /// An ordinary packet to a unicast address, in a frame for this node.
-    Unicast,
-    /// One to a group of more than the link, which nobody on this node hears.
-    Group,
+    /// An ordinary packet to this unicast address, in a frame for this node.
+    Unicast([u64; 2]),
+    /// One to a group of more than the link, which nobody on this node hears: its source and group.
+    Group([u64; 4]),
     /// Anything else.
     Other,
 }
@@ -30,7 +31,7 @@ pub(super) struct Arrival<'a> {
     /// The port's address in the upper 48 bits.
     ours: u64,
     /// The narrowest scope of groups that may come in here.
-    narrowest: u8,
+    narrowest: u64,
     groups: bool,
 }
 
@@ -57,12 +58,14 @@ impl<'a> Arrival<'a> {
         if !plain || !self.link.accepts(address(header, OUTER + 8)) {
             return Look::Other;
         }
-        if header[OUTER + 24] == 0xff {
-            let fits = self.groups && header[0] & 1 != 0 && header[OUTER + 25] & 0xf >= self.narrowest;
-            return if fits { Look::Group } else { Look::Other };
+        let [high, low] = halves(header, OUTER + 24);
+        if is_ordinary(high) {
+            let ours = word(header, 0) & !0xffff == self.ours;
+            return if ours { Look::Unicast([high, low]) } else { Look::Other };
         }
-        let ours = word(header, 0) & !0xffff == self.ours;
-        if ours && is_ordinary(word(header, OUTER + 24)) { Look::Unicast } else { Look::Other }
+        let [a, b] = halves(header, OUTER + 8);
+        let fits = high >> 56 == 0xff && self.groups && header[0] & 1 != 0 && high >> 48 & 0xf >= self.narrowest;
+        if fits { Look::Group([a, b, high, low]) } else { Look::Other }
     }
 }
 
@@ -90,13 +93,7 @@ pub(super) fn word(frame: &[u8], at: usize) -> u64 {
 
 #[inline(always)]
 pub(super) fn address(frame: &[u8], at: usize) -> Ipv6Addr {
-    whole(halves(frame, at))
-}
-
-/// The address of two halves.
-#[inline(always)]
-pub(super) fn whole([high, low]: [u64; 2]) -> Ipv6Addr {
-    Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))
+    addr::whole(halves(frame, at))
 }
 
 /// The halves of an address.

@@ -23,17 +23,63 @@ mod look;
 mod send;
 mod tunnels;
 
-use super::vector::Places;
 use super::{Dataplane, Forwarding};
 use crate::machine::PortId;
 use crate::packet::{BATCH_SIZE, Batch, Packet};
 use crate::port::Medium;
 use crate::tables::prefetch;
 use arrayvec::ArrayVec;
+use core::mem::MaybeUninit;
 use look::Look;
 
 /// The frames of a batch; those that have left are gone.
 type Frames = ArrayVec<Option<Packet>, BATCH_SIZE>;
+
+/// Which frames of a batch go a way, and what each is looked up by.
+struct Asked<const WORDS: usize> {
+    places: [u8; BATCH_SIZE],
+    /// The first `count` are written: to fill all of them with something costs as much as some packets do.
+    keys: [MaybeUninit<[u64; WORDS]>; BATCH_SIZE],
+    count: usize,
+}
+
+impl<const WORDS: usize> Asked<WORDS> {
+    const fn new() -> Self {
+        Asked { places: [0; BATCH_SIZE], keys: [MaybeUninit::uninit(); BATCH_SIZE], count: 0 }
+    }
+
+    /// Adds a frame; there are no more than a batch has.
+    #[inline(always)]
+    fn push(&mut self, place: u8, key: [u64; WORDS]) {
+        debug_assert!(self.count < BATCH_SIZE);
+        // The remainder changes nothing, and spares the check of an index.
+        let at = self.count % BATCH_SIZE;
+        self.places[at] = place;
+        self.keys[at].write(key);
+        self.count = at + 1;
+    }
+
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    #[inline(always)]
+    fn places(&self) -> &[u8] {
+        &self.places[..self.count]
+    }
+
+    #[inline(always)]
+    fn keys(&self) -> &[[u64; WORDS]] {
+        // SAFETY: `push` has written as many as are counted.
+        unsafe { self.keys[..self.count].assume_init_ref() }
+    }
+
+    #[inline(always)]
+    fn iter(&self) -> impl Iterator<Item = (u8, &[u64; WORDS])> {
+        self.places().iter().copied().zip(self.keys())
+    }
+}
 
 /// Octets of a cache line.
 const LINE: usize = 64;
@@ -50,18 +96,15 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, batch: &mut Batch) {
         prefetch(start.wrapping_add(LINE));
     }
     let mut frames = Frames::new_const();
-    for packet in batch.drain(..) {
-        frames.push(Some(packet));
-    }
-    let (mut unicast, mut groups) = (Places::new_const(), Places::new_const());
+    let (mut unicast, mut groups) = (Asked::new(), Asked::new());
     let arrival = look::Arrival::new(plane, link, port);
-    for (place, frame) in frames.iter().enumerate() {
-        let Some(packet) = frame else { continue };
+    for (place, packet) in batch.drain(..).enumerate() {
         match arrival.look(packet.bytes()) {
-            Look::Unicast => unicast.push(place as u8),
-            Look::Group => groups.push(place as u8),
+            Look::Unicast(destination) => unicast.push(place as u8, destination),
+            Look::Group(key) => groups.push(place as u8, key),
             Look::Other => {}
         }
+        frames.push(Some(packet));
     }
     let mut output = 0;
     if !groups.is_empty() {
@@ -71,10 +114,8 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, batch: &mut Batch) {
         output += forward::run(plane, port, &mut frames, &unicast);
     }
     let taken = frames.len();
-    for frame in &mut frames {
-        if let Some(packet) = frame.take() {
-            batch.push(packet);
-        }
+    for packet in frames.into_iter().flatten() {
+        batch.push(packet);
     }
     plane.counters.add_many(super::Counter::Rx, (taken - batch.len()) as u64);
     plane.counters.add_many(super::Counter::Output, output);

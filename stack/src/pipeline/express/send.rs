@@ -58,13 +58,11 @@ pub(super) fn to_group(plane: &mut Dataplane, mut frame: Packet, group: u32, mut
 /// Writes the Ethernet header of a group's packet (RFC 2464 §7).
 #[inline(always)]
 fn emit(frame: &mut Packet, group: u32, source: MacAddress) {
-    let Some(octets) = frame.bytes_mut().first_chunk_mut::<16>() else { return };
-    let [a, b, c, d, e, f] = source.0;
-    let to = 0x3333 << 48 | u64::from(group) << 16 | u64::from(u16::from_be_bytes([a, b]));
-    let from = u32::from_be_bytes([c, d, e, f]);
-    octets[..8].copy_from_slice(&to.to_be_bytes());
-    octets[8..12].copy_from_slice(&from.to_be_bytes());
-    octets[12..14].copy_from_slice(&ethernet::ETHERTYPE_IPV6.to_be_bytes());
+    let Some(octets) = frame.bytes_mut().first_chunk_mut::<OUTER>() else { return };
+    octets[..2].copy_from_slice(&[0x33; 2]);
+    octets[2..6].copy_from_slice(&group.to_be_bytes());
+    octets[6..12].copy_from_slice(&source.0);
+    octets[12..].copy_from_slice(&ethernet::ETHERTYPE_IPV6.to_be_bytes());
 }
 
 /// The ports of a tree less those of the site's border, where the group's scope ends there. `group` is the first half of

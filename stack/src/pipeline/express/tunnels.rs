@@ -1,9 +1,9 @@
 //! Unicast tunnels: entered at the home agent, left at the home agent, and from one into the next at the mobility agent.
 //! Where such a packet goes takes a second lookup.
 
-use super::forward::{find_home_bindings, has_options, leaves_by};
+use super::forward::{has_options, leaves_by};
 use super::look::{self, INNER, INNER_END, OUTER};
-use super::{Frames, send};
+use super::{Asked, Frames, send};
 use crate::addr;
 use crate::machine::PortId;
 use crate::packet::{BATCH_SIZE, Packet};
@@ -12,7 +12,7 @@ use crate::pipeline::counters::Counter;
 use crate::pipeline::tunnel_header::{self, Outer};
 use crate::pipeline::vector::Places;
 use crate::pipeline::{Dataplane, header};
-use crate::tables::{MmaBindings, Slot, Target};
+use crate::tables::{Slot, Target};
 use crate::wire::ipv6::HEADER_LEN;
 use arrayvec::ArrayVec;
 use core::net::Ipv6Addr;
@@ -43,36 +43,32 @@ pub(super) type Entries = ArrayVec<Entry, BATCH_SIZE>;
 
 /// Adds those of the packets at `places`, which are for this node, that are in a terminal's reverse tunnel.
 pub(super) fn find_ends(plane: &Dataplane, port: PortId, frames: &Frames, places: &Places, entries: &mut Entries) {
-    let mut inside = Places::new_const();
-    let mut sources = [Ipv6Addr::UNSPECIFIED; BATCH_SIZE];
+    let mut inside = Asked::new();
     for &place in places {
         let Some(frame) = &frames[usize::from(place)] else { continue };
         let Some(headers) = frame.bytes().first_chunk::<INNER_END>() else { continue };
         if look::is_plain_tunnel(headers) {
-            sources[inside.len()] = look::address(headers, INNER + 8);
-            inside.push(place);
+            inside.push(place, look::halves(headers, INNER + 8));
         }
     }
     if inside.is_empty() {
         return;
     }
-    let sources = &sources[..inside.len()];
-    let mut homes = [None; BATCH_SIZE];
-    find_home_bindings(plane, sources, &mut homes);
-    let mut bound = [None; BATCH_SIZE];
-    if plane.mma_service.is_some() {
-        let mut keys = [[0; 2]; BATCH_SIZE];
-        for (key, &source) in keys.iter_mut().zip(sources) {
-            *key = MmaBindings::key(source);
-        }
-        plane.mma_bindings.locate_batch(&keys[..sources.len()], &mut bound);
+    let (mut homes, mut bound) = ([None; BATCH_SIZE], [None; BATCH_SIZE]);
+    if !plane.home_bindings.is_empty() {
+        plane.home_bindings.locate_batch(inside.keys(), &mut homes);
     }
-    for (i, &place) in inside.iter().enumerate() {
+    if plane.mma_service.is_some() {
+        plane.mma_bindings.locate_batch(inside.keys(), &mut bound);
+    }
+    for (((place, source), home), bound) in inside.iter().zip(&homes).zip(&bound) {
         let Some(frame) = &frames[usize::from(place)] else { continue };
         let Some(bytes) = frame.bytes().first_chunk::<INNER_END>() else { continue };
-        let entry = match (homes[i], bound[i]) {
-            (Some(slot), _) => leaves(plane, bytes, slot).map(|to| (Way::Leave, Ipv6Addr::UNSPECIFIED, to)),
-            (None, Some(slot)) => goes_home(plane, port, bytes, slot).map(|(from, to)| (Way::Reverse, from, to)),
+        let entry = match (*home, *bound) {
+            (Some(slot), _) => leaves(plane, bytes, source, slot).map(|to| (Way::Leave, Ipv6Addr::UNSPECIFIED, to)),
+            (None, Some(slot)) => {
+                goes_home(plane, port, bytes, source, slot).map(|(from, to)| (Way::Reverse, from, to))
+            }
             (None, None) => None,
         };
         if let Some((way, from, to)) = entry {
@@ -83,8 +79,8 @@ pub(super) fn find_ends(plane: &Dataplane, port: PortId, frames: &Frames, places
 
 /// Where a packet goes that leaves the tunnel of a home agent's binding (RFC 6275 §10.4.5).
 #[inline(always)]
-fn leaves(plane: &Dataplane, bytes: &[u8; INNER_END], slot: Slot) -> Option<Ipv6Addr> {
-    let binding = plane.home_bindings.at(slot, &look::halves(bytes, INNER + 8))?;
+fn leaves(plane: &Dataplane, bytes: &[u8; INNER_END], home_address: &[u64; 2], slot: Slot) -> Option<Ipv6Addr> {
+    let binding = plane.home_bindings.at(slot, home_address)?;
     let of_binding = binding.agent == look::address(bytes, OUTER + 24)
         && binding.care_of == look::address(bytes, OUTER + 8)
         && bytes[INNER + 7] > 1;
@@ -93,10 +89,16 @@ fn leaves(plane: &Dataplane, bytes: &[u8; INNER_END], slot: Slot) -> Option<Ipv6
 
 /// The care-of address and the home agent, for a packet in the reverse tunnel to the mobility agent.
 #[inline(always)]
-fn goes_home(plane: &Dataplane, port: PortId, bytes: &[u8; INNER_END], slot: Slot) -> Option<(Ipv6Addr, Ipv6Addr)> {
+fn goes_home(
+    plane: &Dataplane,
+    port: PortId,
+    bytes: &[u8; INNER_END],
+    home_address: &[u64; 2],
+    slot: Slot,
+) -> Option<(Ipv6Addr, Ipv6Addr)> {
     let service = plane.mma_service.as_ref()?;
     let source = look::address(bytes, OUTER + 8);
-    let binding = plane.mma_bindings.words(slot, &look::halves(bytes, INNER + 8))?;
+    let binding = plane.mma_bindings.words(slot, home_address)?;
     let of_binding = service.address == look::address(bytes, OUTER + 24)
         && !plane.is_from_outside(Some(port))
         && binding.is_active()
@@ -105,7 +107,7 @@ fn goes_home(plane: &Dataplane, port: PortId, bytes: &[u8; INNER_END], slot: Slo
         && plane.optimised.is_empty()
         && bytes[INNER + 7] > 1
         && !has_options(bytes, INNER);
-    of_binding.then(|| (look::whole(binding.care_of()), look::whole(binding.home_agent())))
+    of_binding.then(|| (addr::whole(binding.care_of()), addr::whole(binding.home_agent())))
 }
 
 /// Sends on what it can; answers how many frames went.
@@ -113,22 +115,17 @@ pub(super) fn run(plane: &mut Dataplane, frames: &mut Frames, entries: &Entries)
     if plane.config.mss_clamp != MssClamp::Off {
         return 0;
     }
-    let mut destinations = [Ipv6Addr::UNSPECIFIED; BATCH_SIZE];
-    for (destination, entry) in destinations.iter_mut().zip(entries) {
-        *destination = entry.to;
-    }
-    let destinations = &destinations[..entries.len()];
+    let destinations: ArrayVec<_, BATCH_SIZE> = entries.iter().map(|entry| addr::halves(entry.to)).collect();
     let mut values = [None; BATCH_SIZE];
-    plane.routes.lookup_batch(destinations, &mut values);
+    plane.routes.lookup_batch(&destinations, &mut values);
     let mut homes = [None; BATCH_SIZE];
-    find_home_bindings(plane, destinations, &mut homes);
+    if !plane.home_bindings.is_empty() {
+        plane.home_bindings.locate_batch(&destinations, &mut homes);
+    }
     let mut sent = 0;
-    for (i, &entry) in entries.iter().enumerate() {
-        let Some(Target::Via(index)) = values[i].map(Target::from_value) else { continue };
-        if homes[i].is_some()
-            || !look::is_ordinary((entry.to.to_bits() >> 64) as u64)
-            || plane.correspondents.serves(entry.to)
-        {
+    for (((&entry, destination), value), home) in entries.iter().zip(&destinations).zip(&values).zip(&homes) {
+        let Some(Target::Via(index)) = value.map(Target::from_value) else { continue };
+        if home.is_some() || !look::is_ordinary(destination[0]) || plane.correspondents.serves(entry.to) {
             continue;
         }
         let frame = &mut frames[usize::from(entry.place)];

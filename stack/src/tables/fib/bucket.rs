@@ -1,8 +1,9 @@
 //! Lines that end a walk or shorten it: buckets of up to four prefixes, and skips.
 //!
 //! A bucket's prefixes stand whole, in the order of their lengths, so that the last one that matches is the longest. In
-//! the first line are the upper halves and behind each its leaf and the number of bits that do not count; a wide bucket
-//! has the lower halves in a second line. Free places repeat the first prefix: a lookup compares four, always.
+//! the first line are the upper halves and behind each its leaf and the number of its bits that do not count; a wide bucket
+//! has the lower halves in a second line, and masks of the bits that count. Free places repeat the first prefix: a lookup
+//! compares four, always.
 
 use super::lines::{LINE_WORDS, Lines, Size};
 use super::word::{Below, Leaf, Word};
@@ -54,23 +55,27 @@ pub(super) fn narrow_match(line: &[u64; LINE_WORDS], high: u64, best: Leaf) -> L
     best
 }
 
-/// The same in a wide bucket.
+/// The same in a wide bucket, and whether a prefix longer than /64 has the address's upper half.
 #[inline(always)]
-pub(super) fn wide_match(lines: &[u64; 2 * LINE_WORDS], bits: u128, best: Leaf) -> Leaf {
-    let mut best = best;
+pub(super) fn wide_match(lines: &[u64; 2 * LINE_WORDS], [high, low]: [u64; 2], best: Leaf) -> (Leaf, bool) {
+    let (mut best, mut deep) = (best, false);
     for i in 0..BUCKET {
-        let (word, prefix) = (lines[BUCKET + i], wide(lines[i], lines[2 * BUCKET + i]));
-        if (prefix ^ bits).wrapping_shr((word >> REST_SHIFT) as u32) == 0 {
-            best = Word(word).leaf();
-        }
+        let (word, mask) = (lines[BUCKET + i], lines[3 * BUCKET + i]);
+        let above = (lines[i] ^ high).wrapping_shr((word >> REST_SHIFT) as u32);
+        best = core::hint::select_unpredictable(
+            above | (lines[2 * BUCKET + i] ^ low) & mask == 0,
+            Word(word).leaf(),
+            best,
+        );
+        deep |= above == 0 && mask != 0;
     }
-    best
+    (best, deep)
 }
 
 /// The word of a skip for an address with these bits; an empty one where the bits in common are not its own.
 #[inline(always)]
-pub(super) fn skip_match(line: &[u64; LINE_WORDS], bits: u128) -> Word {
-    let differs = (wide(line[0], line[1]) ^ bits).wrapping_shr(line[SKIP_REST] as u32) != 0;
+pub(super) fn skip_match(line: &[u64; LINE_WORDS], [high, low]: [u64; 2]) -> Word {
+    let differs = (wide(line[0], line[1]) ^ wide(high, low)).wrapping_shr(line[SKIP_REST] as u32) != 0;
     Word(if differs { 0 } else { line[SKIP_WORD] })
 }
 
@@ -125,12 +130,13 @@ pub(super) fn new_bucket(lines: &mut Lines, items: &[Item]) -> Below {
     let line = lines.take(if is_wide { Size::Pair } else { Size::Line });
     let words = &mut lines[line * LINE_WORDS..];
     for (i, item) in ordered.into_iter().enumerate() {
-        let rest = if is_wide { 128 } else { 64 } - item.length();
+        let rest = 64_u32.saturating_sub(item.length());
         let repeated = if i < first { REPEATED } else { 0 };
         words[i] = (item.bits >> 64) as u64;
         words[BUCKET + i] = u64::from(rest) << REST_SHIFT | repeated | u64::from(item.leaf.0);
         if is_wide {
             words[2 * BUCKET + i] = item.bits as u64;
+            words[3 * BUCKET + i] = u64::MAX.checked_shl(128 - item.length()).unwrap_or(0);
         }
     }
     if is_wide { Below::Wide(line) } else { Below::Narrow(line) }

@@ -1,4 +1,6 @@
 use super::*;
+use crate::addr;
+use core::net::Ipv6Addr;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -16,7 +18,7 @@ impl Reference {
 
 fn lookup(fib: &Fib, address: Ipv6Addr) -> Option<u32> {
     let mut value = [None];
-    fib.lookup_batch(&[address], &mut value);
+    fib.lookup_batch(&[addr::halves(address)], &mut value);
     value[0]
 }
 
@@ -31,10 +33,14 @@ fn is_as_new(fib: &Fib) -> bool {
     fib.lines.in_use() == Node::ROOT_LINES && fib.lines[..Node::ROOT_LINES * LINE_WORDS].iter().all(|&word| word == 0)
 }
 
+/// In their order, and so that those of one network stand together.
 fn same(fib: &Fib, reference: &Reference, probes: &[Ipv6Addr]) -> Result<(), TestCaseError> {
-    for chunk in probes.chunks(BATCH_SIZE) {
+    let mut sorted = probes.to_vec();
+    sorted.sort_unstable();
+    for chunk in probes.chunks(BATCH_SIZE).chain(sorted.chunks(BATCH_SIZE)) {
         let mut values = [None; BATCH_SIZE];
-        fib.lookup_batch(chunk, &mut values);
+        let halves: Vec<_> = chunk.iter().map(|&address| addr::halves(address)).collect();
+        fib.lookup_batch(&halves, &mut values);
         for (&address, value) in chunk.iter().zip(values) {
             prop_assert_eq!(value, reference.lookup(address), "{}", address);
         }
@@ -232,4 +238,23 @@ fn says_when_it_is_full() {
         assert_eq!(fib.remove(prefix), Some(5));
     }
     assert!(is_as_new(&fib));
+}
+
+/// A branch that has a node at every nibble and no skip, down to what differs behind the first 64 bits.
+#[test]
+fn addresses_of_one_network_are_told_apart_by_a_lone_node() {
+    let network = 0x2001_0db8_5a5a_5a5a << 64;
+    let prefix = |bits: u128, length: u8| Prefix::new(Ipv6Addr::from_bits(bits), length).unwrap();
+    let mut fib = Fib::new(100);
+    let mut reference = Reference::default();
+    let nibbles = (16..=64).step_by(4).flat_map(|depth| (1..=5).map(move |digit| (depth, digit)));
+    for (value, (depth, digit)) in nibbles.enumerate() {
+        let prefix = prefix(network ^ digit << (124 - depth), depth as u8 + 4);
+        assert_eq!(fib.insert(prefix, value as u32), reference.map.insert(prefix, value as u32));
+    }
+    // The first has nothing below the node that decides the 17th nibble, the others have.
+    let probes = [15_u128, 1, 2, 15, 3].map(|digit| Ipv6Addr::from_bits(network ^ digit << 60));
+    same(&fib, &reference, &probes).unwrap();
+    let reversed: Vec<_> = probes.into_iter().rev().collect();
+    same(&fib, &reference, &reversed).unwrap();
 }

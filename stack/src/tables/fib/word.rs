@@ -120,6 +120,12 @@ impl Word {
         self.0 >> FORM_SHIFT != 0
     }
 
+    /// Whether a node lies below that asks for bits of an address's lower half. (The root's are of the upper half.)
+    #[inline(always)]
+    pub(super) fn is_low_node(self) -> bool {
+        self.is_node() && self.0 >> NIBBLE_SHIFT & 16 == 0
+    }
+
     /// Which line lies below, if no node does: 0 for nothing, [`NARROW`], [`SKIP`] or else a wide bucket.
     #[inline(always)]
     pub(super) fn line_form(self) -> u64 {
@@ -133,10 +139,9 @@ impl Word {
 
     /// In a node below, the slot for this address; else 0.
     #[inline(always)]
-    pub(super) fn digit(self, bits: u128) -> usize {
+    pub(super) fn digit(self, [high, low]: [u64; 2]) -> usize {
         /// Octet by octet from the right, what is kept of the address for each form.
         const MASKS: u64 = 0xff_0f_00;
-        let (high, low) = ((bits >> 64) as u64, bits as u64);
         let behind = (self.0 >> NIBBLE_SHIFT) as u32;
         let half = core::hint::select_unpredictable(behind & 16 == 0, low, high);
         let mask = MASKS >> ((self.0 >> FORM_SHIFT) * 8) & 0xff;
@@ -166,11 +171,14 @@ mod tests {
 
     #[test]
     fn a_node_looks_at_its_own_bits() {
-        let bits = 0xa7 << 80;
-        let digit = |depth, stride| Word(0).with_below(Below::Node(Node { line: 1, depth, stride })).digit(bits);
+        let bits: u128 = 0xa7 << 80;
+        let halves = |bits: u128| [(bits >> 64) as u64, bits as u64];
+        let digit =
+            |depth, stride| Word(0).with_below(Below::Node(Node { line: 1, depth, stride })).digit(halves(bits));
         assert_eq!((digit(40, 4), digit(44, 4), digit(40, 8), digit(48, 8)), (0xa, 7, 0xa7, 0));
-        let digit = |depth, stride| Word(0).with_below(Below::Node(Node { line: 1, depth, stride })).digit(bits >> 40);
+        let digit =
+            |depth, stride| Word(0).with_below(Below::Node(Node { line: 1, depth, stride })).digit(halves(bits >> 40));
         assert_eq!((digit(80, 4), digit(84, 4), digit(80, 8), digit(40, 8)), (0xa, 7, 0xa7, 0));
-        assert_eq!(Word(0).with_below(Below::Wide(9)).digit(u128::MAX), 0);
+        assert_eq!(Word(0).with_below(Below::Wide(9)).digit([u64::MAX; 2]), 0);
     }
 }

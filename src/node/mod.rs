@@ -14,6 +14,7 @@ mod access_router;
 mod association;
 mod correspondent;
 mod home_agent;
+mod locality;
 mod mma;
 mod mobile_terminal;
 mod neighbors;

@@ -363,7 +363,13 @@ impl View<'_> {
             let of_workers = || self.reports.iter().filter_map(move |report| report.ports.get(index));
             let total =
                 |count: fn(&PortCounters) -> u64| of_workers().map(|(_, counters)| count(counters)).sum::<u64>();
-            let receiving = of_workers().enumerate().filter(|(_, (info, _))| info.kind != "relay");
+            let served = |say: fn(usize, &Placement) -> Option<usize>| {
+                let reports = self.reports.iter().enumerate();
+                let serving =
+                    reports.filter(|(_, report)| report.ports.get(index).is_some_and(|(i, _)| i.kind != "relay"));
+                let said = serving.map(|(number, report)| say(number, &report.placement));
+                said.map(|value| value.map_or("-".to_owned(), |value| value.to_string())).collect::<Vec<_>>().join(" ")
+            };
             // The queues that all workers serve together.
             let own_queues = of_workers().filter_map(|(info, _)| Some(info.xdp?.own_queues)).sum();
             let given = info.xdp.map(|given| XdpGiven { own_queues, ..given });
@@ -381,7 +387,10 @@ impl View<'_> {
                 "multi_buffer": xdp.map(|given| given.multi_buffer),
                 "huge_pages": xdp.map(|given| given.huge_pages),
                 "queues": xdp.map(|given| given.queues),
-                "workers": receiving.map(|(worker, _)| worker.to_string()).collect::<Vec<_>>().join(" "),
+                "memory_node": xdp.and_then(|given| given.memory_node),
+                "workers": served(|number, _| Some(number)),
+                "worker_cores": served(|_, placement| placement.core),
+                "worker_nodes": served(|_, placement| placement.memory_node),
                 "link": format!("{:?}", info.link).to_lowercase(),
                 "link_address": info.link_address.to_string(),
                 "addresses": words(self.addresses(known.id)),

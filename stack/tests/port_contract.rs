@@ -695,6 +695,7 @@ fn a_port_says_what_driver_and_kernel_give() {
                 queues: 2,
                 own_queues: 2,
                 interface_mtu: 1500,
+                memory_node: None,
             };
             assert_eq!(port.info().xdp, Some(given));
             assert_eq!(port.info().mode, given.to_string());

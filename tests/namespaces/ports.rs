@@ -32,12 +32,15 @@ fn ports_show_what_driver_and_kernel_give() {
     let (mut router, room) = router();
     until("the router forwards", || room.ping("left", "2001:db8:2::2").then_some(()));
     let given = ["xdp", "zero_copy", "need_wakeup", "busy_poll_us", "queues", "interface_mtu", "mtu"];
+    // Nothing is behind a veth, and the worker is not pinned.
+    let places = ["memory_node", "workers", "worker_cores", "worker_nodes"];
     let shows = |name: &str| {
         let row = port(&router, name);
         // What depends on the kernel's age, or on the machine.
         for key in ["polls_device", "multi_buffer", "huge_pages"] {
             assert_eq!(row[key].is_boolean(), row["kind"] == "af_xdp", "{key}: {row}");
         }
+        assert_eq!(json!(places.map(|key| row[key].clone())), json!([null, "0", "-", "-"]));
         given.map(|key| row[key].clone())
     };
     assert_eq!(json!(shows("left")), json!(["native", false, true, 20, 1, 1500, 1500]));

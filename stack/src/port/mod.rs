@@ -5,6 +5,7 @@ mod af_xdp;
 pub mod bpf;
 mod error;
 pub mod mem;
+mod memory_node;
 mod netdev_family;
 pub mod netdevice;
 mod netlink;

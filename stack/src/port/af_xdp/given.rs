@@ -32,6 +32,9 @@ pub struct XdpGiven {
     /// The interface's MTU in octets, which may be more than that of the port: longer packets are lost on the way in,
     /// and counted as such.
     pub interface_mtu: usize,
+    /// The memory node that the interface's device is attached to; `None` where it has no device, or where that belongs to
+    /// none.
+    pub memory_node: Option<usize>,
 }
 
 impl fmt::Display for XdpGiven {
@@ -101,6 +104,7 @@ mod tests {
             queues: 1,
             own_queues: 1,
             interface_mtu: 1500,
+            memory_node: None,
         };
         assert_eq!(least.to_string(), "generic, copy, 1 queue");
         let most = XdpGiven {

@@ -22,6 +22,7 @@ pub use share::XdpShare;
 pub use umem::Umem;
 
 use super::bpf::Hook;
+use super::memory_node::{INTERFACES, memory_node};
 use super::netdevice::{self, NetDevice};
 use super::packet_socket;
 use super::watch::{Change, LinkWatch, RETRY};
@@ -34,6 +35,7 @@ use share::Steering;
 use socket::{Kick, Socket};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
+use std::path::Path;
 
 /// The largest packet that a frame has room for.
 const LARGEST_MTU: usize = FRAME_LEN - HEADROOM - ETHERNET_HEADER_LEN;
@@ -160,7 +162,7 @@ impl XdpPort {
         for socket in &device.sockets {
             self.watch.add(socket.fd()).map_err(PortError::os(name, "epoll_ctl"))?;
         }
-        let given = device.given(self.umem.pool(), &found);
+        let given = device.given(self.umem.pool(), name, &found);
         self.info.mode = given.to_string();
         self.info.xdp = Some(given);
         self.awaits_device = given.busy_poll_us > 0 && !given.polls_device;
@@ -329,7 +331,7 @@ impl Device {
         self.sockets.iter().any(Socket::polls_device)
     }
 
-    fn given(&self, pool: &Pool, found: &NetDevice) -> XdpGiven {
+    fn given(&self, pool: &Pool, name: &str, found: &NetDevice) -> XdpGiven {
         let zero_copy = self.sockets.iter().all(Socket::is_zero_copy);
         let hook = self.steering.hook;
         XdpGiven {
@@ -343,6 +345,7 @@ impl Device {
             queues: self.steering.queues,
             own_queues: self.sockets.len() as u32,
             interface_mtu: found.mtu,
+            memory_node: memory_node(Path::new(INTERFACES), name, found),
         }
     }
 }

@@ -124,6 +124,50 @@ fn a_request_without_end_is_refused_and_its_client_closed() {
     assert_eq!(answer, format!("{{\"error\":\"a request has at most {MAX_REQUEST_LEN} octets\"}}\n"));
 }
 
+/// Asks, and has the answer of [`work`].
+fn ask(stream: &mut UnixStream, topic: Topic) {
+    stream.write_all(&Request::Show(topic).emit()).unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    assert_eq!(Answer::parse(line.as_bytes()), Ok(Answer::Ok(json!([{ "topic": topic.name() }]))));
+}
+
+/// Those that say nothing, or half a request, keep nobody out: the one that has been idle for the longest time goes.
+#[test]
+fn idle_clients_make_room_for_new_ones() {
+    const MOST: usize = 64;
+    let directory = Directory::new("admin-idle");
+    let socket = directory.0.join("node.sock");
+    let (_housekeeping, received) = start(&socket, Vec::new());
+    let worker = std::thread::spawn(move || work(&received));
+    let mut idle: Vec<UnixStream> = (0..MOST).map(|_| UnixStream::connect(&socket).unwrap()).collect();
+    // Once the last has its answer all are connected; the first asks then, and so is not the first to go.
+    for asks in [MOST - 1, 0] {
+        ask(&mut idle[asks], Topic::Ports);
+    }
+    for half in &mut idle[MOST / 2..MOST - 1] {
+        half.write_all(b"{\"show\":").unwrap();
+    }
+
+    assert_eq!(request(&socket, &Request::Show(Topic::Routes)).unwrap(), json!([{ "topic": "routes" }]));
+    let mut said = String::new();
+    idle[1].read_to_string(&mut said).unwrap();
+    let Ok(Answer::Error(why)) = Answer::parse(said.as_bytes()) else { panic!("{said}") };
+    assert_eq!(why, format!("{MOST} clients are connected, and this one was idle for the longest time"));
+    // As many others have their answers, one after the other, although they stay.
+    let stays = |_| {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        ask(&mut stream, Topic::Groups);
+        stream
+    };
+    let _staying: Vec<UnixStream> = (0..MOST).map(stays).collect();
+    for closed in &mut idle {
+        closed.read_to_string(&mut said).unwrap();
+    }
+    request(&socket, &Request::Stop(true)).unwrap();
+    worker.join().unwrap();
+}
+
 #[test]
 fn signal_strength_comes_from_a_file() {
     let directory = Directory::new("admin-signal");

@@ -1,7 +1,8 @@
 //! The housekeeping thread: admin clients, signal-strength files and termination signals, on one mio poll.
 //!
 //! It is the only thread beside the workers and never touches a packet. A client is answered in order, one request at a
-//! time; one that does not read its answers is not read from, one that sends nonsense is told so and closed.
+//! time; one that does not read its answers is not read from, one that sends nonsense is told so and closed. Where there
+//! are too many, the one that has been idle for the longest time makes room for a new one.
 
 use super::listener::Listener;
 use super::protocol::{Answer, MAX_REQUEST_LEN, Request};
@@ -29,8 +30,10 @@ pub const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 const SIGNAL_FILE_PERIOD: Duration = Duration::from_millis(50);
 /// How often what has changed is written down.
 const STATE_PERIOD: Duration = Duration::from_secs(1);
-/// Clients at a time; more are closed at once.
+/// Clients at a time.
 const MAX_CLIENTS: usize = 64;
+/// Time between two lines about clients that were closed for others.
+const DISPLACED_PERIOD: Duration = Duration::from_secs(60);
 /// Octets read from a client in one go.
 const READ_LEN: usize = 4096;
 
@@ -93,6 +96,9 @@ impl Housekeeping {
             radios: config.radios,
             clients: BTreeMap::new(),
             next_client: FIRST_CLIENT,
+            exchanges: 0,
+            displaced: 0,
+            next_remark: Instant::now(),
             state: config.state,
             next_state: Instant::now() + STATE_PERIOD,
             worker: Worker { commands, wake },
@@ -148,6 +154,11 @@ struct Housekeeper {
     radios: BTreeMap<String, PortId>,
     clients: BTreeMap<usize, Client>,
     next_client: usize,
+    /// Counts what clients have said and taken, to know who has been idle for the longest time.
+    exchanges: u64,
+    /// Clients that were closed for others since the last line about it.
+    displaced: u64,
+    next_remark: Instant,
     state: Option<Arc<Mutex<Keeper>>>,
     next_state: Instant,
     worker: Worker,
@@ -217,24 +228,54 @@ impl Housekeeper {
                 let known: Vec<usize> = self.clients.keys().copied().collect();
                 known.into_iter().for_each(|client| self.serve(client));
             }
-            if self.clients.len() >= MAX_CLIENTS {
-                let _ = stream.write(&Answer::Error(format!("{MAX_CLIENTS} clients are connected already")).emit());
-                continue;
+            while self.clients.len() >= MAX_CLIENTS {
+                self.displace();
             }
             let token = self.next_client;
             self.next_client += 1;
             let interest = Interest::READABLE | Interest::WRITABLE;
             if self.poll.registry().register(&mut stream, Token(token), interest).is_ok() {
-                self.clients.insert(token, Client::new(stream));
+                self.exchanges += 1;
+                self.clients.insert(token, Client::new(stream, self.exchanges));
                 self.serve(token);
             }
+        }
+    }
+
+    /// Closes the client that has been idle for the longest time.
+    fn displace(&mut self) {
+        let longest = self.clients.iter().min_by_key(|(_, client)| client.last_exchange);
+        let Some(mut client) = longest.map(|(&token, _)| token).and_then(|token| self.clients.remove(&token)) else {
+            return;
+        };
+        // Behind a part of an answer it would only be more of that.
+        if client.outbox.is_empty() {
+            let why = format!("{MAX_CLIENTS} clients are connected, and this one was idle for the longest time");
+            let _ = client.stream.write(&Answer::Error(why).emit());
+        }
+        let _ = self.poll.registry().deregister(&mut client.stream);
+        self.displaced += 1;
+        let now = Instant::now();
+        if now >= self.next_remark {
+            self.next_remark = now + DISPLACED_PERIOD;
+            let closed = core::mem::take(&mut self.displaced);
+            eprintln!(
+                "drover: admin.socket: {MAX_CLIENTS} clients are connected; {closed} of them were closed for new ones since \
+                 the last such line, those that had been idle for the longest time"
+            );
         }
     }
 
     fn serve(&mut self, token: usize) {
         let Some(mut client) = self.clients.remove(&token) else { return };
         let keep = loop {
-            match client.write_out() {
+            let waiting = client.outbox.len();
+            let written = client.write_out();
+            if client.outbox.len() < waiting {
+                self.exchanges += 1;
+                client.last_exchange = self.exchanges;
+            }
+            match written {
                 Written::All => {}
                 Written::Blocked => break true,
                 Written::Closed => break false,
@@ -306,6 +347,8 @@ struct Client {
     inbox: Vec<u8>,
     outbox: Vec<u8>,
     closing: bool,
+    /// When it last took an answer, or connected, in exchanges of all clients.
+    last_exchange: u64,
 }
 
 enum Line {
@@ -322,8 +365,8 @@ enum Written {
 }
 
 impl Client {
-    fn new(stream: UnixStream) -> Self {
-        Client { stream, inbox: Vec::new(), outbox: Vec::new(), closing: false }
+    fn new(stream: UnixStream, last_exchange: u64) -> Self {
+        Client { stream, inbox: Vec::new(), outbox: Vec::new(), closing: false, last_exchange }
     }
 
     /// Takes the next request, reading more octets where none is complete.

@@ -1,7 +1,7 @@
 //! Everything that the pipeline counts, by name.
 //!
-//! Packets that come in (`rx`, `transmitted`, `generated`, `copied`, `resumed`, `relayed-lost`) equal packets that end (`output`,
-//! `local`, every `punt-*`, `icmp-error-*` and `drop-*`) after every call; [`Counters::is_balanced`] says whether it is so.
+//! Packets that come in (`rx`, `transmitted`, `generated`, `copied`, `resumed`, `waited-in-vain`,
+//! `relayed-lost`) equal packets that end (`output`, `local`, every `punt-*`, `icmp-error-*` and `drop-*`) after every call; [`Counters::is_balanced`] says whether it is so.
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
@@ -30,8 +30,11 @@ counters! {
     Generated = "generated",
     /// Copies for further branches.
     Copied = "copied",
-    /// Packets that came back from waiting.
+    /// Packets that waited (for a neighbour, for their other fragments, for those before them) and go on. What becomes of
+    /// them on their way is counted there.
     Resumed = "resumed",
+    /// Packets that waited and go no further: dropped or answered where they waited, which is counted beside this.
+    WaitedInVain = "waited-in-vain",
     /// Frames that data planes beside this one have made, and counted as output, for a port that only this one sends by,
     /// and that were lost here.
     RelayedLost = "relayed-lost",
@@ -330,7 +333,9 @@ impl Counters {
         let (mut begun, mut ended) = (0u64, 0u64);
         for (name, value) in self.iter() {
             match name {
-                "rx" | "transmitted" | "generated" | "copied" | "resumed" | "relayed-lost" => begun += value,
+                "rx" | "transmitted" | "generated" | "copied" | "resumed" | "waited-in-vain" | "relayed-lost" => {
+                    begun += value;
+                }
                 "output" | "local" => ended += value,
                 _ if name.starts_with("punt-") || name.starts_with("icmp-error-") || name.starts_with("drop-") => {
                     ended += value;

@@ -150,7 +150,7 @@ fn by_adjacency(plane: &mut Dataplane, job: Job, index: AdjacencyIndex) {
             plane.counters.add(Counter::PuntNeighbor);
             let wait = plane.neighbors.wait(index, job);
             if let Some(job) = wait.displaced {
-                plane.counters.add(Counter::Resumed);
+                plane.counters.add(Counter::WaitedInVain);
                 plane.discard(job, Counter::DropNeighborQueueFull);
             }
             if wait.ask {

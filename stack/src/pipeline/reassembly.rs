@@ -238,11 +238,12 @@ fn put_together(plane: &mut Dataplane, fragments: &[Fragment]) {
     let Some(first) = fragments.first() else { return };
     let at = first.data_at - fragment::HEADER_LEN;
     let total = at + fragments.last().map_or(0, |last| last.end);
-    plane.counters.add(Counter::Resumed);
     let Ok(mut packet) = plane.pool.take() else {
+        plane.counters.add(Counter::WaitedInVain);
         plane.counters.add(Counter::DropOutputNoFrame);
         return;
     };
+    plane.counters.add(Counter::Resumed);
     packet.set_len(total);
     let bytes = packet.bytes_mut();
     let front = first.job.packet.bytes();
@@ -273,7 +274,7 @@ pub(super) fn expire(plane: &mut Dataplane) {
         let Some(fragments) = plane.reassemblies.remove(&key) else { continue };
         plane.counters.add(Counter::ReassemblyTimeouts);
         if let Some(first) = fragments.into_iter().next().filter(|first| first.start == 0) {
-            plane.counters.add(Counter::Resumed);
+            plane.counters.add(Counter::WaitedInVain);
             plane.icmp_error(first.job, Cause::ReassemblyTime);
         }
     }

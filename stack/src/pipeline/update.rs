@@ -66,7 +66,7 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
         }
         TableUpdate::NeighborFailed(port, address) => {
             for mut job in plane.neighbors.forget(port, address) {
-                plane.counters.add(Counter::Resumed);
+                plane.counters.add(Counter::WaitedInVain);
                 // Inside a tunnel of this node it is the packet in it that did not get there.
                 output::restore(&mut job);
                 plane.icmp_error(job, Cause::AddressUnreachable);
@@ -165,7 +165,7 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
 
 fn drop_all(plane: &mut Dataplane, waiting: VecDeque<Job>) {
     for job in waiting {
-        plane.counters.add(Counter::Resumed);
+        plane.counters.add(Counter::WaitedInVain);
         plane.discard(job, Counter::DropNeighborRemoved);
     }
 }

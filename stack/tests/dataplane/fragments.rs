@@ -58,7 +58,7 @@ fn fragments_that_overlap_or_never_come_are_given_up() {
     bench.check();
     bench.expect_counters(&[
         ("reassembly-timeouts", 2),
-        ("resumed", 1),
+        ("waited-in-vain", 1),
         ("icmp-error-reassembly-time", 1),
         ("generated", 1),
         ("output", 1),

@@ -8,7 +8,7 @@ fn a_packet_waits_for_its_neighbor() {
     bench.set_route("2001:db8:2::/64", Route::Via { port: P1, next_hop: ROUTER });
     let packets: Vec<_> = (0..34).map(|n| udp(CN, FAR, 64, &[n])).collect();
     bench.receive(P0, &packets);
-    bench.expect_counters(&[("rx", 34), ("punt-neighbor", 34), ("resumed", 2), ("drop-neighbor-queue-full", 2)]);
+    bench.expect_counters(&[("rx", 34), ("punt-neighbor", 34), ("waited-in-vain", 2), ("drop-neighbor-queue-full", 2)]);
     assert_eq!(bench.notices(), [Notice::NeighborMissing { port: P1, address: ROUTER }]);
     bench.set_neighbor(P1, ROUTER);
     bench.expect_counters(&[("resumed", 32), ("output", 32)]);
@@ -29,7 +29,7 @@ fn a_neighbor_that_does_not_answer_is_reported() {
     bench.expect_counters(&[
         ("rx", 1),
         ("punt-neighbor", 1),
-        ("resumed", 1),
+        ("waited-in-vain", 1),
         ("icmp-error-address-unreachable", 1),
         ("generated", 1),
         ("output", 1),

@@ -75,12 +75,6 @@ enum Action {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         program: Vec<std::ffi::OsString>,
     },
-    /// Has the kernel compute the checksums of what it sends on an interface.
-    #[command(hide = true)]
-    OffloadOff {
-        /// The interface.
-        interface: String,
-    },
     /// Say all that is wrong with a node file or a lab file, or that nothing is.
     Check {
         /// The files.
@@ -106,6 +100,15 @@ enum Action {
         dbm: Strength,
         #[command(flatten)]
         socket: Socket,
+    },
+    /// Have the kernel compute the checksums of what it sends on an interface whose other end is a node's port.
+    ///
+    /// For hosts behind a veth: their kernel leaves the checksums of TCP and UDP to a device, which a veth does not have, and
+    /// an af_xdp port at its other end takes packets as they are, so that their receivers drop them. It lasts as long as the
+    /// interface, and needs CAP_NET_ADMIN; `ethtool -K INTERFACE tx off` does the same.
+    OffloadOff {
+        /// The host's end of the veth.
+        interface: String,
     },
 }
 
@@ -263,6 +266,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         CommandLine::command().debug_assert();
+    }
+
+    /// What only a lab runs is hidden; what users need is not.
+    #[test]
+    fn the_help_lists_what_users_need() {
+        let help = CommandLine::command().render_help().to_string();
+        let listed: Vec<&str> = help
+            .lines()
+            .skip_while(|line| *line != "Commands:")
+            .skip(1)
+            .map_while(|line| line.split_whitespace().next())
+            .collect();
+        assert_eq!(listed, ["run", "lab", "check", "show", "signal", "offload-off"]);
     }
 
     #[test]

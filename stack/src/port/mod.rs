@@ -4,6 +4,8 @@ mod af_packet;
 mod af_xdp;
 pub mod bpf;
 mod error;
+mod ethtool_events;
+mod generic_netlink;
 pub mod mem;
 mod memory_node;
 mod netdev_family;

@@ -1,15 +1,8 @@
 //! What XDP can do on a device, by the generic netlink family `netdev` (linux/netdev.h; Linux 6.3 and later).
 
-use super::netlink::{Attributes, Request, Socket};
+use super::generic_netlink::{Family, attributes};
+use super::netlink::Socket;
 use std::io;
-
-/// Octets of `struct genlmsghdr`.
-const GENERIC_HEADER: usize = 4;
-
-const GENL_ID_CTRL: u16 = 0x10;
-const CTRL_CMD_GETFAMILY: u8 = 3;
-const CTRL_ATTR_FAMILY_ID: u16 = 1;
-const CTRL_ATTR_FAMILY_NAME: u16 = 2;
 
 const NETDEV_CMD_DEV_GET: u8 = 1;
 const NETDEV_A_DEV_IFINDEX: u16 = 1;
@@ -32,12 +25,8 @@ impl XdpFeatures {
     /// ENOENT where the kernel has no such family, ENODEV where there is no such device.
     pub(super) fn of(index: u32) -> io::Result<Self> {
         let socket = Socket::open_generic()?;
-        let by_name = generic(GENL_ID_CTRL, CTRL_CMD_GETFAMILY).attribute(CTRL_ATTR_FAMILY_NAME, b"netdev\0");
-        let answer = socket.ask(by_name)?;
-        let family = attributes(&answer).find(|&(kind, _)| kind == CTRL_ATTR_FAMILY_ID);
-        let family = family.and_then(|(_, value)| value.try_into().ok()).map(u16::from_ne_bytes);
-        let family = family.ok_or_else(|| io::Error::from_raw_os_error(libc::EBADMSG))?;
-        let by_index = generic(family, NETDEV_CMD_DEV_GET).attribute(NETDEV_A_DEV_IFINDEX, &index.to_ne_bytes());
+        let request = Family::find(&socket, "netdev")?.request(NETDEV_CMD_DEV_GET)?;
+        let by_index = request.attribute(NETDEV_A_DEV_IFINDEX, &index.to_ne_bytes());
         Ok(XdpFeatures::parse(attributes(&socket.ask(by_index)?)))
     }
 
@@ -66,14 +55,6 @@ impl XdpFeatures {
     pub(super) fn has_multi_buffer_without_copy(&self) -> bool {
         self.zero_copy_pieces > 1
     }
-}
-
-fn generic(family: u16, command: u8) -> Request {
-    Request::new(family, 0, &[command, 1, 0, 0])
-}
-
-fn attributes(answer: &[Vec<u8>]) -> impl Iterator<Item = (u16, &[u8])> {
-    answer.iter().flat_map(|payload| Attributes(payload.get(GENERIC_HEADER..).unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -195,6 +195,20 @@ impl Socket {
         Self::bind(libc::NETLINK_GENERIC, 0, 0)
     }
 
+    /// Opens one that is told what it [joins](Socket::join) of the families of generic netlink, and never blocks.
+    pub(super) fn generic_events() -> io::Result<Self> {
+        Self::bind(libc::NETLINK_GENERIC, 0, libc::SOCK_NONBLOCK)
+    }
+
+    /// Joins a multicast group of its protocol.
+    pub(super) fn join(&self, group: u32) -> io::Result<()> {
+        let length = size_of::<u32>() as libc::socklen_t;
+        let (level, option) = (libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP);
+        // SAFETY: the value is one integer of the length given, read by the call only.
+        let result = unsafe { libc::setsockopt(self.fd(), level, option, (&raw const group).cast(), length) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     fn bind(protocol: i32, groups: u32, flags: i32) -> io::Result<Self> {
         // SAFETY: no pointer is passed; the result is checked.
         let fd = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC | flags, protocol) };

@@ -33,7 +33,8 @@ impl Waker {
         self.0.as_raw_fd()
     }
 
-    fn clear(&self) {
+    /// Forgets that it was woken.
+    pub(crate) fn clear(&self) {
         let mut count = [0u8; 8];
         // SAFETY: the octets of `count`. It fails where nobody has woken, which is as good.
         unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };

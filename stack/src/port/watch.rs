@@ -1,9 +1,10 @@
-//! Watching the interface of a port: gone, back, up, down.
+//! Watching the interface of a port: gone, back, up, down, other queues.
 //!
-//! The kernel's link events wait in a socket that is looked into every [`INTERVAL`] at the most, by a clock that costs
+//! The kernel's events wait in sockets that are looked into every [`INTERVAL`] at the most, by a clock that costs
 //! no system call; between two looks nothing is spent on it. All descriptors of a port hang on one epoll descriptor, so
-//! that a worker that sleeps wakes for link events too.
+//! that a worker that sleeps wakes for events too.
 
+use super::ethtool_events::EthtoolEvents;
 use super::netlink::{Link, Message, Socket};
 use super::wait::monotonic_coarse;
 use crate::time::{Duration, Instant};
@@ -12,8 +13,10 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// Time between two looks at what no event tells of.
+/// Time between two looks at what no event may tell of, while looks are taken at all.
 const LONG_INTERVAL: Duration = Duration::from_secs(1);
+/// Datagrams that are read in a look at the most; what is left is read in the next.
+const MAX_DATAGRAMS: usize = 64;
 /// Time between two attempts to open an interface again.
 pub(super) const RETRY: Duration = Duration::from_millis(250);
 
@@ -38,6 +41,9 @@ pub(super) struct LinkWatch {
     armed: bool,
     next_look: Instant,
     next_count: Instant,
+    /// Where the number of queues matters and the kernel tells of it.
+    settings: Option<EthtoolEvents>,
+    settings_changed: bool,
 }
 
 impl LinkWatch {
@@ -58,10 +64,21 @@ impl LinkWatch {
             armed: false,
             next_look: Instant::ORIGIN,
             next_count: Instant::ORIGIN,
+            settings: None,
+            settings_changed: false,
         };
         watch.add(watch.events.fd())?;
         watch.add(watch.timer.as_raw_fd())?;
         Ok(watch)
+    }
+
+    /// Has [`LinkWatch::poll_fd`] become readable, and [`LinkWatch::is_time_to_count`] true, when an interface may have
+    /// other queues. A kernel that cannot tell of them is no error.
+    pub(super) fn watch_queues(&mut self) -> io::Result<()> {
+        let Ok(settings) = EthtoolEvents::open() else { return Ok(()) };
+        self.add(settings.fd())?;
+        self.settings = Some(settings);
+        Ok(())
     }
 
     /// The number of the interface that the port has opened.
@@ -91,9 +108,10 @@ impl LinkWatch {
         self.armed = result == 0;
     }
 
-    /// Whether it is time to look at what no event tells of. Only right behind [`LinkWatch::look`], whose clock it goes by.
+    /// Whether it is time to count the interface's queues: the kernel has told of changed settings, or a while has passed,
+    /// since there are drivers and kernels that tell nothing. Only right behind [`LinkWatch::look`], whose clock it goes by.
     pub(super) fn is_time_to_count(&mut self) -> bool {
-        let is_time = self.next_look >= self.next_count;
+        let is_time = core::mem::take(&mut self.settings_changed) || self.next_look >= self.next_count;
         if is_time {
             self.next_count = self.next_look + LONG_INTERVAL;
         }
@@ -108,7 +126,8 @@ impl LinkWatch {
         }
         self.next_look = now + INTERVAL;
         let mut change = Change { retry: self.expired(), ..Change::default() };
-        loop {
+        self.settings_changed |= self.settings.as_ref().is_some_and(|settings| settings.read(MAX_DATAGRAMS));
+        for _ in 0..MAX_DATAGRAMS {
             match self.events.receive() {
                 Ok(messages) => messages.into_iter().for_each(|message| self.note(message, &mut change)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

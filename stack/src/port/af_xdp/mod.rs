@@ -25,6 +25,7 @@ use super::bpf::Hook;
 use super::memory_node::{INTERFACES, memory_node};
 use super::netdevice::{self, NetDevice};
 use super::packet_socket;
+use super::wait::Waker;
 use super::watch::{Change, LinkWatch, RETRY};
 use super::{ETHERNET_HEADER_LEN, LinkState, Medium, Port, PortCounters, PortError, PortInfo};
 use crate::addr::Prefix;
@@ -82,6 +83,8 @@ pub struct XdpPort {
     share: XdpShare,
     /// The leader's program as it was when the device was opened.
     generation: u64,
+    /// Rung by the leader when its program has come or gone; `None` where this port leads.
+    alarm: Option<Waker>,
     calls: u32,
     /// Whether the first frame may tell the kernel what device to poll.
     awaits_device: bool,
@@ -117,7 +120,16 @@ impl XdpPort {
     /// As [`XdpPort::open`].
     pub fn open_share(umem: &Umem, name: &str, options: XdpOptions, share: XdpShare) -> Result<XdpPort, PortError> {
         netdevice::check_name(name)?;
-        let watch = LinkWatch::new(name).map_err(PortError::os(name, "watching the link"))?;
+        let mut watch = LinkWatch::new(name).map_err(PortError::os(name, "watching the link"))?;
+        let alarm = if share.leads() {
+            watch.watch_queues().map_err(PortError::os(name, "watching the queues"))?;
+            None
+        } else {
+            let alarm = Waker::new().map_err(PortError::os(name, "eventfd"))?;
+            watch.add(alarm.fd()).map_err(PortError::os(name, "epoll_ctl"))?;
+            share.set_alarm(alarm.clone());
+            Some(alarm)
+        };
         let mut port = XdpPort {
             umem: umem.clone(),
             options,
@@ -136,6 +148,7 @@ impl XdpPort {
             device: None,
             generation: share.generation(),
             share,
+            alarm,
             calls: 0,
             awaits_device: false,
         };
@@ -155,9 +168,9 @@ impl XdpPort {
     }
 
     fn attach(&mut self) -> Result<(), PortError> {
+        self.generation = self.share.hear(self.alarm.as_ref());
         let name = &self.info.name;
         let found = netdevice::ethernet(name)?;
-        self.generation = self.share.generation();
         let device = Device::open(&self.umem, name, &found, &self.options, &self.share)?;
         for socket in &device.sockets {
             self.watch.add(socket.fd()).map_err(PortError::os(name, "epoll_ctl"))?;
@@ -245,7 +258,7 @@ impl XdpPort {
         }
     }
 
-    /// Looks whether the interface has as many queues as it had, of which nobody is told; else it is opened anew.
+    /// Looks whether the interface has as many queues as it had; else it is opened anew.
     #[cold]
     fn count_queues(&mut self) {
         let Some(device) = &self.device else { return };

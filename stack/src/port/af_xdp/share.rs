@@ -1,6 +1,7 @@
 //! An interface whose queues several workers serve: one of them attaches the program, and each serves its part of the queues.
 
 use crate::port::bpf::{self, Hook};
+use crate::port::wait::Waker;
 use core::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use std::io;
@@ -21,6 +22,8 @@ struct Shared {
     /// Counts up with every change.
     generation: AtomicU64,
     steering: Mutex<Option<Steering>>,
+    /// Those who wait to hear of a change.
+    followers: Mutex<Vec<Waker>>,
 }
 
 /// The attached program, as far as those need it that serve its queues.
@@ -76,13 +79,33 @@ impl XdpShare {
     /// The program is attached.
     pub(super) fn publish(&self, steering: Steering) {
         *self.shared.steering.lock() = Some(steering);
-        self.shared.generation.fetch_add(1, Ordering::Release);
+        self.tell();
     }
 
     /// It is not any more.
     pub(super) fn withdraw(&self) {
         *self.shared.steering.lock() = None;
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let followers = self.shared.followers.lock();
         self.shared.generation.fetch_add(1, Ordering::Release);
+        followers.iter().for_each(Waker::wake);
+    }
+
+    /// Wakes `alarm` whenever the program comes or goes, as long as a clone of this share is there.
+    pub(super) fn set_alarm(&self, alarm: Waker) {
+        self.shared.followers.lock().push(alarm);
+    }
+
+    /// The present [`generation`](XdpShare::generation), of which `alarm` need not tell any more: it is woken by later ones
+    /// alone.
+    pub(super) fn hear(&self, alarm: Option<&Waker>) -> u64 {
+        // Between the two halves of a change one of them would be lost, or told for ever.
+        let _followers = self.shared.followers.lock();
+        alarm.into_iter().for_each(Waker::clear);
+        self.generation()
     }
 
     /// The program on this interface, where it is attached.

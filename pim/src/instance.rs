@@ -51,6 +51,13 @@ pub enum Command {
         /// The others.
         addresses: Vec<Ipv6Addr>,
     },
+    /// The largest packet on the interface's link is another: the next Join/Prunes and Queries are filled up to it.
+    Mtu {
+        /// The interface's port.
+        port: PortId,
+        /// In octets.
+        mtu: usize,
+    },
     /// PIM stops: everything is pruned, the neighbours hear goodbye. There is no way back.
     Stop,
 }
@@ -492,6 +499,14 @@ impl Machine for Router {
             }
             Command::AddressesChanged { port, link_local, addresses } => {
                 self.addresses_changed(now, port, link_local, addresses);
+            }
+            Command::Mtu { port, mtu } => {
+                if let Some(interface) = self.interfaces.get_mut(&port) {
+                    interface.config.mtu = mtu;
+                    if let Some(querier) = &mut interface.mld {
+                        querier.set_mtu(mtu);
+                    }
+                }
             }
             Command::Stop => self.stop(now),
         }

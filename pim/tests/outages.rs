@@ -1,5 +1,5 @@
 //! Routers that start anew, links that flap, neighbours that are heard late: trees are where they were as soon as
-//! anything can be said.
+//! anything can be said. Links whose MTU changes: what is said fits them.
 
 mod net;
 
@@ -7,13 +7,16 @@ use core::net::Ipv6Addr;
 use net::site::{HOST, LINK_A, LINK_B, P0, P1, P2, Trees, access, mroute, point_to_point, restart};
 use net::{DELAY, Net, NodeId, Sent, link_local};
 use pim::wire::Message;
-use pim::{Command, Config, Event, InterfaceConfig, RpfInfo};
+use pim::{Command, Config, Event, InterfaceConfig, Limits, RpfInfo};
 use stack::machine::PortId;
 use stack::tables::{Accept, MrouteKey, Route};
 use stack::time::Duration;
+use stack::wire::mld::{Record, RecordType};
 
 const SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x200, 0x5eff, 0xfe10, 1);
+/// A group whose listeners are asked before it is left.
+const OTHER: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 1, 0, 0, 0, 0, 1);
 const KEY: MrouteKey = MrouteKey { source: SOURCE, group: GROUP };
 const TREES: Trees = Trees { range: "ff35::/64", roots: &[SOURCE] };
 
@@ -173,4 +176,52 @@ fn hosts_of_two_links_may_have_one_address() {
     net.set_listening(links[1], 0, GROUP, SOURCE, false);
     net.run_for(DELAY);
     assert_eq!(net.mroute(0, KEY), None);
+}
+
+/// Joins are packed, and queries filled, up to the MTU that the link has then.
+#[test]
+fn messages_fit_the_mtu_as_it_is() {
+    const SOURCES: u16 = 85;
+    let mut net = Net::default();
+    net.add_node(TREES.config(vec![point_to_point(0, P0)]));
+    let config = TREES.config(vec![point_to_point(1, P0), access(1, P1)]);
+    let limits = Limits { sources_per_group: usize::from(SOURCES), ..config.limits };
+    net.add_node(Config { limits, ..config });
+    net.add_link(&[(0, P0), (1, P0)]);
+    let hosts = net.add_link(&[(1, P1)]);
+    net.add_host(hosts, HOST);
+    TREES.route(&mut net, 0, Route::Local);
+    TREES.via(&mut net, 1, P0, link_local(0, P0));
+    net.link_up_all();
+    net.run_for(Duration::from_secs(20));
+    let set_mtu = |net: &mut Net, mtu: usize| {
+        for port in [P0, P1] {
+            net.command(1, Command::Mtu { port, mtu });
+        }
+    };
+    // What leaves by a port while 40 groups are joined and left, and while 85 sources of another group are.
+    let largest = |net: &mut Net| {
+        let since = net.now;
+        for kind in [RecordType::AllowNewSources, RecordType::BlockOldSources] {
+            let group = |n: u16| Ipv6Addr::from_bits(GROUP.to_bits() + u128::from(n));
+            let one = |n| Record { kind, group: group(n), sources: vec![SOURCE] };
+            net.report(hosts, HOST, (0..40).map(one).collect());
+            let source = |n| Ipv6Addr::from_bits(SOURCE.to_bits() + u128::from(n));
+            let many = Record { kind, group: OTHER, sources: (0..SOURCES).map(source).collect() };
+            net.report(hosts, HOST, vec![many]);
+            net.run_for(Duration::from_secs(5));
+        }
+        let largest = |port| {
+            let sent = net.sent.iter().filter(|sent| sent.at >= since && (sent.node, sent.port) == (1, port));
+            sent.map(|sent| sent.packet.len()).max().unwrap()
+        };
+        [largest(P0), largest(P1)]
+    };
+    let at_first = largest(&mut net);
+    assert!(at_first.iter().all(|length| (1300..=1500).contains(length)), "{at_first:?}");
+    set_mtu(&mut net, 1300);
+    let small = largest(&mut net);
+    assert!(small.iter().all(|length| (1200..=1300).contains(length)), "{small:?}");
+    set_mtu(&mut net, 1500);
+    assert_eq!(largest(&mut net), at_first);
 }

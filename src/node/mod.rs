@@ -413,6 +413,19 @@ impl DroverNode {
         self.settle(now);
     }
 
+    /// The port's packets may have `mtu` octets, or fewer where the configuration says so.
+    fn take_mtu(&mut self, now: Instant, port: PortId, mtu: usize) {
+        let Some(known) = self.ports.get_mut(usize::from(port.0)) else { return };
+        known.mtu = known.mtu_limit.map_or(mtu, |limit| mtu.min(usize::from(limit)));
+        let mtu = known.mtu;
+        if let Some(pim) = &mut self.pim {
+            pim.handle_command(now, pim::Command::Mtu { port, mtu });
+        }
+        if let Some(listener) = &mut self.listener {
+            listener.handle_command(now, mld_listener::Command::Notice(Notice::Mtu(port, mtu)));
+        }
+    }
+
     fn install_static(&mut self, config: &NodeConfig) {
         for port in &config.ports {
             for address in &port.addresses {
@@ -694,6 +707,7 @@ impl Node for DroverNode {
                     port.link_address = address;
                 }
             }
+            Notice::Mtu(port, mtu) => self.take_mtu(now, port, mtu),
             Notice::Correspondent { home_address, correspondent, way } => {
                 if let Some(terminal) = self.terminal.as_mut().filter(|known| known.home_address() == home_address) {
                     terminal.handle_command(now, mobile::Command::Correspondent { correspondent, way });

@@ -127,6 +127,8 @@ pub enum Notice {
     /// The port has another link-layer address: its interface came back as another one, or was given another. Stands
     /// before the [`Notice::LinkUp`] of a link that comes up with it.
     LinkAddress(PortId, MacAddress),
+    /// The largest packet that the port takes is another, in octets.
+    Mtu(PortId, usize),
     /// A packet waits for a neighbour whose link-layer address is not in the table. Once for each neighbour until it is
     /// set or failed.
     NeighborMissing {

@@ -1,5 +1,5 @@
 //! A worker in its thread on an AF_XDP port, with the kernel at the other end of the veth: it sleeps and is woken by
-//! frames, and by an interface that goes away and comes back.
+//! frames, by another MTU, and by an interface that goes away and comes back.
 
 #[path = "ports/namespace.rs"]
 mod namespace;
@@ -114,6 +114,10 @@ fn a_sleeping_worker_answers_the_kernel_and_survives_its_interface() {
         ping();
         let sleeps = || load.iter().find(|(name, _)| *name == "sleeps").unwrap().1;
         assert!(sleeps() > 0);
+        run("ip", &["link", "set", "near0", "mtu", "1300"]);
+        assert_eq!(reported.recv(), Ok(Notice::Mtu(PortId(0), 1300)));
+        run("ip", &["link", "set", "near0", "mtu", "1500"]);
+        assert_eq!(reported.recv(), Ok(Notice::Mtu(PortId(0), 1500)));
         run("ip", &["link", "set", "far0", "down"]);
         assert_eq!(reported.recv(), Ok(Notice::LinkDown(PortId(0))));
         run("ip", &["link", "delete", "far0"]);

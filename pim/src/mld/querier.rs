@@ -175,6 +175,10 @@ impl Querier {
         }
     }
 
+    pub(crate) fn set_mtu(&mut self, mtu: usize) {
+        self.mtu = mtu;
+    }
+
     pub(crate) fn set_link_local(&mut self, link_local: Ipv6Addr) {
         self.link_local = link_local;
     }

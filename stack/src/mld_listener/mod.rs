@@ -38,7 +38,7 @@ pub struct Config {
     pub robustness: u8,
     /// When State Change Reports are repeated.
     pub retransmission: Retransmission,
-    /// Longest packet of a report.
+    /// Longest packet of a report on ports whose MTU was not told.
     pub mtu: usize,
     /// Groups of one port at the most.
     pub max_groups: usize,
@@ -73,7 +73,7 @@ pub enum Retransmission {
 /// What the node may ask.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// A notice of the data plane: links, and `GroupData` as confirmation.
+    /// A notice of the data plane: links, their MTU, and `GroupData` as confirmation.
     Notice(Notice),
     /// Reports are sent from this link-local address, optimistic or not (RFC 4429 §3.2 forbids neither). What was joined
     /// while there was none is reported now.
@@ -187,6 +187,8 @@ struct Port {
     /// Where reports are sent from.
     source: Option<Ipv6Addr>,
     down: bool,
+    /// Longest packet, where it was told.
+    mtu: Option<usize>,
     robustness: u8,
     groups: BTreeMap<Ipv6Addr, Group>,
 }
@@ -391,7 +393,8 @@ impl MldListener {
     }
 
     fn send(&mut self, id: PortId, source: Ipv6Addr, records: Vec<Record>) {
-        for packet in (Report { records }).packets(source, self.config.mtu) {
+        let mtu = self.ports.get(&id).and_then(|port| port.mtu).unwrap_or(self.config.mtu);
+        for packet in (Report { records }).packets(source, mtu) {
             self.outputs.transmit(packet, Via::Link(id));
         }
     }
@@ -404,7 +407,7 @@ impl MldListener {
 
 impl Port {
     fn new(robustness: u8) -> Self {
-        Port { source: None, down: false, robustness, groups: BTreeMap::new() }
+        Port { source: None, down: false, mtu: None, robustness, groups: BTreeMap::new() }
     }
 
     /// Where reports are sent from, if they can be sent.
@@ -466,6 +469,7 @@ impl Machine for MldListener {
                     self.report_all(now, id);
                 }
             }
+            Command::Notice(Notice::Mtu(id, mtu)) => self.port(id).mtu = Some(mtu),
             Command::Notice(Notice::GroupData { port, group }) => self.confirm(port, group, false),
             Command::Notice(_) => {}
             Command::SetSource { port, address } if addr::is_link_local(address) => {

@@ -129,6 +129,34 @@ fn reports_at_once_and_again() {
     assert_eq!(bed.listener.counters().tx_state_change, 8);
 }
 
+/// Reports are filled up to the MTU of their own link, as it is.
+#[test]
+fn reports_fit_the_mtu_that_was_told_last() {
+    let mut bed = Bed::mobile();
+    let sources: Vec<u16> = (0..64).collect();
+    bed.join(GROUP, include(&sources));
+    bed.join(OTHER, include(&sources[..16]));
+    bed.pass(SECOND);
+    let mut largest = |told: Option<(PortId, usize)>| {
+        if let Some((port, mtu)) = told {
+            bed.command(Command::Notice(Notice::Mtu(port, mtu)));
+        }
+        bed.query(Ipv6Addr::UNSPECIFIED, &[], 1);
+        let at = bed.listener.poll_timeout().unwrap();
+        bed.now = at;
+        bed.listener.handle_timeout(at);
+        let packets = core::iter::from_fn(|| bed.listener.poll_output());
+        packets.filter_map(|output| if let Output::Transmit(t) = output { Some(t.packet.len()) } else { None }).max()
+    };
+    let whole = largest(Some((PORT, 1500)));
+    assert!(whole > Some(1280) && whole <= Some(1500), "{whole:?}");
+    assert!(largest(Some((PORT, 1300))) <= Some(1300));
+    assert!(largest(Some((PortId(7), 1500))) <= Some(1300), "another port's");
+    assert_eq!(largest(Some((PORT, 1500))), whole);
+    // Below what every link of IPv6 has, it is taken for that.
+    assert!(largest(Some((PORT, 100))) <= Some(1280));
+}
+
 #[test]
 fn data_confirms_a_join_and_a_query_both() {
     let mut bed = Bed::mobile();

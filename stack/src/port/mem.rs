@@ -33,7 +33,9 @@ struct Wire {
     to_port: VecDeque<Vec<u8>>,
     from_port: VecDeque<Vec<u8>>,
     capacity: usize,
-    largest: usize,
+    mtu: usize,
+    /// Octets of the largest frame beyond those of its packet.
+    overhead: usize,
     link: LinkState,
     link_address: MacAddress,
     /// Frames that were lost on their way to the port.
@@ -47,7 +49,8 @@ impl MemPort {
             to_port: VecDeque::new(),
             from_port: VecDeque::new(),
             capacity: DEFAULT_CAPACITY,
-            largest: largest_frame(&info),
+            mtu: info.mtu,
+            overhead: if info.medium == Medium::Ethernet { ETHERNET_HEADER_LEN } else { 0 },
             link: info.link,
             link_address: info.link_address,
             rx_dropped: 0,
@@ -57,10 +60,9 @@ impl MemPort {
     }
 }
 
-fn largest_frame(info: &PortInfo) -> usize {
-    match info.medium {
-        Medium::Ethernet => info.mtu + ETHERNET_HEADER_LEN,
-        Medium::Ip => info.mtu,
+impl Wire {
+    fn takes(&self, octets: usize) -> bool {
+        (1..=self.mtu + self.overhead).contains(&octets)
     }
 }
 
@@ -77,6 +79,7 @@ impl Port for MemPort {
         let mut wire = self.wire.borrow_mut();
         self.info.link = wire.link;
         self.info.link_address = wire.link_address;
+        self.info.mtu = wire.mtu;
         let mut received = 0;
         while !batch.is_full() {
             let Some(frame) = wire.to_port.front() else { break };
@@ -100,7 +103,7 @@ impl Port for MemPort {
         }
         let mut taken = 0;
         for packet in batch.iter() {
-            if packet.is_empty() || packet.len() > wire.largest {
+            if !wire.takes(packet.len()) {
                 self.counters.tx_dropped += 1;
             } else if wire.from_port.len() < wire.capacity {
                 wire.from_port.push_back(packet.bytes().to_vec());
@@ -125,10 +128,7 @@ impl MemEnd {
     pub fn push(&self, frame: impl Into<Vec<u8>>) -> bool {
         let frame = frame.into();
         let mut wire = self.wire.borrow_mut();
-        let fits = wire.link == LinkState::Up
-            && wire.to_port.len() < wire.capacity
-            && !frame.is_empty()
-            && frame.len() <= wire.largest;
+        let fits = wire.link == LinkState::Up && wire.to_port.len() < wire.capacity && wire.takes(frame.len());
         if fits {
             wire.to_port.push_back(frame);
         } else {
@@ -155,6 +155,11 @@ impl MemEnd {
     /// Gives the port another link-layer address, as when its interface comes back as another one.
     pub fn set_link_address(&self, address: MacAddress) {
         self.wire.borrow_mut().link_address = address;
+    }
+
+    /// Gives the port another MTU, in octets. What waits already stays.
+    pub fn set_mtu(&self, mtu: usize) {
+        self.wire.borrow_mut().mtu = mtu;
     }
 
     /// Takes the link up or down. Frames that the port has not received when it goes down are lost.

@@ -23,8 +23,8 @@ struct State {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Change {
     LinkAddress(MacAddress),
-    /// The largest packet is another.
-    Mtu,
+    /// The largest packet, in octets.
+    Mtu(usize),
     Link(LinkState),
 }
 
@@ -70,7 +70,7 @@ impl Ports {
         }
         if info.mtu != state.mtu {
             state.mtu = info.mtu;
-            return Some(Change::Mtu);
+            return Some(Change::Mtu(info.mtu));
         }
         if info.link != state.link {
             state.link = info.link;

@@ -82,14 +82,12 @@ impl<N: Node> Worker<N> {
             while let Some(change) = self.ports.change(port) {
                 self.dataplane.update_port(port, self.ports.info(port));
                 let notice = match change {
-                    Change::LinkAddress(address) => Some(Notice::LinkAddress(port, address)),
-                    Change::Mtu => None,
-                    Change::Link(LinkState::Up) => Some(Notice::LinkUp(port)),
-                    Change::Link(LinkState::Down) => Some(Notice::LinkDown(port)),
+                    Change::LinkAddress(address) => Notice::LinkAddress(port, address),
+                    Change::Mtu(mtu) => Notice::Mtu(port, mtu),
+                    Change::Link(LinkState::Up) => Notice::LinkUp(port),
+                    Change::Link(LinkState::Down) => Notice::LinkDown(port),
                 };
-                if let Some(notice) = notice {
-                    self.node.handle_notice(now, notice);
-                }
+                self.node.handle_notice(now, notice);
                 self.settle(now);
             }
             self.process(now, port);
@@ -440,5 +438,15 @@ mod tests {
         assert_eq!(worker.node().notices, [up, Notice::LinkDown(PortId(0)), changed, up]);
         worker.iterate(Instant::from_secs(4));
         assert_eq!(worker.node().notices.len(), 4, "once");
+    }
+
+    #[test]
+    fn another_mtu_is_told_of() {
+        let (mut worker, end) = worker();
+        worker.iterate(Instant::from_secs(1));
+        end.set_mtu(1300);
+        worker.iterate(Instant::from_secs(2));
+        worker.iterate(Instant::from_secs(3));
+        assert_eq!(worker.node().notices, [Notice::LinkUp(PortId(0)), Notice::Mtu(PortId(0), 1300)]);
     }
 }

@@ -252,7 +252,9 @@ impl NeighborDiscovery {
             Notice::LinkAddress(port, address) => self.link_address_changed(now, port, address),
             Notice::NeighborMissing { port, address } => self.resolve(now, port, address),
             Notice::NeighborUsed { port, address } => self.used(now, port, address),
-            Notice::MulticastMiss { .. }
+            // Its own packets are far smaller than the smallest MTU.
+            Notice::Mtu(..)
+            | Notice::MulticastMiss { .. }
             | Notice::GroupData { .. }
             | Notice::Correspondent { .. }
             | Notice::CorrespondentBindingUsed { .. } => {}

@@ -1,11 +1,11 @@
-//! A router whose interface changes while it runs: another MTU.
+//! A router whose interface changes while it runs: another MTU, another link-layer address.
 
 use core::net::Ipv6Addr;
 use drover::config::parse;
 use drover::node::{DroverNode, fixed_clock};
 use mma::secret::SecretRng;
 use pim::wire::{Hello, Message};
-use stack::addr::{ALL_PIM_ROUTERS, MacAddress};
+use stack::addr::{ALL_NODES, ALL_PIM_ROUTERS, MacAddress};
 use stack::host::port_info;
 use stack::machine::PortId;
 use stack::packet::Pool;
@@ -13,11 +13,13 @@ use stack::pipeline::Dataplane;
 use stack::port::mem::{MemEnd, MemPort};
 use stack::port::{Medium, Port};
 use stack::runtime::Worker;
+use stack::tables::Route;
 use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
 use stack::wire::ethernet;
 use stack::wire::ipv6::{HEADER_LEN, Header, protocol};
 use stack::wire::mld::{Record, RecordType, Report};
+use stack::wire::nd::{self, NeighborSolicitation};
 use std::path::Path;
 
 const UP: PortId = PortId(0);
@@ -28,6 +30,9 @@ const NEIGHBOR_MAC: MacAddress = MacAddress([2, 0, 0x5e, 0, 0, 9]);
 /// The next router towards the source, and a host.
 const NEIGHBOR: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
 const SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1);
+/// Of the router on UP, made of its link-layer address (RFC 4291 appendix A).
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0x5eff, 0xfe00, 1);
+const GLOBAL: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
 
 const ACCESS_ROUTER: &str = r#"
     [node]
@@ -164,4 +169,65 @@ fn messages_are_packed_to_the_mtu_as_it_is() {
         bench.worker.iterate(bench.now);
         assert_eq!((joins(&mut bench), bench.worker.node().ports()[0].mtu), (at_first, limit));
     }
+}
+
+/// The addresses stay, the link-local one too, which was made of the old link-layer address, as Linux has it: whoever
+/// knows them goes on. The link is told where they are: three unsolicited advertisements for each, a second apart
+/// (RFC 4861 §7.2.6).
+#[test]
+fn another_link_layer_address_keeps_the_addresses() {
+    const NEW: MacAddress = MacAddress([2, 0, 0x5e, 7, 7, 7]);
+    let mut bench = Bench::new("");
+    let own = |bench: &Bench| {
+        let addresses = bench.worker.node().ports();
+        let routes: Vec<Ipv6Addr> = bench
+            .worker
+            .dataplane()
+            .routes()
+            .filter(|(prefix, route)| prefix.length() == 128 && *route == Route::Local)
+            .map(|(prefix, _)| prefix.address())
+            .collect();
+        (addresses[0].link_local, routes)
+    };
+    let before = own(&bench);
+    assert_eq!((before.0, before.1.contains(&LINK_LOCAL), before.1.contains(&GLOBAL)), (LINK_LOCAL, true, true));
+    bench.sent(UP);
+    bench.end(UP).set_link_address(NEW);
+    bench.worker.iterate(bench.now);
+    for round in 0..4 {
+        let mut announced = Vec::new();
+        for (source, packet) in bench.sent(UP) {
+            assert_eq!(source, NEW);
+            let Ok(nd::Opened { message: nd::Message::NeighborAdvertisement(said), destination, .. }) =
+                nd::open(&packet)
+            else {
+                continue;
+            };
+            assert_eq!((destination, said.solicited, said.override_cached), (ALL_NODES, false, true));
+            assert_eq!((said.router, said.target_link_address), (true, Some(NEW)));
+            announced.push(said.target);
+        }
+        announced.sort();
+        let expected = if round < 3 { vec![GLOBAL, LINK_LOCAL] } else { Vec::new() };
+        assert_eq!(announced, expected, "after {round} s");
+        bench.pass(Duration::from_secs(1));
+    }
+    assert_eq!(own(&bench), before);
+    // Who asks for the old address is told the new place.
+    let solicitation = nd::Message::NeighborSolicitation(NeighborSolicitation {
+        target: LINK_LOCAL,
+        source_link_address: Some(NEIGHBOR_MAC),
+        nonce: None,
+        other: Vec::new(),
+    });
+    bench.receive(UP, NEW, &solicitation.packet(NEIGHBOR, LINK_LOCAL));
+    let answers: Vec<_> = bench
+        .sent(UP)
+        .iter()
+        .filter_map(|(_, packet)| match nd::open(packet).ok()?.message {
+            nd::Message::NeighborAdvertisement(said) => Some((said.target, said.target_link_address)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(answers, [(LINK_LOCAL, Some(NEW))]);
 }

@@ -1,7 +1,9 @@
 //! A router of ours between two kernel hosts, whose link to one of them goes away while it runs, and comes back.
 
 use crate::hosts::{Keys, RIGHT, connect, port, start_router, take_up};
-use crate::room::{Node, Room, shared, until};
+use crate::room::{Node, Room, output, shared, until};
+
+const NEW_ADDRESS: &str = "02:00:5e:00:00:77";
 
 fn link(router: &Node, port_name: &str) -> String {
     port(router, port_name)["link"].as_str().expect("a link is up or down").to_owned()
@@ -18,6 +20,17 @@ fn a_port_comes_and_goes(kind: &str) {
     let reaches = || until("the router forwards", || room.ping("left", &RIGHT.to_string()).then_some(()));
     let shows = |router: &Node, state: &str| until(state, || (link(router, "right") == state).then_some(()));
     shows(&router, "up");
+    reaches();
+
+    // The card is given another address: the node's own stay, and the kernel at the other end is told.
+    let addresses = port(&router, "right")["addresses"].clone();
+    room.ip("router", &["link", "set", "right0", "address", NEW_ADDRESS]);
+    until("the host knows the address", || {
+        let neighbor = output(room.command("right", "ip").args(["-6", "neighbor", "show", "2001:db8:2::1"]));
+        neighbor.contains(NEW_ADDRESS).then_some(())
+    });
+    let right = port(&router, "right");
+    assert_eq!((&right["addresses"], &right["link_address"]), (&addresses, &NEW_ADDRESS.into()));
     reaches();
 
     // The cable is pulled and put back.

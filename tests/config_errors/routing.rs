@@ -1,0 +1,108 @@
+//! Multicast routing and access links.
+
+use super::*;
+
+#[test]
+fn multicast_routing() {
+    check(
+        "router.toml",
+        &[
+            (
+                "# mobility_range = \"ff35::/64\"",
+                "mobility_range = \"2001:db8::/32\"",
+                0,
+                "router.mobility_range: 2001:db8::/32 is not a multicast prefix; give one as ff35::/64",
+            ),
+            (
+                "# join_prune_period_secs = 60",
+                "join_prune_period_secs = 0",
+                0,
+                "router.join_prune_period_secs: 0 is too small; give 1 to 18000",
+            ),
+            (
+                "# hello_period_secs = 30",
+                "hello_period = 30",
+                0,
+                "router.port[0].hello_period: unknown key; did you mean `hello_period_secs`?",
+            ),
+            (
+                "hello_at_once = true",
+                "hello_at_once = 1",
+                0,
+                "router.port[0].hello_at_once: this is the number 1; give true or false",
+            ),
+            // A port that has no link-local address has no part in PIM.
+            (
+                "name = \"a\"\nhello",
+                "name = \"home0\"\n[[port]]\nname = \"home0\"\nkind = \"tun\"\ninterface = \"home0\"\n#",
+                0,
+                "router.port[0].name: no PIM is spoken on the port \"home0\": it is a site border or a TUN device; remove this table",
+            ),
+        ],
+    );
+    check(
+        "access-router.toml",
+        &[
+            (
+                "[router]",
+                "[mobility]",
+                0,
+                "mobility: unknown key; the keys here are node, port, route, admin, router, access_router, mma, home_agent, mobile_terminal, correspondent_node",
+            ),
+            (
+                "name = \"radio\"\n\n",
+                "name = \"wifi\"\n\n",
+                0,
+                "access_router.port[0].name: there is no port \"wifi\"; name one of the ports: core, radio",
+            ),
+            (
+                "min_interval_ms = 200",
+                "min_interval_ms = 20",
+                0,
+                "access_router.port[0].ra.min_interval_ms: 20 is too small; give 30 to 300",
+            ),
+            (
+                "name = \"radio\"\n\n",
+                "name = \"home0\"\n[[port]]\nname = \"home0\"\nkind = \"tun\"\ninterface = \"home0\"\n",
+                0,
+                "access_router.port[0].name: the port \"home0\" is a TUN device, not a link of terminals; name an Ethernet port",
+            ),
+            (
+                "min_interval_ms = 200",
+                "min_interval_ms = 400",
+                0,
+                "access_router.port[0].ra.min_interval_ms: 400 is too large; give 30 to 300",
+            ),
+            (
+                "# router_lifetime_secs = 3",
+                "router_lifetime_secs = 9001",
+                0,
+                "access_router.port[0].ra.router_lifetime_secs: 9001 is too large; give 0 to 9000",
+            ),
+            (
+                "address = \"2001:db8:200::1\"",
+                "address = \"fe80::1\"",
+                0,
+                "access_router.port[0].ra.map[0].address: fe80::1 is not a routable unicast address; give one as 2001:db8::1",
+            ),
+            (
+                "# distance = 1",
+                "distance = 16",
+                0,
+                "access_router.port[0].ra.map[0].distance: 16 is too large; give 1 to 15",
+            ),
+            (
+                "# query_response_interval_ms = 10000",
+                "query_response_interval_ms = 125000",
+                0,
+                "access_router.port[0].mld.query_response_interval_ms: 125000 is too large; give 1 to 124999",
+            ),
+            (
+                "# link_mtu = 1460",
+                "home_agent_preference = 1 #",
+                0,
+                "access_router.port[0].ra.home_agent_preference: only a home agent's advertisements say this; move the key to [home_agent.ra]",
+            ),
+        ],
+    );
+}

@@ -78,6 +78,9 @@ struct Name {
     branches: u32,
     packet_octets: Option<u64>,
     distribution: String,
+    /// Data planes at work at the same time.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    workers: u64,
     /// Keys that only some benchmarks have: the mix of sizes, where packets are, threads that read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     size: Option<String>,
@@ -85,6 +88,14 @@ struct Name {
     packets_in: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     readers: Option<u64>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn is_one(workers: &u64) -> bool {
+    *workers == 1
 }
 
 /// What became of a result.
@@ -266,7 +277,7 @@ fn table(before: &Run, after: &Run, comparison: &Comparison) -> Result<String> {
         writeln!(
             text,
             "{:<28} {:>8} {:>8} {:>6} {:<12} {:>22} {:>22} {:>8}{verdict}{because}",
-            name.path,
+            if name.workers > 1 { format!("{} ×{}", name.path, name.workers) } else { name.path.clone() },
             name.entries,
             name.branches,
             octets.as_deref().unwrap_or("-"),
@@ -307,6 +318,7 @@ mod tests {
                 branches: 1,
                 packet_octets,
                 distribution,
+                workers: 1,
                 size,
                 packets_in,
                 readers,

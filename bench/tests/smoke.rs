@@ -105,6 +105,9 @@ fn pipeline() {
         assert!(line["frame_octets"].as_u64().unwrap() >= octets + 14, "{line}");
         check_spread(&line["mean_ns_per_packet"]);
         check_percentiles(&line["batch_ns"]);
+        assert_eq!(line["workers"], 1, "{line}");
+        check_spread(&line["packets_per_second"]);
+        assert!(line["scaling"].is_null(), "nothing to compare with: {line}");
         assert!(line["cycles_per_packet"].is_number() || line["cycles_per_packet"].is_null(), "{line}");
     }
     for path in
@@ -118,6 +121,51 @@ fn pipeline() {
                 assert_eq!(results.iter().find(is).unwrap()["packet_octets"], octets, "{path}");
             }
         }
+    }
+}
+
+/// All workers go every path that forwarders can go, at the same time. A machine with one core refuses.
+#[test]
+fn pipeline_with_workers() {
+    let tables = ["--bindings", "300", "--routes", "300", "--neighbors", "30", "--groups", "300", "--branches", "1,3"];
+    let traffic = ["--octets", "64,imix", "--packets", "320", "--repetitions", "3"];
+    let arguments = [&["pipeline", "--workers", "2"][..], &tables, &traffic].concat();
+    let cores = std::thread::available_parallelism().unwrap().get() as u64;
+    if cores < 2 {
+        assert_eq!(bench(&arguments).status.code(), Some(2));
+        return;
+    }
+    let report = run("pipeline-workers", &arguments);
+    check_surroundings(&report, "pipeline");
+    assert_eq!(report["method"]["workers"], 2);
+    let results = report["results"].as_array().unwrap();
+    // Two unicast paths, neighbours, multicast with two branch counts, six binding paths, each with two sizes.
+    assert_eq!(results.len(), 2 * (2 + 1 + 2 + 6));
+    for line in results {
+        assert_eq!((&line["workers"], &line["packets"]), (&2.into(), &(2 * 3 * 320).into()), "{line}");
+        assert_eq!(line["allocations_per_packet"], 0.0, "{line}");
+        assert_eq!(line["worker_ns_per_packet"].as_array().unwrap().len(), 2, "{line}");
+        line["worker_ns_per_packet"].as_array().unwrap().iter().for_each(check_spread);
+        for key in ["packets_per_second", "alone_ns_per_packet", "scaling"] {
+            check_spread(&line[key]);
+        }
+        assert!(!line["path"].as_str().unwrap().starts_with("terminal"), "{line}");
+    }
+}
+
+#[test]
+fn more_workers_than_there_can_be_are_refused() {
+    for (arguments, because) in [
+        (["--workers", "1000", "--paths", "unicast"], "ask for"),
+        (["--workers", "2", "--paths", "terminal"], "express way"),
+        (["--workers", "2", "--ways", "stages"], "express way"),
+    ] {
+        let out = directory("workers-refused");
+        let output = bench(&[&["pipeline", "--out", out.to_str().unwrap()][..], &arguments].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+        let one_core = std::thread::available_parallelism().unwrap().get() < 2;
+        assert!(said.contains("--workers") && (said.contains(because) || one_core), "{said}");
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn charts(lines: &[Line<More>]) -> Vec<Chart> {
             let mix = if line.more.size == "imix" { ", mix" } else { "" };
             format!("{}, {} entries{mix}", label(line), line.entries)
         },
-        |line| Some((line.packet_octets? as f64, 1e3 / line.ns_per_packet.median.max(0.1))),
+        |line| Some((line.packet_octets? as f64, line.more.packets_per_second.median / 1e6)),
     );
     let by_entries = curves(
         lines,
@@ -41,7 +41,8 @@ fn label(line: &Line<More>) -> String {
     let branches = if line.branches > 1 { format!(" ×{}", line.branches) } else { String::new() };
     let distribution = if line.distribution == "uniform" { "" } else { " zipf" };
     let packets_in = if line.more.packets_in == "cache" { "" } else { " cold" };
-    format!("{}{branches}{distribution}{packets_in}", line.path)
+    let workers = if line.more.workers > 1 { format!(", {} workers", line.more.workers) } else { String::new() };
+    format!("{}{branches}{distribution}{packets_in}{workers}", line.path)
 }
 
 /// A curve for each name, in the order in which names come, its points from left to right.

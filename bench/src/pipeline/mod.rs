@@ -2,10 +2,12 @@
 //!
 //! Batches of packets are made outside the timed section; what is timed is [`path::Path::process`]: all stages, and
 //! giving the frames back. The paths take turns, so that a bad minute of the machine meets all of them. Where the tables of
-//! all paths do not fit into memory together, the paths take turns in as few rounds as that takes.
+//! all paths do not fit into memory together, the paths take turns in as few rounds as that takes. Of several workers
+//! ([`crew`]) the first takes its turn alone before all take theirs together.
 
 mod charts;
 mod cold;
+mod crew;
 mod frame;
 pub(crate) mod path;
 pub(crate) mod run;
@@ -16,13 +18,15 @@ use crate::memory;
 use crate::output::Output;
 use crate::processor::Processor;
 use crate::progress::Progress;
-use crate::report::Report;
+use crate::report::{Line, Report};
 use crate::statistics::{Spread, clock_nanos};
 use crate::traffic::popularity::{Distribution, Popularity};
 use crate::traffic::size::Size;
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 pub(crate) use cold::PacketsIn;
+use core_affinity::CoreId;
+use crew::{Crew, Hiring};
 use path::{Kind, MAX_BRANCHES, MAX_ENTRIES, MAX_NEIGHBORS, Path, Ways};
 use run::{More, Pace, Run};
 use serde::Serialize;
@@ -30,6 +34,8 @@ use stack::packet::BATCH_SIZE;
 
 /// Octets of memory that an entry is reckoned with before it is known what it takes: more than any does.
 pub(crate) const RECKONED_OCTETS: u64 = 1024;
+/// Kinds of traffic of a worker at the most, as far as seeds go.
+const SEEDS_A_WORKER: u64 = 1000;
 
 /// What to measure.
 #[derive(Args)]
@@ -76,6 +82,9 @@ pub(crate) struct Options {
     /// Paths to measure; all where absent
     #[arg(long, value_delimiter = ',')]
     paths: Vec<Kind>,
+    /// Data planes over the same tables that are at work at the same time, each on a core of its own
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    workers: u64,
     #[command(flatten)]
     output: Output,
 }
@@ -97,6 +106,7 @@ struct Method {
     packets: u64,
     repetitions: u32,
     batch: u64,
+    workers: u64,
     /// Nanoseconds that timing a batch costs, which are subtracted.
     clock_ns: f64,
 }
@@ -105,7 +115,11 @@ struct Method {
 pub(crate) fn main(options: &Options) -> Result<()> {
     options.packets_in.iter().try_for_each(|packets_in| packets_in.check())?;
     options.output.prepare()?;
-    let rounds = rounds(specifications(options)?, memory::available_octets() / 2)?;
+    let cores = if options.workers > 1 { crew::cores(usize::try_from(options.workers)?)? } else { Vec::new() };
+    let rounds = rounds(specifications(options)?, options.workers, memory::available_octets() / 2)?;
+    if let Some(&core) = cores.first() {
+        crew::pin(core)?;
+    }
     let machine = Machine::here();
     let pace = Pace { packets: options.packets, batch: options.batch, clock_ns: clock_nanos() };
     let processor = Processor::probe();
@@ -117,24 +131,27 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         let mut beds = Vec::new();
         for specification in round {
             progress.begin(|| format!("filling {specification:?}"));
-            beds.push(Bed::new(specification, options)?);
+            beds.push(Bed::new(specification, options, &cores)?);
             progress.step();
         }
         for bed in &mut beds {
             bed.each(|run, path, sent| run.warm_up(path, sent, pace.packets, pace.batch))?;
+            if let Some(crew) = &mut bed.crew {
+                crew.warm_up(pace)?;
+            }
         }
         for _ in 0..options.repetitions {
             probes.probe();
             for bed in &mut beds {
                 progress.begin(|| bed.path.name());
-                bed.each(|run, path, sent| run.repeat(path, sent, pace))?;
+                bed.repeat(pace)?;
                 progress.step();
             }
         }
         probes.probe();
-        for bed in &mut beds {
+        for mut bed in beds {
             bed.each(|run, path, sent| run.count(path, sent, &processor, pace))?;
-            results.extend(bed.runs.iter().map(|run| run.line(&bed.path, bed.state_octets)));
+            results.extend(bed.lines()?);
             progress.step();
         }
     }
@@ -147,6 +164,7 @@ pub(crate) fn main(options: &Options) -> Result<()> {
             packets: options.packets,
             repetitions: options.repetitions,
             batch: options.batch,
+            workers: options.workers,
             clock_ns: pace.clock_ns,
         },
         results,
@@ -163,11 +181,27 @@ struct Specification {
     ways: Ways,
 }
 
-/// What the options ask for.
+/// What the options ask for. Several workers have the paths that all of them can go.
+///
+/// # Errors
+/// Where a path is asked for that not all workers can go.
 fn specifications(options: &Options) -> Result<Vec<Specification>> {
     let kinds = if options.paths.is_empty() { Kind::value_variants() } else { &options.paths };
     let mut specifications = Vec::new();
+    ensure!(
+        options.workers == 1 || options.ways == [Ways::Express],
+        "--ways stages: workers beside the first have the express way alone: leave out --ways or --workers"
+    );
     for &kind in kinds {
+        if options.workers > 1 && !kind.is_express() {
+            ensure!(
+                options.paths.is_empty(),
+                "--paths {}: workers beside the first have the express way alone, which this path is not: leave it out, or \
+                 --workers",
+                kind.name()
+            );
+            continue;
+        }
         let (sizes, branches) = match kind {
             Kind::Unicast | Kind::UnicastLengths => (&options.routes[..], &[1][..]),
             Kind::OnLink => (&options.neighbors[..], &[1][..]),
@@ -189,11 +223,12 @@ fn specifications(options: &Options) -> Result<Vec<Specification>> {
 ///
 /// # Errors
 /// Where something does not even fit alone.
-fn rounds(specifications: Vec<Specification>, octets: u64) -> Result<Vec<Vec<Specification>>> {
+fn rounds(specifications: Vec<Specification>, workers: u64, octets: u64) -> Result<Vec<Vec<Specification>>> {
     let mut rounds: Vec<Vec<Specification>> = Vec::new();
     let mut left = 0;
     for specification in specifications {
-        let needed = u64::from(specification.entries) * RECKONED_OCTETS;
+        let copies = if specification.kind.is_told() { workers } else { 1 };
+        let needed = u64::from(specification.entries) * RECKONED_OCTETS * copies;
         ensure!(
             needed <= octets,
             "{} entries are reckoned with {} MiB, and half of what is available is {} MiB: ask for fewer",
@@ -213,48 +248,110 @@ fn rounds(specifications: Vec<Specification>, octets: u64) -> Result<Vec<Vec<Spe
     Ok(rounds)
 }
 
+/// A kind of traffic.
+struct Traffic {
+    size: Size,
+    popularity: Popularity,
+    packets_in: PacketsIn,
+}
+
+impl Traffic {
+    /// All that is asked for, as one worker sends it. Each kind has a sequence of its own, and so has each worker, or one
+    /// would find in the cache what the one before has left.
+    fn of_worker(worker: usize, entries: u32, options: &Options) -> Vec<Self> {
+        let mut all = Vec::new();
+        for &distribution in &options.distribution {
+            for &packets_in in &options.packets_in {
+                for &size in &options.octets {
+                    let seed = 7 + all.len() as u64 + SEEDS_A_WORKER * worker as u64;
+                    let popularity = Popularity::new(distribution, options.zipf_exponent, entries, seed);
+                    all.push(Traffic { size, popularity, packets_in });
+                }
+            }
+        }
+        all
+    }
+
+    fn over(self, path: &Path) -> Run {
+        Run::new(path, self.size, self.popularity, self.packets_in)
+    }
+}
+
 /// A path and the traffic that goes over it.
 struct Bed {
     path: Path,
     state_octets: u64,
-    /// Packets since the beginning.
+    /// Packets of this thread since the beginning.
     sent: u64,
+    /// Those of the first worker while it is alone, one for each kind of traffic.
     runs: Vec<Run>,
+    /// All workers, where there are several.
+    crew: Option<Crew>,
 }
 
 impl Bed {
-    fn new(specification: Specification, options: &Options) -> Result<Self> {
+    /// With a worker for each of `cores`, or with the calling thread alone where none is named.
+    fn new(specification: Specification, options: &Options, cores: &[CoreId]) -> Result<Self> {
         let Specification { kind, entries, branches, ways } = specification;
         let before = memory::resident_octets();
-        let mut path = Path::new(kind, entries, branches, ways)?;
-        let state_octets = memory::resident_octets().saturating_sub(before);
-        let (mut sent, mut runs) = (0, Vec::new());
-        path.touch_all(&mut sent)?;
-        for &distribution in &options.distribution {
-            for &packets_in in &options.packets_in {
-                for &size in &options.octets {
-                    // Each has a sequence of its own, or one would find in the cache what the one before has left.
-                    let seed = 7 + runs.len() as u64;
-                    let popularity = Popularity::new(distribution, options.zipf_exponent, entries, seed);
-                    runs.push(Run::new(&path, size, popularity, packets_in));
-                }
+        let mut hiring = Hiring::new(cores);
+        let mut path = match cores.len() {
+            0 => Path::new(kind, entries, branches, ways)?,
+            workers => {
+                let mut worker = 0;
+                Path::first(kind, entries, branches, workers - 1, |seed| {
+                    worker += 1;
+                    hiring.hire(seed, Traffic::of_worker(worker, entries, options))
+                })?
             }
-        }
-        Ok(Bed { path, state_octets, sent, runs })
+        };
+        let state_octets = memory::resident_octets().saturating_sub(before);
+        let mut sent = 0;
+        path.touch_all(&mut sent)?;
+        let runs = |worker| -> Vec<Run> {
+            Traffic::of_worker(worker, entries, options).into_iter().map(|traffic| traffic.over(&path)).collect()
+        };
+        let crew = (!cores.is_empty()).then(|| hiring.crew(runs(cores.len())));
+        Ok(Bed { runs: runs(0), path, state_octets, sent, crew })
     }
 
     fn each(&mut self, mut what: impl FnMut(&mut Run, &mut Path, &mut u64) -> Result<()>) -> Result<()> {
         self.runs.iter_mut().try_for_each(|run| what(run, &mut self.path, &mut self.sent))
     }
+
+    /// A repetition of every kind of traffic: by the first worker, and then by all where there are several.
+    fn repeat(&mut self, pace: Pace) -> Result<()> {
+        for (number, run) in self.runs.iter_mut().enumerate() {
+            run.repeat(&mut self.path, &mut self.sent, pace)?;
+            if let Some(crew) = &mut self.crew {
+                crew.repeat(number, &mut self.path, &mut self.sent, pace)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lines(self) -> Result<Vec<Line<More>>> {
+        let Bed { path, state_octets, runs, crew, .. } = self;
+        let Some(crew) = crew else {
+            return Ok(runs.iter().map(|run| run::line(&path, state_octets, &[run], None)).collect());
+        };
+        let workers = crew.end()?;
+        let line = |(number, alone): (usize, &Run)| {
+            let together: Vec<&Run> = workers.iter().map(|runs: &Vec<Run>| &runs[number]).collect();
+            run::line(&path, state_octets, &together, Some(alone))
+        };
+        Ok(runs.iter().enumerate().map(line).collect())
+    }
 }
 
 fn print(report: &Report<Method, More>) {
-    let Method { packets, repetitions, batch, clock_ns } = report.method;
+    let Method { packets, repetitions, batch, workers, clock_ns } = report.method;
     println!("{}", report.machine);
     println!("{}", report.calibration);
     println!(
-        "{repetitions} repetitions of {packets} packets in batches of {batch}, paths by turns; \
-         making the packets is not timed, {clock_ns} ns for the clock are subtracted a batch"
+        "{repetitions} repetitions of {packets} packets in batches of {batch} by {workers} {}, paths by turns; \
+         making the packets is not timed, {clock_ns} ns for the clock are subtracted a batch",
+        if workers == 1 { "worker" } else { "workers" }
     );
     println!(
         "\n{:<20} {:>8} {:>8} {:>6} {:<9} {:<6} {:>8} {:>15} {:>6} {:>8} {:>8} {:>8} {:>6}",
@@ -284,7 +381,7 @@ fn print(report: &Report<Method, More>) {
             line.more.packets_in,
             median,
             format!("[{min:.1}-{max:.1}]"),
-            1e3 / median,
+            line.more.packets_per_second.median / 1e6,
             line.more.mean_ns_per_packet.median,
             line.more.batch_ns.p50,
             line.more.batch_ns.p99,
@@ -295,6 +392,41 @@ fn print(report: &Report<Method, More>) {
         "\nns a packet: the median batch of a repetition, then median [min-max] over repetitions; mean: over all batches, \
          interruptions by others included\nbatch, p99: median and 99th percentile of the nanoseconds of a batch"
     );
+    if workers > 1 {
+        print_workers(&report.results);
+    }
+}
+
+fn print_workers(lines: &[Line<More>]) {
+    println!(
+        "\n{:<20} {:>8} {:>8} {:>6} {:<9} {:>15} {:>7} {:>15} {:>9}  each worker, ns [min-max]",
+        "path", "entries", "branches", "octets", "traffic", "alone, ns [..]", "scaling", "[min-max]", "Mpps"
+    );
+    for line in lines {
+        let (Some(alone), Some(scaling), Some(each)) =
+            (line.more.alone_ns_per_packet, line.more.scaling, &line.more.worker_ns_per_packet)
+        else {
+            continue;
+        };
+        let spread = |Spread { median, min, max }: &Spread| format!("{median:.1} [{min:.1}-{max:.1}]");
+        println!(
+            "{:<20} {:>8} {:>8} {:>6} {:<9} {:>15} {:>7.2} {:>15} {:>9.2}  {}",
+            line.path,
+            line.entries,
+            line.branches,
+            line.more.size,
+            line.distribution,
+            spread(&alone),
+            scaling.median,
+            format!("[{:.2}-{:.2}]", scaling.min, scaling.max),
+            line.more.packets_per_second.median / 1e6,
+            each.iter().map(spread).collect::<Vec<_>>().join(", ")
+        );
+    }
+    println!(
+        "\nns above: what a packet takes a worker while all are at work; Mpps: of all together; alone: the first worker while \
+         the others are idle; scaling: all together to that, repetition by repetition"
+    );
 }
 
 #[cfg(test)]
@@ -304,15 +436,16 @@ mod tests {
     #[test]
     fn rounds_hold_what_fits_together_in_order() {
         let specification = |entries| Specification { kind: Kind::Unicast, entries, branches: 1, ways: Ways::Express };
-        let of = |sizes: &[u32], octets| {
-            let rounds = rounds(sizes.iter().copied().map(specification).collect(), octets)?;
+        let of = |sizes: &[u32], workers, octets| {
+            let rounds = rounds(sizes.iter().copied().map(specification).collect(), workers, octets)?;
             let entries = |round: &Vec<Specification>| round.iter().map(|bed| bed.entries).collect::<Vec<_>>();
             Ok::<_, anyhow::Error>(rounds.iter().map(entries).collect::<Vec<_>>())
         };
         let room = 10 * RECKONED_OCTETS;
-        assert_eq!(of(&[1, 9, 10, 4, 4, 4], room).unwrap(), [vec![1, 9], vec![10], vec![4, 4], vec![4]]);
-        assert!(of(&[1, 11], room).is_err());
-        assert!(of(&[], room).unwrap().is_empty());
+        assert_eq!(of(&[1, 9, 10, 4, 4, 4], 1, room).unwrap(), [vec![1, 9], vec![10], vec![4, 4], vec![4]]);
+        assert_eq!(of(&[1, 4, 3], 2, room).unwrap(), [vec![1, 4], vec![3]], "each worker has its own routes");
+        assert!(of(&[1, 11], 1, room).is_err());
+        assert!(of(&[], 1, room).unwrap().is_empty());
     }
 
     #[test]

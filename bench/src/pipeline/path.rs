@@ -4,7 +4,7 @@ use super::frame::{Frame, nth};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use core::net::Ipv6Addr;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use stack::addr::{MacAddress, Prefix};
 use stack::machine::PortId;
 use stack::packet::{Batch, Pool};
@@ -93,6 +93,16 @@ impl Kind {
     pub(crate) fn is_terminal(self) -> bool {
         matches!(self, Kind::Terminal | Kind::TerminalGre)
     }
+
+    /// Whether a data plane beside the first can go it, which has the express way alone.
+    pub(crate) fn is_express(self) -> bool {
+        !self.is_terminal()
+    }
+
+    /// Whether every data plane has a table of its own of the entries; of all others they share one.
+    pub(crate) fn is_told(self) -> bool {
+        matches!(self, Kind::Unicast | Kind::UnicastLengths | Kind::OnLink)
+    }
 }
 
 /// Whether packets on the common ways skip the data plane's stages.
@@ -176,10 +186,10 @@ impl Path {
     pub(crate) fn first(
         kind: Kind,
         entries: u32,
+        branches: u8,
         others: usize,
         mut give: impl FnMut(Seed) -> Result<()>,
     ) -> Result<Self> {
-        let branches = 1;
         let (config, ports) = configuration(kind, entries, branches, Ways::Express)?;
         let pool = Pool::new(FRAMES)?;
         let (plane, readers) = Dataplane::first(config, pool.clone(), &ports, others);
@@ -374,6 +384,20 @@ impl Path {
                 self.plane.hear(Instant::ORIGIN, news);
             }
         }
+    }
+
+    /// Hears what is told until there is an order; none where nobody is left to give one.
+    pub(crate) fn hear_until<T>(&mut self, orders: &Receiver<T>) -> Option<T> {
+        while let Some(told) = &self.told {
+            select! {
+                recv(told) -> news => match news {
+                    Ok(news) => self.plane.hear(Instant::ORIGIN, news),
+                    Err(_) => break,
+                },
+                recv(orders) -> order => return order.ok(),
+            }
+        }
+        orders.recv().ok()
     }
 
     /// Packets that did not take the path, for the tables lacked their entry for a moment.

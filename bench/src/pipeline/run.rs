@@ -1,6 +1,7 @@
 //! Traffic over a path, and what it costs.
 
 use super::cold::PacketsIn;
+use super::crew::Presence;
 use super::frame::Frame;
 use super::path::Path;
 use crate::allocations;
@@ -25,10 +26,27 @@ pub(crate) struct Pace {
     pub(crate) clock_ns: f64,
 }
 
+/// A worker's packet takes this long at least, in nanoseconds: less is the clock's grain.
+const LEAST_NANOS: f64 = 0.1;
+
 /// A path's figures beside those that every benchmark has. Nanoseconds a packet are there those of each repetition's
-/// median batch: what else runs on the machine interrupts some batches, and not the median one.
+/// median batch: what else runs on the machine interrupts some batches, and not the median one. Of several workers they
+/// are what a packet takes one of them while all are at work.
 #[derive(Serialize)]
 pub(crate) struct More {
+    /// Data planes over the same tables, each on a core of its own.
+    pub(crate) workers: u64,
+    /// Of all workers together, by each repetition's median batches.
+    pub(crate) packets_per_second: Spread,
+    /// Of several workers what a packet takes each, the first one first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) worker_ns_per_packet: Option<Vec<Spread>>,
+    /// Of several workers what it takes the first while the others are idle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) alone_ns_per_packet: Option<Spread>,
+    /// Of several workers how many times as much all do as the first alone, in the same repetition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scaling: Option<Spread>,
     /// Octets of the innermost packet, or the mix.
     pub(crate) size: String,
     /// Octets with tunnels and Ethernet, of a mix the mean.
@@ -96,10 +114,42 @@ impl Run {
         path: &mut Path,
         sent: &mut u64,
         pace: Pace,
+        between: impl FnMut(&mut Path) -> Result<()>,
+    ) -> Result<()> {
+        self.pass(path, sent, (pace.packets / 8, pace.batch), Path::process)?;
+        self.time(path, sent, pace, between)?;
+        path.check(*sent)
+    }
+
+    /// One repetition while other workers have theirs: what is not timed goes on until all have begun and until all have
+    /// ended, so that none has the memory to itself.
+    pub(super) fn repeat_among(
+        &mut self,
+        path: &mut Path,
+        sent: &mut u64,
+        pace: Pace,
+        mut presence: Presence,
+    ) -> Result<()> {
+        self.pass(path, sent, (pace.packets / 8, pace.batch), Path::process)?;
+        while !presence.all_have_begun() {
+            self.pass(path, sent, (pace.batch, pace.batch), Path::process)?;
+        }
+        self.time(path, sent, pace, |_| Ok(()))?;
+        while !presence.all_have_ended() {
+            self.pass(path, sent, (pace.batch, pace.batch), Path::process)?;
+        }
+        path.check(*sent)
+    }
+
+    /// What is timed of a repetition.
+    fn time(
+        &mut self,
+        path: &mut Path,
+        sent: &mut u64,
+        pace: Pace,
         mut between: impl FnMut(&mut Path) -> Result<()>,
     ) -> Result<()> {
         let Pace { packets, batch, clock_ns } = pace;
-        self.pass(path, sent, (packets / 8, batch), Path::process)?;
         let mut batches = Durations::new();
         let (mut nanos, mut allocations) = (0, 0);
         let mut happened = Ok(());
@@ -123,7 +173,7 @@ impl Run {
         self.batches.add(&batches);
         self.packets += packets;
         self.allocations += allocations;
-        path.check(*sent)
+        Ok(())
     }
 
     /// Counts instructions and cycles of so many packets, by system calls around each batch, for which reason nothing is
@@ -173,38 +223,68 @@ impl Run {
         }
     }
 
-    /// The figures.
-    ///
-    /// # Panics
-    /// Before the first repetition.
-    pub(crate) fn line(&self, path: &Path, state_octets: u64) -> Line<More> {
-        let counted = |of: fn(&Counts) -> Option<u64>| {
-            let (counts, packets) = self.counts.as_ref()?;
-            Some(of(counts)? as f64 / *packets as f64)
-        };
-        // All headers have one length, so that the mean goes through them.
-        let headers = self.frames[0].octets().len() as f64 - f64::from(self.size.octets()[0]);
-        Line {
-            path: path.name(),
-            entries: path.entries.into(),
-            groups: path.groups(),
-            branches: path.branches.into(),
-            packet_octets: Some(self.size.mean_octets().round() as u64),
-            distribution: self.popularity.name(),
-            ns_per_packet: Spread::of(&self.nanos_per_packet).rounded(),
-            instructions_per_packet: counted(|counts| counts.instructions),
-            allocations_per_packet: self.allocations as f64 / self.packets as f64,
-            packets: self.packets,
-            more: More {
-                size: self.size.to_string(),
-                frame_octets: (self.size.mean_octets() + headers).round() as u64,
-                packets_in: self.packets_in.name(),
-                state_octets,
-                cycles_per_packet: counted(|counts| counts.cycles),
-                mean_ns_per_packet: Spread::of(&self.mean_nanos_per_packet).rounded(),
-                batch_ns: self.batches.percentiles(),
-                batch_curve: self.batches.curve(),
-            },
-        }
+    /// What the median batch of each repetition took, a packet.
+    fn nanos(&self) -> impl Iterator<Item = f64> {
+        self.nanos_per_packet.iter().map(|nanos| nanos.max(LEAST_NANOS))
+    }
+}
+
+/// The figures of a kind of traffic.
+///
+/// # Panics
+/// Before the first repetition, and without a worker.
+pub(super) fn line(path: &Path, state_octets: u64, workers: &[&Run], alone: Option<&Run>) -> Line<More> {
+    let (first, count) = (workers[0], workers.len() as f64);
+    let repetitions = first.nanos_per_packet.len();
+    let by_repetition = |of: &dyn Fn(usize) -> f64| (0..repetitions).map(of).collect::<Vec<f64>>();
+    let rates =
+        by_repetition(&|repetition| workers.iter().filter_map(|run| Some(1e9 / run.nanos().nth(repetition)?)).sum());
+    let means = by_repetition(&|repetition| {
+        workers.iter().map(|run| run.mean_nanos_per_packet[repetition]).sum::<f64>() / count
+    });
+    let nanos: Vec<f64> = rates.iter().map(|rate| count * 1e9 / rate).collect();
+    let scaling = alone.map(|alone| {
+        let ratios: Vec<f64> = rates.iter().zip(alone.nanos()).map(|(rate, nanos)| rate * nanos / 1e9).collect();
+        Spread::of(&ratios)
+    });
+    let counted = |of: fn(&Counts) -> Option<u64>| {
+        let (counts, packets) = alone.unwrap_or(first).counts.as_ref()?;
+        Some(of(counts)? as f64 / *packets as f64)
+    };
+    let (mut batches, mut packets, mut allocations) = (Durations::new(), 0, 0);
+    for run in workers {
+        batches.add(&run.batches);
+        packets += run.packets;
+        allocations += run.allocations;
+    }
+    // All headers have one length, so that the mean goes through them.
+    let headers = first.frames[0].octets().len() as f64 - f64::from(first.size.octets()[0]);
+    Line {
+        path: path.name(),
+        entries: path.entries.into(),
+        groups: path.groups(),
+        branches: path.branches.into(),
+        packet_octets: Some(first.size.mean_octets().round() as u64),
+        distribution: first.popularity.name(),
+        ns_per_packet: Spread::of(&nanos).rounded(),
+        instructions_per_packet: counted(|counts| counts.instructions),
+        allocations_per_packet: allocations as f64 / packets as f64,
+        packets,
+        more: More {
+            workers: workers.len() as u64,
+            packets_per_second: Spread::of(&rates).rounded(),
+            worker_ns_per_packet: alone
+                .map(|_| workers.iter().map(|run| Spread::of(&run.nanos_per_packet).rounded()).collect()),
+            alone_ns_per_packet: alone.map(|alone| Spread::of(&alone.nanos_per_packet).rounded()),
+            scaling,
+            size: first.size.to_string(),
+            frame_octets: (first.size.mean_octets() + headers).round() as u64,
+            packets_in: first.packets_in.name(),
+            state_octets,
+            cycles_per_packet: counted(|counts| counts.cycles),
+            mean_ns_per_packet: Spread::of(&means).rounded(),
+            batch_ns: batches.percentiles(),
+            batch_curve: batches.curve(),
+        },
     }
 }

@@ -224,7 +224,7 @@ fn entry(plan: Plan, round: u64) -> u32 {
 fn write(plan: Plan, readers: usize, core: Option<CoreId>, stage: &Stage, give: Sender<Seed>) -> Result<Costs> {
     pin(core);
     let path =
-        Path::first(plan.table.path(), plan.entries, readers, |seed| Ok(give.send(seed)?)).and_then(|mut path| {
+        Path::first(plan.table.path(), plan.entries, 1, readers, |seed| Ok(give.send(seed)?)).and_then(|mut path| {
             path.touch_all(&mut 0)?;
             Ok(path)
         });

@@ -170,12 +170,13 @@ fn plans(options: &Options, clock_ns: f64) -> Result<Vec<Plan>> {
                 table != Table::Neighbor || entries <= MAX_NEIGHBORS,
                 "a data plane has {MAX_NEIGHBORS} neighbours at the most: name the tables that shall have {entries} entries"
             );
-            let copies = if options.readers > 0 { options.readers + 1 } else { 1 };
+            let copies = if table.path().is_told() { options.readers + 1 } else { 1 };
             let needed = u64::from(entries) * RECKONED_OCTETS * copies;
             ensure!(
                 needed <= available,
-                "{entries} entries for each of {copies} threads are reckoned with {} MiB, and half of what is available is \
-                 {} MiB: ask for fewer entries or readers",
+                "{}: {entries} entries in {copies} tables are reckoned with {} MiB, and half of what is available is {} MiB: \
+                 ask for fewer entries or readers",
+                table.name(),
                 needed >> 20,
                 available >> 20
             );

@@ -137,7 +137,7 @@ fn pipeline_with_workers() {
     }
     let report = run("pipeline-workers", &arguments);
     check_surroundings(&report, "pipeline");
-    assert_eq!(report["method"]["workers"], 2);
+    assert_eq!((&report["method"]["workers"], &report["machine"]["cores"]), (&2.into(), &cores.into()));
     let results = report["results"].as_array().unwrap();
     // Two unicast paths, neighbours, multicast with two branch counts, six binding paths, each with two sizes.
     assert_eq!(results.len(), 2 * (2 + 1 + 2 + 6));

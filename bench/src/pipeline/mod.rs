@@ -32,8 +32,9 @@ use run::{More, Pace, Run};
 use serde::Serialize;
 use stack::packet::BATCH_SIZE;
 
-/// Octets of memory that an entry is reckoned with before it is known what it takes: more than any does.
-pub(crate) const RECKONED_OCTETS: u64 = 1024;
+/// Octets of memory that an entry is reckoned with before it is known what it takes: more than any does, a binding and its
+/// multicast route together.
+pub(crate) const RECKONED_OCTETS: u64 = 512;
 /// Kinds of traffic of a worker at the most, as far as seeds go.
 const SEEDS_A_WORKER: u64 = 1000;
 
@@ -117,10 +118,10 @@ pub(crate) fn main(options: &Options) -> Result<()> {
     options.output.prepare()?;
     let cores = if options.workers > 1 { crew::cores(usize::try_from(options.workers)?)? } else { Vec::new() };
     let rounds = rounds(specifications(options)?, options.workers, memory::available_octets() / 2)?;
+    let machine = Machine::here();
     if let Some(&core) = cores.first() {
         crew::pin(core)?;
     }
-    let machine = Machine::here();
     let pace = Pace { packets: options.packets, batch: options.batch, clock_ns: clock_nanos() };
     let processor = Processor::probe();
     let mut probes = Probes::new();

@@ -472,9 +472,14 @@ fn wire() {
     for key in ["trial_seconds", "generator_core", "device_core", "cores_shared", "absent"] {
         assert!(!report["method"][key].is_null(), "{key}");
     }
-    let absent = report["method"]["absent"].as_array().unwrap().len();
+    let absent = report["method"]["absent"].as_array().unwrap();
+    let appliance = absent.iter().find(|absent| absent["device"] == "appliance").map(|absent| &absent["reason"]);
+    assert!(
+        appliance.is_none() || std::env::var_os("DROVER_REQUIRE_NETNS").is_none_or(|value| value != "1"),
+        "the appliance is required (DROVER_REQUIRE_NETNS=1) and not to be had: {appliance:?}"
+    );
     let results = report["results"].as_array().unwrap();
-    assert_eq!(results.len(), 2 * (7 - absent));
+    assert_eq!(results.len(), 2 * (9 - absent.len()));
     for line in results {
         assert!(line["rate_pps"]["min"].as_f64().unwrap() > 0.0, "{line}");
         assert!(line["offered_pps"]["min"].as_f64().unwrap() > 0.0, "{line}");
@@ -493,6 +498,52 @@ fn wire() {
         assert!(line["mode"].as_str().unwrap().contains("queue"), "{line}");
         assert_eq!(line["allocations_per_packet"], 0.0, "{line}");
     }
+    for path in ["wire/appliance", "wire/appliance-mma"].iter().filter(|_| appliance.is_none()) {
+        let line = results.iter().find(|line| line["path"] == *path).unwrap();
+        assert!(line["mode"].as_str().unwrap().contains("queue"), "{line}");
+        assert_eq!(line["allocations_known"], false, "{line}");
+    }
+}
+
+/// A program that is no node, or does not become one, is told of with what it has said; whatever becomes of it, what it was
+/// given is taken away.
+#[test]
+fn an_appliance_leaves_nothing_behind() {
+    let out = directory("wire-appliance");
+    fs::create_dir_all(&out).unwrap();
+    let program = out.join("program");
+    fs::write(&program, "#!/bin/sh\necho nothing of the kind >&2\nexit 3\n").unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    // Where it is given its files; in a directory with a short name, for the path of a socket may not be long.
+    let files = std::env::temp_dir().join(format!("bench-smoke-{}", std::process::id()));
+    fs::create_dir_all(&files).unwrap();
+    let short =
+        ["wire", "--octets", "64", "--trial", "0.01", "--repetitions", "1", "--tries", "1", "--tolerance", "0.5"];
+    let wire = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+        command.args(short).args(["--out", out.to_str().unwrap()]).args(arguments).env("TMPDIR", &files);
+        command.output().unwrap()
+    };
+    let missing = wire(&["--devices", "appliance", "--drover", "/nowhere/drover"]);
+    let said = String::from_utf8_lossy(&missing.stderr);
+    if said.contains("run as root") {
+        fs::remove_dir(&files).expect("nothing is in it");
+        left_out("bench wire --devices appliance", &missing);
+        return;
+    }
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(said.contains("there is no /nowhere/drover") && said.contains("--drover"), "{said}");
+
+    let other = wire(&["--devices", "appliance", "--drover", program.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&other.stderr);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(said.contains("does not start: nothing of the kind"), "{said}");
+
+    let own = wire(&["--devices", "appliance,appliance-mma"]);
+    let said = String::from_utf8_lossy(&own.stderr);
+    assert!(own.status.success() || said.contains("cargo build"), "{said}");
+    // Not even its directory could be taken away otherwise.
+    fs::remove_dir(&files).expect("nothing is left");
 }
 
 #[test]
@@ -517,6 +568,7 @@ fn what_cannot_be_measured_is_refused() {
         &["wire", "--tolerance", "1"],
         &["wire", "--devices", "testpmd", "--testpmd", "/nowhere/testpmd"],
         &["wire", "--devices", "switch"],
+        &["wire", "--devices", "appliance", "--drover", "/nowhere/drover"],
         &["wire", "--interfaces", "lo,lo,lo"],
     ] {
         let output = bench(&[arguments, &["--out", out.to_str().unwrap()]].concat());

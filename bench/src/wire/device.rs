@@ -1,5 +1,6 @@
 //! The devices under test, and how each is started and stopped.
 
+use super::appliance::Appliance;
 use super::kernel::Kernel;
 use super::stage::Stage;
 use super::testpmd::{self, Testpmd};
@@ -20,6 +21,10 @@ pub(super) enum Device {
     DroverMma,
     /// Drover's worker: multicast forwarding to one branch
     DroverMulticast,
+    /// The appliance's process, `drover run`: unicast forwarding
+    Appliance,
+    /// The appliance's process as mobility agent: home agent's tunnel to the group of a terminal that has registered
+    ApplianceMma,
     /// Linux: IPv6 unicast forwarding
     Kernel,
     /// Linux: multicast forwarding (ip6mr) to one branch
@@ -35,6 +40,8 @@ pub(super) struct Places<'a> {
     pub(super) device_core: usize,
     /// DPDK's program.
     pub(super) testpmd: &'a Path,
+    /// The appliance's program.
+    pub(super) drover: &'a Path,
 }
 
 impl Device {
@@ -46,8 +53,8 @@ impl Device {
     pub(super) fn service(self) -> Service {
         match self {
             Device::Reflector | Device::Testpmd => Service::Reflect,
-            Device::Drover | Device::Kernel => Service::Unicast,
-            Device::DroverMma => Service::Tunnel,
+            Device::Drover | Device::Appliance | Device::Kernel => Service::Unicast,
+            Device::DroverMma | Device::ApplianceMma => Service::Tunnel,
             Device::DroverMulticast | Device::KernelMulticast => Service::Multicast,
         }
     }
@@ -70,6 +77,15 @@ impl Device {
         let reason = match self {
             Device::Kernel | Device::KernelMulticast if !places.stage.is_made() => {
                 Some("it would change how this machine forwards: only without --interfaces")
+            }
+            Device::Appliance | Device::ApplianceMma if !places.stage.is_made() => {
+                Some("it would give this machine addresses: only without --interfaces")
+            }
+            Device::Appliance | Device::ApplianceMma if !places.drover.is_file() => {
+                return Some(format!(
+                    "there is no {}: cargo build --release -p drover, or name the program with --drover",
+                    places.drover.display()
+                ));
             }
             Device::KernelMulticast if !Path::new("/proc/net/ip6_mr_vif").exists() => {
                 Some("this kernel has no IPv6 multicast forwarding (CONFIG_IPV6_MROUTE)")
@@ -96,6 +112,9 @@ impl Device {
             Device::Drover | Device::DroverMma | Device::DroverMulticast => {
                 forwarder::start(self.service(), stage, core).map(Running::Forwarder)
             }
+            Device::Appliance | Device::ApplianceMma => {
+                Appliance::start(places.drover, self.service(), stage, core).map(Running::Appliance)
+            }
             Device::Kernel | Device::KernelMulticast => Kernel::start(self.service(), stage, core).map(Running::Kernel),
             Device::Testpmd => {
                 let program = testpmd::find(places.testpmd).context("the program was there before")?;
@@ -109,6 +128,7 @@ impl Device {
 pub(super) enum Running {
     Reflector(reflector::Reflector),
     Forwarder(forwarder::Forwarder),
+    Appliance(Appliance),
     Kernel(Kernel),
     Testpmd(Testpmd),
 }
@@ -119,6 +139,7 @@ impl Running {
         match self {
             Running::Reflector(reflector) => reflector.mode(),
             Running::Forwarder(forwarder) => forwarder.mode(),
+            Running::Appliance(appliance) => appliance.mode(),
             Running::Kernel(_) => "kernel, threaded NAPI on the device's core",
             Running::Testpmd(_) => "net_af_xdp, without huge pages",
         }
@@ -129,7 +150,7 @@ impl Running {
         match self {
             Running::Reflector(reflector) => Ok(Some(reflector.allocations())),
             Running::Forwarder(forwarder) => forwarder.allocations().map(Some),
-            Running::Kernel(_) | Running::Testpmd(_) => Ok(None),
+            Running::Appliance(_) | Running::Kernel(_) | Running::Testpmd(_) => Ok(None),
         }
     }
 
@@ -138,6 +159,7 @@ impl Running {
         match self {
             Running::Reflector(reflector) => reflector.stop(),
             Running::Forwarder(forwarder) => forwarder.stop(),
+            Running::Appliance(appliance) => appliance.stop(),
             Running::Kernel(kernel) => kernel.stop(),
             Running::Testpmd(testpmd) => testpmd.stop(),
         }

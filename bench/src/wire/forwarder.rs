@@ -2,7 +2,7 @@
 //! of the runtime. In the place of the machines is a node that says nothing; the tables are set as machines set them.
 
 use super::stage::{Door, Stage};
-use super::traffic::{AGENT, CARE_OF, FAR, GROUP, HOME, HOME_AGENT, Links, NEAR, Service, TREE_SOURCE};
+use super::traffic::{CARE_OF, FAR, GROUP, HOME, HOME_AGENT, Links, NEAR, Service, TREE_SOURCE};
 use crate::allocations;
 use anyhow::{Context, Result, anyhow, ensure};
 use core::convert::Infallible;
@@ -156,9 +156,9 @@ fn updates(service: Service, links: &Links) -> Vec<TableUpdate> {
                 neighbor(NEAR_PORT, ROUTER, links.generator),
                 TableUpdate::RouteSet(Prefix::DEFAULT, Route::Via { port: NEAR_PORT, next_hop: ROUTER }),
                 TableUpdate::RouteSet(Prefix::of_link(CARE_OF), Route::CareOf),
-                TableUpdate::RouteSet(Prefix::host(AGENT), Route::Local),
+                TableUpdate::RouteSet(Prefix::host(TREE_SOURCE), Route::Local),
                 TableUpdate::MmaServiceSet(MmaService {
-                    address: AGENT,
+                    address: TREE_SOURCE,
                     access_prefixes: vec![Prefix::of_link(NEAR)],
                     peers: Vec::new(),
                     chain: false,

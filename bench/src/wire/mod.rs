@@ -1,5 +1,5 @@
-//! What a device under test forwards from one interface to another, and how long a packet takes: Drover, a bare AF_XDP
-//! loop, and Linux, with the same frames from the same generator.
+//! What a device under test forwards from one interface to another, and how long a packet takes: Drover's worker and its
+//! process, a bare AF_XDP loop, and Linux, with the same frames from the same generator.
 //!
 //! ```text
 //!   generator ---- near  device  far ---- sink
@@ -8,6 +8,7 @@
 //! Interfaces and namespaces are made for the run ([`stage`]) unless they are named. The devices take turns within each
 //! repetition, so that a bad minute of the machine meets all of them.
 
+mod appliance;
 mod assembler;
 mod bpf;
 mod charts;
@@ -95,6 +96,9 @@ pub(crate) struct Options {
     /// DPDK's program
     #[arg(long, default_value = "dpdk-testpmd", value_name = "PROGRAM")]
     testpmd: PathBuf,
+    /// The appliance's program; the one beside this program where absent
+    #[arg(long, value_name = "PROGRAM")]
+    drover: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -160,7 +164,8 @@ fn measure(options: &Options) -> Result<()> {
         [] => Stage::make(preference)?,
         named => Stage::of_interfaces(named, preference)?,
     };
-    let places = Places { stage: &stage, generator_core, device_core, testpmd: &options.testpmd };
+    let drover = appliance::program(options.drover.as_deref());
+    let places = Places { stage: &stage, generator_core, device_core, testpmd: &options.testpmd, drover: &drover };
     let (devices, absent) = devices(options, &places)?;
     let mut probes = Probes::new();
     preference.give(0);

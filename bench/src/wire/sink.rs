@@ -4,7 +4,7 @@
 //! frame:
 //!
 //! ```c
-//! template = the one of this length, with a whole seal in front of it; otherwise { foreign++; return XDP_DROP; }
+//! template = the one of this length, with a whole seal in front of it; otherwise { foreign++; return XDP_PASS; }
 //! if ((headers ^ template) & mask) { corrupted++; return XDP_DROP; }
 //! if (number < next) reordered++; else next = number + 1;
 //! records[number % RECORDS].nanos = (u32)bpf_ktime_get_ns() - seal.nanos;
@@ -27,6 +27,7 @@ const RECORD_LEN: usize = 8;
 
 const KTIME_GET_NS: i32 = 5;
 const XDP_DROP: i32 = 1;
+const XDP_PASS: i32 = 2;
 const DATA: i16 = 0;
 const DATA_END: i16 = 4;
 
@@ -135,7 +136,8 @@ fn instructions(templates: &[Template], state: &Shared, records: &Shared) -> Vec
     }
     p.place(foreign);
     increment(&mut p, FOREIGN);
-    p.give(XDP_DROP);
+    // The kernel answers who asks for a neighbour.
+    p.give(XDP_PASS);
     if templates.is_empty() {
         return p.finish();
     }

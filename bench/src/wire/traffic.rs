@@ -25,11 +25,14 @@ pub(super) const NEAR_LINK: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0
 pub(super) const FAR: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xb, 0, 0, 0, 0, 0x100);
 pub(super) const FAR_LINK: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xb, 0, 0, 0, 0, 1);
 /// The group of [`Service::Multicast`], with [`NEAR`] as the source, and of [`Service::Tunnel`], with [`TREE_SOURCE`].
-pub(super) const GROUP: Ipv6Addr = Ipv6Addr::new(0xff3e, 0, 0, 0, 0x0200, 0x5eff, 0x100, 1);
+pub(super) const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x0200, 0x5eff, 0xfe00, 1);
 pub(super) const HOME_AGENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 1);
 pub(super) const HOME: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 1, 0, 0, 0x100, 1);
-pub(super) const CARE_OF: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 0, 0, 0, 0x100, 1);
-pub(super) const AGENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x201, 0, 0, 0, 0, 1);
+/// Made of the prefix and of the identifier that the group is made of.
+pub(super) const CARE_OF: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 0, 0, 0x5eff, 0xfe00, 1);
+/// What the terminal registers from, on the sink's side.
+pub(super) const TERMINAL: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xb, 0, 0, 0x5eff, 0xfe00, 1);
+/// The mobility agent.
 pub(super) const TREE_SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x202, 0, 0, 0, 0, 1);
 
 /// What a device does with a packet.

@@ -1,0 +1,465 @@
+//! The appliance as a device under test: the process `drover run` with a configuration file made for it, its machines and
+//! its admin socket included. What it knows it has been told by messages.
+//!
+//! The kernel answers on the generator's and the sink's interface for the neighbours that the node asks for, which it does when
+//! the first frame is for them. The mobility agent's terminal registers with an authenticated Binding Update (RFC 6275 §6.1.7, RFC 4285), and a router on the sink's side
+//! joins its group (RFC 7761 §4.5.4) for ever, so that nothing of either has to be repeated.
+
+use super::stage::{Stage, ip, on_thread};
+use super::testpmd;
+use super::traffic::{
+    CARE_OF, FAR, FAR_LINK, Flow, GROUP, HOME, HOME_AGENT, Links, NEAR, NEAR_LINK, Service, TERMINAL, TREE_SOURCE, Way,
+};
+use crate::traffic::size::Size;
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use core::net::Ipv6Addr;
+use drover::admin::{Request, Topic, request};
+use mma::auth::{Algorithm, Key, SecurityAssociation, Spi};
+use pim::wire::{EncodedGroup, EncodedSource, GroupSet, HOLDTIME_FOREVER, Hello, JoinPrune, MessageType, VERSION};
+use serde_json::Value;
+use stack::addr::{ALL_PIM_ROUTERS, MacAddress, with_interface_identifier};
+use stack::packet::{Batch, Pool};
+use stack::port::{PacketPort, Port};
+use stack::wire::build::PacketBuilder;
+use stack::wire::ethernet::{ETHERTYPE_IPV6, HEADER_LEN as ETHERNET_LEN, Header};
+use stack::wire::ipv6::protocol;
+use stack::wire::mobility::option::Subscription;
+use stack::wire::mobility::{BindingUpdate, BindingUpdateFlags, CHECKSUM_AT, Lifetime, MobilityOptions};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// What it says when its ports are open.
+const READY: &str = "ready";
+/// How long it may take to begin, to be told, and to end.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Between two looks at whether it has got there.
+const LOOK: Duration = Duration::from_millis(5);
+/// When messages that have had no effect are sent once more.
+const AGAIN: Duration = Duration::from_millis(250);
+/// Lines that wait to be read at the most; those above are lost.
+const MAX_LINES: usize = 64;
+/// Octets of what it complains about that are kept at the most.
+const MAX_COMPLAINT: u64 = 4096;
+/// Frames of the pool for what is said to it.
+const FRAMES: u32 = 256;
+const SPI: u32 = 1000;
+const KEY: [u8; 16] = [0x5a; 16];
+/// As long as a registration can be, in seconds, so that none ends within a run.
+const LIFETIME_SECS: u64 = 262_140;
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+/// The router that the tree leads to.
+const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x100);
+
+/// Directories so far, of which each node has its own.
+static DIRECTORIES: AtomicU32 = AtomicU32::new(0);
+
+/// A running node.
+pub(super) struct Appliance {
+    process: Process,
+    mode: String,
+    /// What has to be taken off the interfaces of generator and sink afterwards.
+    _addresses: Addresses,
+}
+
+/// Where the program is: where it was said, or else beside this one.
+pub(super) fn program(named: Option<&Path>) -> PathBuf {
+    match named {
+        Some(named) => testpmd::find(named).unwrap_or_else(|| named.to_owned()),
+        None => std::env::current_exe().unwrap_or_default().with_file_name("drover"),
+    }
+}
+
+impl Appliance {
+    /// Starts a node on a core, and waits until it has what the service needs.
+    pub(super) fn start(program: &Path, service: Service, stage: &Stage, core: usize) -> Result<Self> {
+        let directory = Directory::new()?;
+        let (socket, file) = (directory.0.join("admin.sock"), directory.0.join("device.toml"));
+        fs::write(&file, configuration(service, stage, core, &socket))
+            .with_context(|| format!("{}", file.display()))?;
+        let addresses = Addresses::give(stage)?;
+        let mut command = Command::new(program);
+        command.arg("run").arg(&file).arg("--until-stdin-ends");
+        let process = Process::start(command, stage)?;
+        let mut appliance = Appliance { process, mode: String::new(), _addresses: addresses };
+        let prepared = appliance.prepare(service, stage, &socket);
+        // It has read its file, and has been asked all that it is asked.
+        drop(directory);
+        match prepared {
+            Ok(()) => Ok(appliance),
+            Err(error) => match appliance.stop() {
+                Ok(()) => Err(error),
+                Err(other) => Err(error.context(other)),
+            },
+        }
+    }
+
+    /// Waits until its ports are open, and has it told what it has to know.
+    fn prepare(&mut self, service: Service, stage: &Stage, socket: &Path) -> Result<()> {
+        self.process.await_ready()?;
+        let pool = Pool::new(FRAMES).context("cannot map the frames of a pool")?;
+        let mut ends = [PacketPort::open(&stage.generator.name, true)?, PacketPort::open(&stage.sink.name, true)?];
+        let links = stage.links();
+        let started = Instant::now();
+        let mut said: Option<Instant> = None;
+        let mut sequence = 0;
+        while let Some(lack) = lack(service, socket)? {
+            ensure!(started.elapsed() < PATIENCE, "after {} s the appliance has no {lack}", PATIENCE.as_secs());
+            if said.is_none_or(|said| said.elapsed() >= AGAIN) {
+                said = Some(Instant::now());
+                sequence += 1;
+                let near = packets(service, Way::Forth, &links);
+                let far = match service {
+                    Service::Tunnel => vec![hello(), join(&links), update(sequence, &links)?],
+                    _ => packets(service, Way::Back, &links),
+                };
+                for (port, frames) in ends.iter_mut().zip([near, far]) {
+                    say(port, &pool, frames)?;
+                }
+            }
+            thread::sleep(LOOK);
+        }
+        let ports = rows(socket, Topic::Ports)?;
+        let modes: Vec<&str> = ports.iter().filter_map(|row| row["mode"].as_str()).collect();
+        self.mode = modes.join("; ");
+        Ok(())
+    }
+
+    pub(super) fn mode(&self) -> &str {
+        &self.mode
+    }
+
+    pub(super) fn stop(mut self) -> Result<()> {
+        self.process.end()
+    }
+}
+
+/// The process of a node. It ends with this, in order by SIGTERM, and with this program by the end of its standard input.
+struct Process {
+    child: Child,
+    said: Receiver<String>,
+    complaints: Option<JoinHandle<String>>,
+    has_ended: bool,
+}
+
+impl Process {
+    /// Starts it in the device's namespace.
+    fn start(mut command: Command, stage: &Stage) -> Result<Self> {
+        let door = stage.door()?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = on_thread(move || {
+            door.enter_preferred()?;
+            command.spawn().with_context(|| format!("starting {}", command.get_program().display()))
+        })?;
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let said = lines(out.context("its standard output")?);
+        let complaints = Some(complaints(err.context("its standard error output")?));
+        Ok(Process { child, said, complaints, has_ended: false })
+    }
+
+    fn await_ready(&mut self) -> Result<()> {
+        let started = Instant::now();
+        while let Ok(line) = self.said.recv_timeout(PATIENCE.saturating_sub(started.elapsed())) {
+            if line == READY {
+                return Ok(());
+            }
+        }
+        let ended = self.child.try_wait().context("waiting for the appliance")?.is_some();
+        ensure!(ended, "the appliance is not ready after {} s", PATIENCE.as_secs());
+        bail!("the appliance does not start: {}", self.complaint())
+    }
+
+    /// Has it end in order.
+    fn end(&mut self) -> Result<()> {
+        if self.has_ended {
+            return Ok(());
+        }
+        self.has_ended = true;
+        if self.child.try_wait().context("waiting for the appliance")?.is_none() {
+            // SAFETY: no pointer is passed; the child has not been waited for, so that its number is its own.
+            unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGTERM) };
+        }
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().context("waiting for the appliance")? {
+                ensure!(status.success(), "the appliance ended with {status}: {}", self.complaint());
+                return Ok(());
+            }
+            if started.elapsed() > PATIENCE {
+                self.child.kill().context("ending the appliance")?;
+                self.child.wait().context("waiting for the appliance")?;
+                bail!("the appliance did not end within {} s of SIGTERM", PATIENCE.as_secs());
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// What it has complained about, when it has ended.
+    fn complaint(&mut self) -> String {
+        let text = self.complaints.take().and_then(|complaints| complaints.join().ok()).unwrap_or_default();
+        text.trim().replace('\n', "; ")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+/// What it says, line by line, for as long as it runs.
+fn lines(out: ChildStdout) -> Receiver<String> {
+    let (give, lines) = sync_channel(MAX_LINES);
+    thread::spawn(move || {
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            // Read on, or the program would wait.
+            let _ = give.try_send(line);
+        }
+    });
+    lines
+}
+
+/// The beginning of what it complains about, until it ends.
+fn complaints(err: ChildStderr) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut err = BufReader::new(err);
+        let mut octets = Vec::new();
+        let _ = err.by_ref().take(MAX_COMPLAINT).read_to_end(&mut octets);
+        let _ = std::io::copy(&mut err, &mut std::io::sink());
+        String::from_utf8_lossy(&octets).into_owned()
+    })
+}
+
+/// A directory for the node's files, gone with this.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Result<Self> {
+        let number = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("drover-bench-{}-{number}", std::process::id()));
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Directory(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Addresses for which the kernel of this namespace answers, gone with this.
+struct Addresses([String; 2]);
+
+impl Addresses {
+    fn give(stage: &Stage) -> Result<Self> {
+        let (near, far) = (&stage.generator.name, &stage.sink.name);
+        let addresses = Addresses([near.clone(), far.clone()]);
+        for (address, name) in [(NEAR, near), (FAR, far), (TERMINAL, far)] {
+            ip(&format!("-6 address replace {address}/64 dev {name} nodad"))?;
+        }
+        Ok(addresses)
+    }
+}
+
+impl Drop for Addresses {
+    fn drop(&mut self) {
+        for name in &self.0 {
+            // Who cannot take them away leaves them to the namespace, which ends with this process.
+            let _ = ip(&format!("-6 address flush dev {name} scope global"));
+        }
+    }
+}
+
+/// What the node still lacks for the service.
+fn lack(service: Service, socket: &Path) -> Result<Option<&'static str>> {
+    let has = |topic, column: &str, value: &str| -> Result<bool> {
+        Ok(rows(socket, topic)?.iter().any(|row| row[column] == value))
+    };
+    if service == Service::Tunnel {
+        // The packets of the tunnel are for the care-of address that the agent has to have given.
+        return Ok(match has(Topic::Bindings, "care_of", &CARE_OF.to_string())? {
+            false => Some("binding of the terminal"),
+            true => (!has(Topic::Mroutes, "out", "far")?).then_some("tree of the terminal"),
+        });
+    }
+    let neighbors = rows(socket, Topic::Neighbors)?;
+    let is_known = |address: Ipv6Addr| {
+        neighbors.iter().any(|row| row["address"] == *address.to_string() && row["link_address"].is_string())
+    };
+    Ok((!is_known(NEAR) || !is_known(FAR)).then_some("link-layer address of a neighbour"))
+}
+
+/// A packet of the service that goes this way.
+fn packets(service: Service, way: Way, links: &Links) -> Vec<Vec<u8>> {
+    let flow = Flow::new(service, way, links, Size::Fixed(64));
+    flow.offered.into_iter().map(|template| template.frame).collect()
+}
+
+/// The rows of a table of the node.
+fn rows(socket: &Path, topic: Topic) -> Result<Vec<Value>> {
+    match request(socket, &Request::Show(topic)).map_err(|error| anyhow!("{error}"))? {
+        Value::Array(rows) => Ok(rows),
+        other => bail!("the appliance answered {other} where a table was asked for"),
+    }
+}
+
+fn configuration(service: Service, stage: &Stage, core: usize, socket: &Path) -> String {
+    let is_agent = service == Service::Tunnel;
+    let mut text = format!(
+        r#"[node]
+name = "device"
+cpu = {core}
+poll = "busy"
+loopback = [{loopback}]
+
+[admin]
+socket = "{socket}"
+
+[[port]]
+name = "near"
+interface = "{near}"
+addresses = ["{NEAR_LINK}/64"]
+site_border = {is_agent}
+
+[[port]]
+name = "far"
+interface = "{far}"
+addresses = ["{FAR_LINK}/64"]
+point_to_point = true
+"#,
+        loopback = if is_agent { format!("\"{TREE_SOURCE}\"") } else { String::new() },
+        socket = socket.display(),
+        near = stage.near.name,
+        far = stage.far.name,
+    );
+    if is_agent {
+        let key: String = KEY.iter().map(|octet| format!("{octet:02x}")).collect();
+        text += &format!(
+            r#"
+[[route]]
+prefix = "::/0"
+port = "near"
+via = "{NEAR}"
+
+[router]
+
+[[router.port]]
+name = "far"
+hello_at_once = true
+
+[mma]
+address = "{TREE_SOURCE}"
+care_of = "stateless"
+care_of_prefix = "{care_of}/64"
+access_prefixes = ["{access}/64"]
+gre = "off"
+route_optimisation = "off"
+max_lifetime_secs = {LIFETIME_SECS}
+
+[[mma.home_agent]]
+address = "{HOME_AGENT}"
+prefix = "{home}/64"
+
+[[mma.terminal]]
+home_address = "{HOME}"
+spi = {SPI}
+key = "{key}"
+"#,
+            care_of = with_interface_identifier(CARE_OF, 0),
+            access = with_interface_identifier(FAR, 0),
+            home = with_interface_identifier(HOME, 0),
+        );
+    }
+    text
+}
+
+/// The router's Hello.
+fn hello() -> Vec<u8> {
+    let hello = Hello { holdtime: Some(HOLDTIME_FOREVER), generation_id: Some(1), ..Hello::default() };
+    of_router(MessageType::Hello, |body| hello.emit(body))
+}
+
+/// The router's Join for the terminal's group.
+fn join(links: &Links) -> Vec<u8> {
+    let set = GroupSet {
+        group: EncodedGroup::host(GROUP),
+        joined: vec![EncodedSource::host(TREE_SOURCE)],
+        pruned: Vec::new(),
+    };
+    let upstream_neighbor = with_interface_identifier(LINK_LOCAL, links.far.interface_identifier());
+    let message = JoinPrune { upstream_neighbor, holdtime: HOLDTIME_FOREVER, groups: vec![set] };
+    of_router(MessageType::JoinPrune, |body| message.emit(body))
+}
+
+fn of_router(kind: MessageType, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut message = vec![VERSION << 4 | kind.value(), 0, 0, 0];
+    body(&mut message);
+    let packet = PacketBuilder::new(ROUTER, ALL_PIM_ROUTERS).hop_limit(1).checksummed(protocol::PIM, message, 2);
+    framed(&packet, MacAddress::of_multicast(ALL_PIM_ROUTERS), MacAddress([2, 0, 0, 0, 0, 5]))
+}
+
+/// The terminal's Binding Update to the agent.
+fn update(sequence: u16, links: &Links) -> Result<Vec<u8>> {
+    let association =
+        SecurityAssociation { spi: Spi::new(SPI)?, key: Key::new(&KEY)?, algorithm: Algorithm::HmacSha1_96 };
+    let update = BindingUpdate {
+        sequence,
+        flags: BindingUpdateFlags::ACKNOWLEDGE | BindingUpdateFlags::MAP_REGISTRATION,
+        lifetime: Lifetime::at_most(stack::time::Duration::from_secs(LIFETIME_SECS)),
+        options: MobilityOptions {
+            subscriptions: [Subscription { group: GROUP, source: Some(TREE_SOURCE) }].into_iter().collect(),
+            ..MobilityOptions::default()
+        },
+    };
+    let message = association.sign_update(update, TERMINAL, HOME);
+    let packet = PacketBuilder::new(TERMINAL, TREE_SOURCE).home_address(HOME).checksummed(
+        protocol::MOBILITY,
+        message,
+        CHECKSUM_AT,
+    );
+    Ok(framed(&packet, links.far, links.sink))
+}
+
+fn framed(packet: &[u8], destination: MacAddress, source: MacAddress) -> Vec<u8> {
+    let mut frame = vec![0; ETHERNET_LEN];
+    let header = Header { destination, source, ethertype: ETHERTYPE_IPV6 };
+    header.emit(frame.first_chunk_mut().expect("fourteen octets"));
+    frame.extend_from_slice(packet);
+    frame
+}
+
+fn say(port: &mut PacketPort, pool: &Pool, frames: Vec<Vec<u8>>) -> Result<()> {
+    for frame in frames {
+        let packet = pool.copy_of(&frame).ok().context("no frame is free")?;
+        let mut batch: Batch = [packet].into_iter().collect();
+        port.tx_batch(&mut batch);
+        ensure!(batch.is_empty(), "{} takes no frame", port.info().name);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_beside_this_one_unless_it_is_named() {
+        let beside = program(None);
+        assert_eq!(beside.parent(), std::env::current_exe().unwrap().parent());
+        assert_eq!(beside.file_name(), Some("drover".as_ref()));
+        assert_eq!(program(Some(Path::new("/nowhere/drover"))), Path::new("/nowhere/drover"));
+        assert!(program(Some(Path::new("sh"))).is_absolute(), "looked for in PATH");
+    }
+
+    #[test]
+    fn the_agent_would_give_the_care_of_address_of_the_frames() {
+        let terminal = stack::addr::GroupLayout::terminal_of(GROUP).unwrap();
+        assert_eq!(with_interface_identifier(CARE_OF, terminal.modified()), CARE_OF);
+    }
+}

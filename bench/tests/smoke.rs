@@ -541,7 +541,8 @@ fn an_appliance_leaves_nothing_behind() {
 
     let own = wire(&["--devices", "appliance,appliance-mma"]);
     let said = String::from_utf8_lossy(&own.stderr);
-    assert!(own.status.success() || said.contains("cargo build"), "{said}");
+    let not_built = said.contains("cargo build") && std::env::var_os("DROVER_REQUIRE_NETNS").is_none();
+    assert!(own.status.success() || not_built, "{said}");
     // Not even its directory could be taken away otherwise.
     fs::remove_dir(&files).expect("nothing is left");
 }

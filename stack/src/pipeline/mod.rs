@@ -56,7 +56,7 @@ pub use sighting::Sighting;
 
 pub(crate) use vector::{Job, Meta};
 
-use crate::addr::{MacAddress, Prefix, is_link_local, with_interface_identifier};
+use crate::addr::{MacAddress, Prefix, is_link_local, solicited_node};
 use crate::icmpv6::{self, Cause};
 use crate::machine::{Notice, PortId, RxMeta, Transmit, Via};
 use crate::packet::{Batch, Packet, Pool};
@@ -76,8 +76,6 @@ use sighting::Sightings;
 use std::collections::VecDeque;
 use vector::{Lane, Vector};
 
-/// What link-local addresses begin with (RFC 4291 §2.5.6).
-const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 /// Notices that wait for the node at the most.
 const MAX_NOTICES: usize = 4096;
 
@@ -444,15 +442,15 @@ impl Dataplane {
         arrival.is_some_and(|port| self.config.site_border.contains(port))
     }
 
-    /// An address of this node to speak from to `destination`; on a link, the one that is made of the port's own. A
-    /// correspondent whose only address is that of its programs speaks to them from there.
+    /// An address of this node to speak from to `destination`; on a link, the one that its solicited-node group is heard
+    /// there for. A correspondent whose only address is that of its programs speaks to them from there.
     pub(crate) fn source_for(&self, destination: Ipv6Addr, port: Option<PortId>) -> Option<Ipv6Addr> {
         if is_link_local(destination)
             && let Some(link) = port.and_then(|port| self.links.get(usize::from(port.0)))
         {
-            let own = with_interface_identifier(LINK_LOCAL, link.link_address.interface_identifier());
-            if self.routes.is_local(own) {
-                return Some(own);
+            let own = self.routes.link_local(|own| link.hears(solicited_node(own)));
+            if own.is_some() {
+                return own;
             }
         }
         self.routes.source_for(destination).or_else(|| self.correspondents.address())

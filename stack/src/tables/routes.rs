@@ -143,6 +143,12 @@ impl Routes {
             .max_by_key(|own| (own.to_bits() ^ destination.to_bits()).leading_zeros())
     }
 
+    /// The first link-local address of this node that meets a condition.
+    pub(crate) fn link_local(&self, condition: impl Fn(Ipv6Addr) -> bool) -> Option<Ipv6Addr> {
+        let first = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+        self.local.range(first..).copied().take_while(|&own| addr::is_link_local(own)).find(|&own| condition(own))
+    }
+
     /// Every route in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Prefix, Route)> {
         self.routes.iter().map(|(&prefix, &route)| (prefix, route))

@@ -160,3 +160,21 @@ fn errors_are_limited_and_never_answer_errors_groups_or_nobody() {
         ("output", 3),
     ]);
 }
+
+#[test]
+fn on_a_link_the_node_speaks_from_its_address_there() {
+    let mut bench = Bench::router(2);
+    // Neither is made of a port's own, and the first in order is the other link's.
+    let [there, here] = ["fe80::1", "fe80::2"].map(|own| own.parse::<Ipv6Addr>().unwrap());
+    for (port, own) in [(P0, there), (P1, here)] {
+        bench.set_route(&format!("{own}/128"), Route::Local);
+        bench.apply(TableUpdate::LinkGroupJoin(port, stack::addr::solicited_node(own)));
+        bench.set_neighbor(port, ROUTER);
+    }
+    for (port, own) in [(P1, here), (P0, there)] {
+        bench.receive(port, &[PacketBuilder::new(ROUTER, stack::addr::ALL_NODES).icmpv6(128, 0, b"\0\x01\0\x02")]);
+        let sent = bench.sent(port);
+        let reply = PacketBuilder::new(own, ROUTER).icmpv6(129, 0, b"\0\x01\0\x02");
+        assert_eq!(sent, [frame(mac_of(ROUTER), if port == P0 { MAC0 } else { MAC1 }, &reply)]);
+    }
+}

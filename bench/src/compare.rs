@@ -401,6 +401,17 @@ mod tests {
     }
 
     #[test]
+    fn runs_of_other_numbers_of_workers_are_not_compared() {
+        let ns = spread(1.0, 1.0, 1.0);
+        let (one, mut two) = (line("a", ns), line("a", ns));
+        two.name.workers = 2;
+        let before = run(1.0, 1.0, vec![one, line("b", ns)]);
+        let after = run(1.0, 1.0, vec![two, line("b", ns)]);
+        assert_eq!(verdicts(&before, &after), [Verdict::OnlyBefore, Verdict::Same, Verdict::OnlyAfter]);
+        assert!(table(&before, &after, &compare(&before, &after).unwrap()).unwrap().contains("a ×2"));
+    }
+
+    #[test]
     fn what_only_one_has_is_not_judged() {
         let ns = spread(1.0, 1.0, 1.0);
         let before = run(1.0, 1.0, vec![line("a", ns), line("b", ns)]);

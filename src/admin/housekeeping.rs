@@ -154,7 +154,7 @@ struct Housekeeper {
     radios: BTreeMap<String, PortId>,
     clients: BTreeMap<usize, Client>,
     next_client: usize,
-    /// Counts what clients have said and taken, to know who has been idle for the longest time.
+    /// Counts connections and answers that were taken, to know who has been idle for the longest time.
     exchanges: u64,
     /// Clients that were closed for others since the last line about it.
     displaced: u64,

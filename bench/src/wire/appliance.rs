@@ -1,15 +1,16 @@
 //! The appliance as a device under test: the process `drover run` with a configuration file made for it, its machines and
 //! its admin socket included. What it knows it has been told by messages.
 //!
-//! The kernel answers on the generator's and the sink's interface for the neighbours that the node asks for, which it does when
-//! the first frame is for them. The mobility agent's terminal registers with an authenticated Binding Update (RFC 6275 §6.1.7, RFC 4285), and a router on the sink's side
-//! joins its group (RFC 7761 §4.5.4) for ever, so that nothing of either has to be repeated.
+//! The kernel answers on the generator's and the sink's interface for the neighbours that the node asks for, which it does
+//! when the first frame is for them. The mobility agent's terminal registers with an authenticated Binding Update (RFC 6275
+//! §6.1.7, RFC 4285), and a router on the sink's side joins its group (RFC 7761 §4.5.4) for ever, so that nothing of either
+//! has to be repeated.
 
 use super::stage::{Stage, ip, on_thread};
-use super::testpmd;
 use super::traffic::{
     CARE_OF, FAR, FAR_LINK, Flow, GROUP, HOME, HOME_AGENT, Links, NEAR, NEAR_LINK, Service, TERMINAL, TREE_SOURCE, Way,
 };
+use super::{process, testpmd};
 use crate::traffic::size::Size;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use core::net::Ipv6Addr;
@@ -26,11 +27,11 @@ use stack::wire::ipv6::protocol;
 use stack::wire::mobility::option::Subscription;
 use stack::wire::mobility::{BindingUpdate, BindingUpdateFlags, CHECKSUM_AT, Lifetime, MobilityOptions};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -42,8 +43,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(5);
 /// When messages that have had no effect are sent once more.
 const AGAIN: Duration = Duration::from_millis(250);
-/// Lines that wait to be read at the most; those above are lost.
-const MAX_LINES: usize = 64;
 /// Octets of what it complains about that are kept at the most.
 const MAX_COMPLAINT: u64 = 4096;
 /// Frames of the pool for what is said to it.
@@ -157,20 +156,23 @@ impl Process {
             command.spawn().with_context(|| format!("starting {}", command.get_program().display()))
         })?;
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let said = lines(out.context("its standard output")?);
+        let said = process::lines(out.context("its standard output")?);
         let complaints = Some(complaints(err.context("its standard error output")?));
         Ok(Process { child, said, complaints, has_ended: false })
     }
 
     fn await_ready(&mut self) -> Result<()> {
         let started = Instant::now();
-        while let Ok(line) = self.said.recv_timeout(PATIENCE.saturating_sub(started.elapsed())) {
-            if line == READY {
-                return Ok(());
+        loop {
+            match self.said.recv_timeout(PATIENCE.saturating_sub(started.elapsed())) {
+                Ok(line) if line == READY => return Ok(()),
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => bail!("the appliance is not ready after {} s", PATIENCE.as_secs()),
+                // It has closed its output, and has ended, or is about to.
+                Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        let ended = self.child.try_wait().context("waiting for the appliance")?.is_some();
-        ensure!(ended, "the appliance is not ready after {} s", PATIENCE.as_secs());
+        process::await_end(&mut self.child, "the appliance", PATIENCE.saturating_sub(started.elapsed()))?;
         bail!("the appliance does not start: {}", self.complaint())
     }
 
@@ -184,19 +186,9 @@ impl Process {
             // SAFETY: no pointer is passed; the child has not been waited for, so that its number is its own.
             unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGTERM) };
         }
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().context("waiting for the appliance")? {
-                ensure!(status.success(), "the appliance ended with {status}: {}", self.complaint());
-                return Ok(());
-            }
-            if started.elapsed() > PATIENCE {
-                self.child.kill().context("ending the appliance")?;
-                self.child.wait().context("waiting for the appliance")?;
-                bail!("the appliance did not end within {} s of SIGTERM", PATIENCE.as_secs());
-            }
-            thread::sleep(LOOK);
-        }
+        let status = process::await_end(&mut self.child, "the appliance", PATIENCE)?;
+        ensure!(status.success(), "the appliance ended with {status}: {}", self.complaint());
+        Ok(())
     }
 
     /// What it has complained about, when it has ended.
@@ -210,18 +202,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.end();
     }
-}
-
-/// What it says, line by line, for as long as it runs.
-fn lines(out: ChildStdout) -> Receiver<String> {
-    let (give, lines) = sync_channel(MAX_LINES);
-    thread::spawn(move || {
-        for line in BufReader::new(out).lines().map_while(Result::ok) {
-            // Read on, or the program would wait.
-            let _ = give.try_send(line);
-        }
-    });
-    lines
 }
 
 /// The beginning of what it complains about, until it ends.

@@ -16,6 +16,7 @@ mod device;
 mod forwarder;
 mod generator;
 mod kernel;
+mod process;
 mod reflector;
 mod result;
 mod sink;

@@ -4,7 +4,7 @@
 //! frame:
 //!
 //! ```c
-//! template = the one of this length, with a whole seal in front of it; otherwise { foreign++; return XDP_PASS; }
+//! template = the one of this length, with a whole seal in front of it; otherwise { foreign++; return verdict; }
 //! if ((headers ^ template) & mask) { corrupted++; return XDP_DROP; }
 //! if (number < next) reordered++; else next = number + 1;
 //! records[number % RECORDS].nanos = (u32)bpf_ktime_get_ns() - seal.nanos;
@@ -84,11 +84,18 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    /// A sink for the frames of a flow; none of them are expected where there is no flow.
-    pub(super) fn attach(interface: u32, flow: Option<&Flow>, records: &Records) -> Result<Self> {
+    /// A sink for the frames of a flow; none of them are expected where there is no flow. What is not of the run goes to the
+    /// kernel where it may answer (`kernel_answers`), for who asks for a neighbour; else nobody gets it.
+    pub(super) fn attach(interface: u32, flow: Option<&Flow>, records: &Records, kernel_answers: bool) -> Result<Self> {
         let state = Shared::new(WORDS * 8).context("memory shared with a sink")?;
         let templates = flow.map_or(&[][..], |flow| &flow.expected);
-        let link = Program::load(&instructions(templates, &state, &records.0))?.attach(interface)?;
+        let link = Program::load(&instructions(
+            templates,
+            &state,
+            &records.0,
+            if kernel_answers { XDP_PASS } else { XDP_DROP },
+        ))?
+        .attach(interface)?;
         Ok(Sink { state, _link: link })
     }
 
@@ -119,7 +126,7 @@ const fn word(number: usize) -> i16 {
     number as i16 * 8
 }
 
-fn instructions(templates: &[Template], state: &Shared, records: &Shared) -> Vec<u64> {
+fn instructions(templates: &[Template], state: &Shared, records: &Shared, verdict: i32) -> Vec<u64> {
     let mut p = Assembler::default();
     let [good, corrupted, foreign, in_order, ordered, later] = core::array::from_fn(|_| p.label());
     p.map_value(STATE, state.descriptor());
@@ -136,8 +143,7 @@ fn instructions(templates: &[Template], state: &Shared, records: &Shared) -> Vec
     }
     p.place(foreign);
     increment(&mut p, FOREIGN);
-    // The kernel answers who asks for a neighbour.
-    p.give(XDP_PASS);
+    p.give(verdict);
     if templates.is_empty() {
         return p.finish();
     }

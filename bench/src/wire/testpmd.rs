@@ -1,22 +1,20 @@
 //! DPDK's testpmd as a device under test, with its AF_XDP ports: a program of its own, where it is installed.
 
+use super::process;
 use super::stage::{Stage, on_thread};
 use anyhow::{Context, Result, bail};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 /// What it says when it forwards.
 const FORWARDS: &str = "start packet forwarding";
 /// How long it may take to begin and to end.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Lines that wait to be read at the most; those above are lost.
-const MAX_LINES: usize = 1024;
 /// Lines of an error.
 const LAST_LINES: usize = 6;
 /// Its memory, MiB, without huge pages, and its frames.
@@ -60,7 +58,7 @@ impl Testpmd {
             command.spawn().with_context(|| format!("starting {}", program.display()))
         })?;
         let input = child.stdin.take();
-        let lines = lines(terminal);
+        let lines = process::lines(terminal);
         let mut testpmd = Testpmd { child, input };
         match await_forwarding(&lines) {
             Ok(()) => Ok(testpmd),
@@ -81,15 +79,7 @@ impl Testpmd {
             // It may have ended by itself.
             let _ = input.write_all(b"\n");
         }
-        let started = Instant::now();
-        while self.child.try_wait().context("waiting for testpmd")?.is_none() {
-            if started.elapsed() > PATIENCE {
-                self.child.kill().context("ending testpmd")?;
-                self.child.wait().context("waiting for testpmd")?;
-                bail!("testpmd did not end within {} s", PATIENCE.as_secs());
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
+        process::await_end(&mut self.child, "testpmd", PATIENCE)?;
         Ok(())
     }
 }
@@ -117,18 +107,6 @@ fn terminal() -> io::Result<(File, OwnedFd)> {
         libc::fcntl(theirs, libc::F_SETFD, libc::FD_CLOEXEC);
         Ok((File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)))
     }
-}
-
-/// What a program says, line by line, for as long as it runs.
-fn lines(terminal: File) -> Receiver<String> {
-    let (give, lines) = sync_channel(MAX_LINES);
-    thread::spawn(move || {
-        for line in BufReader::new(terminal).lines().map_while(Result::ok) {
-            // Read on, or the program would wait for its terminal.
-            let _ = give.try_send(line);
-        }
-    });
-    lines
 }
 
 fn await_forwarding(lines: &Receiver<String>) -> Result<()> {

@@ -74,8 +74,9 @@ impl<'a> Bed<'a> {
     pub(super) fn new(stage: &Stage, flows: &[Flow], size: Size, records: &'a Records, show: bool) -> Result<Self> {
         let interfaces = [stage.generator.index, stage.sink.index];
         let sinks = [
-            Sink::attach(stage.sink.index, flows.first(), records)?,
-            Sink::attach(stage.generator.index, flows.get(1), records)?,
+            // Interfaces of this machine have a kernel behind them that is in other networks, too.
+            Sink::attach(stage.sink.index, flows.first(), records, stage.is_made())?,
+            Sink::attach(stage.generator.index, flows.get(1), records, stage.is_made())?,
         ];
         let generator = Generator::new(flows, &cycle(flows.len(), size), &interfaces)?;
         Ok(Bed { generator, sinks, records, show })

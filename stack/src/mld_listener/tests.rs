@@ -146,15 +146,19 @@ fn reports_fit_the_mtu_that_was_told_last() {
         bed.now = at;
         bed.listener.handle_timeout(at);
         let packets = core::iter::from_fn(|| bed.listener.poll_output());
-        packets.filter_map(|output| if let Output::Transmit(t) = output { Some(t.packet.len()) } else { None }).max()
+        let lengths =
+            packets.filter_map(|output| if let Output::Transmit(t) = output { Some(t.packet.len()) } else { None });
+        lengths.max().expect("a report")
     };
     let whole = largest(Some((PORT, 1500)));
-    assert!(whole > Some(1280) && whole <= Some(1500), "{whole:?}");
-    assert!(largest(Some((PORT, 1300))) <= Some(1300));
-    assert!(largest(Some((PortId(7), 1500))) <= Some(1300), "another port's");
+    assert!((1281..=1500).contains(&whole), "{whole}");
+    assert_eq!(largest(Some((PORT, whole))), whole, "it just fits");
+    let smaller = largest(Some((PORT, whole - 1)));
+    assert!((1..whole).contains(&smaller), "{smaller}");
+    assert_eq!(largest(Some((PortId(7), 1500))), smaller, "another port's");
     assert_eq!(largest(Some((PORT, 1500))), whole);
     // Below what every link of IPv6 has, it is taken for that.
-    assert!(largest(Some((PORT, 100))) <= Some(1280));
+    assert_eq!(largest(Some((PORT, 100))), largest(Some((PORT, 1280))));
 }
 
 #[test]

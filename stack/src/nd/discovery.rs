@@ -146,6 +146,7 @@ impl Discovery {
             Notice::LinkAddress(port, address) => {
                 self.advertiser.handle_command(now, advertiser::Command::LinkAddress(port, address));
             }
+            Notice::Mtu(port, mtu) => self.advertiser.handle_command(now, advertiser::Command::Mtu(port, mtu)),
             Notice::LinkUp(port) => {
                 if let Some(source) = self.neighbor.link_local(port) {
                     self.start_advertising(now, port, source);

@@ -34,6 +34,7 @@ counters! {
     /// them on their way is counted there.
     Resumed = "resumed",
     /// Packets that waited and go no further: dropped or answered where they waited, which is counted beside this.
+    /// Fragments that give way to others, or never become a whole packet, ended as `punt-reassembly` and are not in it.
     WaitedInVain = "waited-in-vain",
     /// Frames that data planes beside this one have made, and counted as output, for a port that only this one sends by,
     /// and that were lost here.

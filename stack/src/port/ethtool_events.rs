@@ -1,5 +1,5 @@
 //! Being told that settings of network devices have changed, the number of their queues among them, by the generic
-//! netlink family `ethtool` (linux/ethtool_netlink.h; Linux 5.6 and later). rtnetlink(7) tells nothing of queues.
+//! netlink family `ethtool` (linux/ethtool_netlink.h; Linux 5.7 and later). rtnetlink(7) tells nothing of queues.
 
 use super::generic_netlink::Family;
 use super::netlink::Socket;

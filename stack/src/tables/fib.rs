@@ -207,7 +207,7 @@ impl Fib {
                         // Behind a skip is a node, or the address has nothing to do with it.
                         let word = bucket::skip_match(line, address);
                         let walk = step(words, word, walk.index(), address, best);
-                        deep |= 1 << walk.index();
+                        deep |= u64::from(bucket::is_low_skip(line) || word.is_low_node()) << walk.index();
                         nodes.push_if(word.is_node(), walk, &mut node_count);
                     }
                     _ => {

@@ -15,6 +15,7 @@ use crate::machine::{Machine, Output, Outputs, PortId, RxMeta, Via};
 use crate::rng::Rng;
 use crate::tables::TableUpdate;
 use crate::time::{Duration, Instant, Timers};
+use crate::wire::ipv6::MINIMUM_MTU;
 use crate::wire::nd::{
     HomeAgentInformation, MapOption, Message, Opened, PrefixInformation, Refusal, RouterAdvertisement,
     RouterPreference, open,
@@ -124,6 +125,8 @@ pub enum Command {
     LinkDown(PortId),
     /// The port has another link-layer address: the next advertisements tell it.
     LinkAddress(PortId, MacAddress),
+    /// The port's link takes packets of so many octets: what the next advertisements say is no more than that.
+    Mtu(PortId, usize),
     /// Ceases to be a router on the port: final advertisements with lifetime zero (RFC 4861 §6.2.5).
     Cease(PortId),
     /// Ceases on every port.
@@ -208,6 +211,8 @@ pub struct RouterAdvertiser {
 struct Port {
     config: PortConfig,
     state: State,
+    /// Octets of a packet that the link takes, where they are known.
+    widest: u32,
     /// Withdrawn MAP options that are still to be told, and how often.
     withdrawn: Vec<(MapOption, u32)>,
     last_multicast: Option<Instant>,
@@ -233,6 +238,7 @@ impl RouterAdvertiser {
             config.maps.truncate(MAX_MAPS);
             let port = Port {
                 state: State::Silent,
+                widest: u32::MAX,
                 withdrawn: Vec::new(),
                 last_multicast: None,
                 initial_left: 0,
@@ -456,7 +462,7 @@ impl Port {
             reachable_time_millis: config.reachable_time_millis,
             retransmit_timer_millis: config.retransmit_timer_millis,
             source_link_address: Some(config.link_address),
-            mtu: config.link_mtu,
+            mtu: config.link_mtu.map(|mtu| mtu.min(self.widest).max(MINIMUM_MTU as u32)),
             prefixes: config.prefixes.clone(),
             advertisement_interval_millis: config.interval_option.then_some(interval_millis),
             home_agent_information: match config.home_agent {
@@ -505,6 +511,11 @@ impl Machine for RouterAdvertiser {
             Command::LinkAddress(port, address) => {
                 if let Some(port) = self.ports.get_mut(&port) {
                     port.config.link_address = address;
+                }
+            }
+            Command::Mtu(port, mtu) => {
+                if let Some(port) = self.ports.get_mut(&port) {
+                    port.widest = u32::try_from(mtu).unwrap_or(u32::MAX);
                 }
             }
             Command::Cease(port) => self.cease(now, port),

@@ -116,6 +116,11 @@ fn mobile_intervals_and_home_agent() {
     assert_eq!(said.advertisement_interval_millis, Some(90));
     assert_eq!((said.home_agent, said.home_agent_information), (true, Some(information)));
     assert_eq!((said.mtu, &said.maps[..]), (Some(1420), &[map()][..]));
+    // What the link does not take is not said, and what it does is, up to what was configured.
+    for (link, expected) in [(1400, 1400), (100, 1280), (1500, 1420)] {
+        bed.command(Command::Mtu(PORT, link));
+        assert_eq!(bed.pass(SECOND).last().unwrap().3.mtu, Some(expected));
+    }
 }
 
 /// RFC 4861 §6.2.6.

@@ -79,6 +79,12 @@ pub(super) fn skip_match(line: &[u64; LINE_WORDS], [high, low]: [u64; 2]) -> Wor
     Word(if differs { 0 } else { line[SKIP_WORD] })
 }
 
+/// Whether a skip asks for bits of an address's lower half.
+#[inline(always)]
+pub(super) fn is_low_skip(line: &[u64; LINE_WORDS]) -> bool {
+    line[SKIP_REST] < 64
+}
+
 fn wide(high: u64, low: u64) -> u128 {
     u128::from(high) << 64 | u128::from(low)
 }

@@ -9,6 +9,7 @@ use ::ha::mobile::movement::Site;
 use core::net::Ipv6Addr;
 use serde_json::{Map, Value, json};
 use stack::machine::PortId;
+use stack::nd::Entry;
 use stack::pipeline::{Counter, Counters};
 use stack::port::{PortCounters, XdpGiven};
 use stack::runtime::Worker;
@@ -79,31 +80,33 @@ impl View<'_> {
             let mut neighbors = self.node.pim.iter().flat_map(pim::Router::neighbors);
             neighbors.find(|view| view.port == port && view.neighbor.primary_address == address)
         };
+        let row = |port: PortId, address: Ipv6Addr, entry: Option<Entry>, multicast: Option<pim::NeighborView<'_>>| {
+            let hello = multicast.as_ref().map(|view| view.neighbor);
+            let prune_delay = hello.and_then(|hello| hello.lan_prune_delay);
+            json!({
+                "port": self.port(port),
+                "address": address,
+                "link_address": entry.as_ref().and_then(|entry| entry.link_address).map(|mac| mac.to_string()),
+                "state": entry.as_ref().map(|entry| format!("{:?}", entry.state).to_lowercase()),
+                "router": entry.is_none_or(|entry| entry.is_router),
+                "pim": multicast.is_some(),
+                "designated_router": multicast.as_ref().is_some_and(|view| view.is_designated_router),
+                "dr_priority": hello.and_then(|hello| hello.dr_priority),
+                "generation_id": hello.and_then(|hello| hello.generation_id),
+                "propagation_delay_ms": prune_delay.map(|delay| delay.propagation_delay_ms),
+                "override_interval_ms": prune_delay.map(|delay| delay.override_interval_ms),
+                "addresses": hello.map(|hello| words(hello.secondary_addresses.iter().copied())),
+            })
+        };
         let mut rows: Vec<Value> = Vec::new();
         for neighbor in self.node.discovery.neighbor().neighbors() {
             let multicast = pim(neighbor.port, neighbor.address);
-            rows.push(json!({
-                "port": self.port(neighbor.port),
-                "address": neighbor.address,
-                "link_address": neighbor.entry.link_address.map(|mac| mac.to_string()),
-                "state": format!("{:?}", neighbor.entry.state).to_lowercase(),
-                "router": neighbor.entry.is_router,
-                "pim": multicast.is_some(),
-                "designated_router": multicast.is_some_and(|view| view.is_designated_router),
-            }));
+            rows.push(row(neighbor.port, neighbor.address, Some(neighbor.entry), multicast));
         }
         for view in self.node.pim.iter().flat_map(pim::Router::neighbors) {
-            let address = view.neighbor.primary_address;
-            if self.node.discovery.neighbor().neighbor(view.port, address).is_none() {
-                rows.push(json!({
-                    "port": self.port(view.port),
-                    "address": address,
-                    "link_address": null,
-                    "state": null,
-                    "router": true,
-                    "pim": true,
-                    "designated_router": view.is_designated_router,
-                }));
+            let (port, address) = (view.port, view.neighbor.primary_address);
+            if self.node.discovery.neighbor().neighbor(port, address).is_none() {
+                rows.push(row(port, address, None, Some(view)));
             }
         }
         rows.into()

@@ -1,8 +1,8 @@
 //! The program as a user has it, in network namespaces: the labs of all figures read by tshark, kernel hosts around our
-//! routers, mistakes, interfaces that go and come, and what is left when somebody stops a lab.
+//! routers, FRR's routers beside ours, mistakes, interfaces that go and come, and what is left when somebody stops a lab.
 //!
 //! Where namespaces are not to be had, the tests are left out and one line says so; with `DROVER_REQUIRE_NETNS=1` that
-//! is a failure.
+//! is a failure. It is alike with FRR, for the tests that need it.
 
 #[path = "namespaces/baselines.rs"]
 mod baselines;
@@ -10,6 +10,8 @@ mod baselines;
 mod captures;
 #[path = "namespaces/figures.rs"]
 mod figures;
+#[path = "namespaces/frr/mod.rs"]
+mod frr;
 #[path = "namespaces/hosts.rs"]
 mod hosts;
 #[path = "namespaces/interruption.rs"]

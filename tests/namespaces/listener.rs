@@ -29,29 +29,42 @@ struct GroupSourceRequest {
 }
 
 /// An ordinary socket for GRE packets of one source to one group.
-struct Listener(OwnedFd);
+pub(crate) struct Listener(OwnedFd);
 
 impl Listener {
     fn join(interface: &str) -> Self {
+        let listener = Listener::open();
+        join_source(&listener.0, interface, GROUP, AGENT);
+        listener
+    }
+
+    /// Joins a group whoever sends; in the namespace of this thread.
+    pub(crate) fn join_any_source(interface: &str, group: Ipv6Addr) -> Self {
+        let listener = Listener::open();
+        let request = libc::ipv6_mreq {
+            ipv6mr_multiaddr: libc::in6_addr { s6_addr: group.octets() },
+            ipv6mr_interface: interface_index(interface),
+        };
+        // SAFETY: `request` is as long as is said.
+        let joined = unsafe {
+            let (value, length) = ((&raw const request).cast(), size_of::<libc::ipv6_mreq>() as u32);
+            libc::setsockopt(listener.0.as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP, value, length)
+        };
+        assert_eq!(joined, 0, "{}", io::Error::last_os_error());
+        listener
+    }
+
+    fn open() -> Self {
         // SAFETY: no pointer is passed; the result is checked.
         let fd = unsafe { libc::socket(libc::AF_INET6, libc::SOCK_RAW | libc::SOCK_NONBLOCK, GRE.into()) };
         assert!(fd >= 0, "{}", io::Error::last_os_error());
         // SAFETY: a descriptor that was just made and that nothing else owns.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let request =
-            GroupSourceRequest { interface: interface_index(interface), group: storage(GROUP), source: storage(AGENT) };
-        // SAFETY: `request` is laid out as the kernel has it, and as long as is said.
-        let joined = unsafe {
-            let length = size_of::<GroupSourceRequest>() as u32;
-            let value = (&raw const request).cast();
-            libc::setsockopt(fd.as_raw_fd(), libc::IPPROTO_IPV6, libc::MCAST_JOIN_SOURCE_GROUP, value, length)
-        };
-        assert_eq!(joined, 0, "{}", io::Error::last_os_error());
         Listener(fd)
     }
 
     /// A packet that waits, from its GRE header on, and its source.
-    fn receive(&self) -> Option<(Ipv6Addr, Vec<u8>)> {
+    pub(crate) fn receive(&self) -> Option<(Ipv6Addr, Vec<u8>)> {
         let mut packet = vec![0; 2000];
         // SAFETY: all zeros is a valid sockaddr_in6.
         let mut source: libc::sockaddr_in6 = unsafe { zeroed() };
@@ -66,6 +79,19 @@ impl Listener {
     }
 }
 
+/// Joins a group for one source; in the namespace of the socket.
+pub(crate) fn join_source(socket: &impl AsRawFd, interface: &str, group: Ipv6Addr, source: Ipv6Addr) {
+    let request =
+        GroupSourceRequest { interface: interface_index(interface), group: storage(group), source: storage(source) };
+    // SAFETY: `request` is laid out as the kernel has it, and as long as is said.
+    let joined = unsafe {
+        let length = size_of::<GroupSourceRequest>() as u32;
+        let value = (&raw const request).cast();
+        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IPV6, libc::MCAST_JOIN_SOURCE_GROUP, value, length)
+    };
+    assert_eq!(joined, 0, "{}", io::Error::last_os_error());
+}
+
 fn storage(address: Ipv6Addr) -> libc::sockaddr_storage {
     // SAFETY: all zeros is a valid sockaddr_storage.
     let mut storage: libc::sockaddr_storage = unsafe { zeroed() };
@@ -76,7 +102,8 @@ fn storage(address: Ipv6Addr) -> libc::sockaddr_storage {
     storage
 }
 
-fn udp(site: &Site, node: &str, address: Ipv6Addr) -> UdpSocket {
+/// A program's socket in a node's or host's namespace.
+pub(crate) fn udp(site: &Site, node: &str, address: Ipv6Addr) -> UdpSocket {
     site.room().within(node, || {
         let socket = UdpSocket::bind(SocketAddrV6::new(address, 0, 0, 0)).expect("the address is this host's");
         socket.set_nonblocking(true).expect("a socket can be that");

@@ -84,15 +84,22 @@ fn lack() -> Option<String> {
     }
 }
 
-/// Takes away what test processes left that were killed.
+/// Takes away what test processes left that were killed, with the programs that did not end by that.
 fn remove_abandoned() {
-    for name in namespaces() {
-        let pid =
-            name.strip_prefix(TAG).and_then(|rest| rest.strip_prefix('-')?.split('-').next()?.parse::<u32>().ok());
-        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
-            let _ = Command::new("ip").args(["netns", "del", &name]).output();
+    for name in namespaces().iter().filter(|name| is_abandoned(name)) {
+        for pid in output(Command::new("ip").args(["netns", "pids", name])).lines() {
+            let Ok(pid) = pid.parse() else { continue };
+            // SAFETY: no pointer is passed; what runs in that namespace was started by tests.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
         }
+        let _ = Command::new("ip").args(["netns", "del", name]).output();
     }
+}
+
+/// Whether this is the name of something that a test process made which is no more.
+pub(crate) fn is_abandoned(name: &str) -> bool {
+    let pid = name.strip_prefix(TAG).and_then(|rest| rest.strip_prefix('-')?.split('-').next()?.parse::<u32>().ok());
+    pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
 }
 
 /// The names of all network namespaces of the machine.
@@ -193,6 +200,11 @@ impl Room {
         self.sysctl(name, "net/ipv6/conf/default/router_solicitations", "0");
     }
 
+    /// What the names of its namespaces start with.
+    pub(crate) fn tag(&self) -> &str {
+        &self.tag
+    }
+
     fn namespace(&self, name: &str) -> String {
         format!("{}-{name}", self.tag)
     }
@@ -273,9 +285,14 @@ impl Room {
 
     /// Starts a node in the namespace of its name, with this file.
     pub(crate) fn start(&self, name: &str, text: &str) -> Node {
+        self.start_with_seed(name, text, 7)
+    }
+
+    /// The same with the seed of all its random choices, such as its generation identifiers.
+    pub(crate) fn start_with_seed(&self, name: &str, text: &str, seed: u64) -> Node {
         let file = self.directory.write(&format!("{name}.toml"), text);
         let mut command = self.command(name, DROVER);
-        command.arg("run").arg(file).args(["--until-stdin-ends", "--seed", "7"]);
+        command.arg("run").arg(file).args(["--until-stdin-ends", "--seed", &seed.to_string()]);
         Node { running: Running::spawn(command, &self.directory, name), socket: self.socket(name) }
     }
 

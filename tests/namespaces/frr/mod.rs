@@ -2,6 +2,7 @@
 //! directory. The traffic is that of ordinary programs on kernel hosts.
 
 mod chains;
+mod lans;
 mod network;
 mod router;
 mod seen;

@@ -115,6 +115,12 @@ impl Site {
         &self.nodes[name]
     }
 
+    /// Ends a node in order, so that another router can take its place.
+    pub(crate) fn end_node(&mut self, name: &str) {
+        let mut node = self.nodes.remove(name).expect("the site has the node");
+        assert!(node.end().success());
+    }
+
     pub(crate) fn node_names(&self) -> impl Iterator<Item = &str> {
         self.nodes.keys().map(String::as_str)
     }

@@ -6,6 +6,7 @@ mod lans;
 mod network;
 mod router;
 mod seen;
+mod sites;
 mod traffic;
 
 use crate::room::{Shared, shared};

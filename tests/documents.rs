@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "docs/patent.md",
     "docs/rfc-compliance.md",
     "docs/regressions.md",
     "docs/configuration.md",
+    "docs/interoperability.md",
     "docs/decisions/README.md",
 ];
 

@@ -1,5 +1,6 @@
 //! What a PIM router is told at its start.
 
+use crate::mld::Version;
 use core::net::Ipv6Addr;
 use stack::addr::{Prefix, Scope};
 use stack::machine::PortId;
@@ -182,6 +183,8 @@ impl InterfaceConfig {
 /// The MLD querier of one interface (RFC 3810 §9).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MldConfig {
+    /// The version that it asks in: [`Version::V1`] where a router on the link knows no other (RFC 3810 §8.3.1).
+    pub version: Version,
     /// Robustness Variable, 1 to 7.
     pub robustness: u8,
     /// Query Interval.
@@ -199,6 +202,7 @@ pub struct MldConfig {
 impl Default for MldConfig {
     fn default() -> Self {
         MldConfig {
+            version: Version::V2,
             robustness: 2,
             query_interval: Duration::from_secs(125),
             query_response_interval: Duration::from_secs(10),

@@ -25,7 +25,13 @@ stack::counters! {
         rx_mld_report = "rx-mld-report",
         /// MLDv2 queries received.
         rx_mld_query = "rx-mld-query",
-        /// MLDv2 queries sent.
+        /// MLDv1 reports received.
+        rx_mld_v1_report = "rx-mld-v1-report",
+        /// MLDv1 Done messages received.
+        rx_mld_v1_done = "rx-mld-v1-done",
+        /// MLDv1 queries received.
+        rx_mld_v1_query = "rx-mld-v1-query",
+        /// MLD queries sent, of the configured version.
         tx_mld_query = "tx-mld-query",
         /// Packets on a port that is down or has no interface here.
         drop_no_interface = "drop-pim-no-interface",
@@ -74,8 +80,14 @@ stack::counters! {
         drop_mld_malformed = "drop-mld-malformed",
         /// MLD packets on an interface without a querier.
         drop_mld_no_querier = "drop-mld-no-querier",
-        /// MLDv1 messages.
-        drop_mld_v1 = "drop-mld-v1-not-handled",
+        /// Queries of routers in the other version of MLD than the one configured here (RFC 3810 §8.3.1).
+        mld_version_mismatches = "mld-version-mismatches",
+        /// BLOCK records of groups with a listener that speaks version 1 (RFC 3810 §8.3.2).
+        mld_v1_mode_ignored = "mld-v1-mode-ignored",
+        /// MLDv1 Done messages of groups without such a listener.
+        drop_mld_v1_done = "drop-mld-v1-done",
+        /// MLDv1 reports and Done messages of source-specific groups (RFC 4604 §3.5, §3.7).
+        drop_mld_v1_ssm = "drop-mld-v1-ssm",
         /// EXCLUDE records for source-specific groups (RFC 4604 §3.1).
         drop_mld_exclude_ssm = "drop-mld-exclude-ssm",
         /// Records of groups that may not be routed here.

@@ -1,7 +1,7 @@
 //! The PIM router: what comes in, what goes out, and who handles it.
 //!
 //! Implemented is the source-specific part of RFC 7761 (§4.8.2) without Asserts, (*,G) with embedded rendezvous points, and
-//! the router side of MLDv2 (RFC 3810). Messages of the rest are recognised and counted.
+//! the router side of MLD (RFC 3810). Messages of the rest are recognised and counted.
 //!
 //! Every call of a `handle_*` method answers whole: table updates first, then one or a few full Join/Prune messages for
 //! each neighbour that has to be asked for something. So a join has left before the next packet is read, and the
@@ -14,7 +14,7 @@ use crate::hello::Holdtime;
 use crate::interface::{Greeting, Interface};
 use crate::join_prune_builder::{self, JoinPruneBuilder, Request};
 use crate::join_timer::JoinTimers;
-use crate::mld::{Membership, Querier};
+use crate::mld::{Membership, Querier, Version};
 use crate::rpf::{LinkNeighbor, Rib};
 use crate::tib::{Tib, any_source_key};
 use crate::upstream::UpstreamEvent;
@@ -112,6 +112,18 @@ pub enum Event {
         key: MrouteKey,
         /// What changed.
         membership: Membership,
+    },
+    /// A router on a link asks in the other version of MLD than the one configured here; all of them have to be configured
+    /// alike (RFC 3810 §8.3.1). Once in [`Querier::VERSION_WARNING_INTERVAL`] a link at the most.
+    MldVersionMismatch {
+        /// When.
+        at: Instant,
+        /// On this link.
+        port: PortId,
+        /// The other router's address.
+        address: Ipv6Addr,
+        /// The version that it asks in.
+        version: Version,
     },
     /// The (S,G), or (*,G), is wanted here: the join leaves now where there is a neighbour to send it to.
     Joined {

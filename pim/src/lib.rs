@@ -4,7 +4,6 @@
 //! (§4.6). Of the any-source part there are shared trees towards the rendezvous point that a group's address names
 //! (RFC 3956), whose sources are addresses of that rendezvous point; Register, (S,G,rpt) and all else are not: their
 //! messages are counted.
-//! MLDv1 hosts and queriers are not heard.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! What MLD says about members becomes pim_include(S,G), or pim_include(*,G), where this router is the designated one (RFC 7761 §4.1.5).
 
 use crate::instance::{Event, Router, TimerKey};
-use crate::mld::{LinkRouters, Querier};
+use crate::mld::{LinkRouters, OlderMessage, Querier, VersionMismatch};
 use core::net::Ipv6Addr;
 use stack::machine::{PortId, Via};
 use stack::tables::MrouteKey;
@@ -31,14 +31,25 @@ impl Router {
         match mld::Message::parse(opened.message) {
             Ok(mld::Message::Query(query)) => {
                 self.counters.rx_mld_query += 1;
-                querier.handle_query(now, opened.source, &query);
+                querier.handle_query(now, opened.source, &query, &mut self.counters);
             }
             Ok(mld::Message::Report(report)) => {
                 self.counters.rx_mld_report += 1;
                 querier.handle_report(now, opened.source, &report, routers, &mut self.counters);
             }
-            Ok(mld::Message::V1Query { .. } | mld::Message::V1Report { .. } | mld::Message::V1Done { .. }) => {
-                self.counters.drop_mld_v1 += 1;
+            Ok(mld::Message::V1Query { group, .. }) => {
+                self.counters.rx_mld_v1_query += 1;
+                querier.handle_v1_query(now, opened.source, group, &mut self.counters);
+            }
+            Ok(mld::Message::V1Report { group }) => {
+                self.counters.rx_mld_v1_report += 1;
+                let report = OlderMessage::Report;
+                querier.handle_older_message(now, opened.source, group, report, routers, &mut self.counters);
+            }
+            Ok(mld::Message::V1Done { group }) => {
+                self.counters.rx_mld_v1_done += 1;
+                let done = OlderMessage::Done;
+                querier.handle_older_message(now, opened.source, group, done, routers, &mut self.counters);
             }
             Err(_) => self.counters.drop_mld_malformed += 1,
         }
@@ -51,6 +62,9 @@ impl Router {
             let key = MrouteKey { source: change.source, group: change.group };
             self.outputs.event(Event::MembershipChanged { at: now, port, key, membership: change.membership });
             self.include(now, port, key);
+        }
+        if let Some(VersionMismatch { router, version }) = self.querier_mut(port).and_then(Querier::poll_mismatch) {
+            self.outputs.event(Event::MldVersionMismatch { at: now, port, address: router, version });
         }
         while let Some(packet) = self.querier_mut(port).and_then(Querier::poll_packet) {
             self.counters.tx_mld_query += 1;

@@ -14,7 +14,7 @@ use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
 use stack::wire::checksum;
 use stack::wire::ext::Chain;
-use stack::wire::mld::{Query, Record, RecordType, Report};
+use stack::wire::mld::{Message, Query, Record, RecordType, Report};
 
 const LIMITS: Limits = Limits {
     entries: 16,
@@ -69,7 +69,7 @@ fn sensible(rng: &mut Rng) -> Vec<u8> {
         body(&mut message);
         PacketBuilder::new(from, ALL_PIM_ROUTERS).hop_limit(1).checksummed(103, message, 2)
     };
-    match rng.below(6) {
+    match rng.below(7) {
         0 => {
             let small = |rng: &mut Rng| rng.below(4) as u16;
             let hello = Hello {
@@ -121,6 +121,15 @@ fn sensible(rng: &mut Rng) -> Vec<u8> {
                 sources: if group.is_unspecified() { Vec::new() } else { list(rng, 3, source) },
             };
             query.packet(from)
+        }
+        4 => {
+            let group = group(rng);
+            let message = match rng.below(3) {
+                0 => Message::V1Query { group, max_response_delay: Duration::from_secs(1) },
+                1 => Message::V1Report { group },
+                _ => Message::V1Done { group },
+            };
+            message.packet(from)
         }
         _ => {
             let records = list(rng, 4, |rng| Record {

@@ -190,6 +190,7 @@ pub struct RawMap {
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct RawMld {
+    pub mld_version: Field<i64>,
     pub robustness: Field<i64>,
     pub query_interval_ms: Field<i64>,
     pub query_response_interval_ms: Field<i64>,

@@ -372,6 +372,8 @@ pub struct AdvertisedHomeAgent {
 /// The MLD querier of one port (RFC 3810 §9).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MldConfig {
+    /// The version that it asks in.
+    pub version: pim::mld::Version,
     /// Robustness Variable.
     pub robustness: u8,
     /// Query Interval.

@@ -58,6 +58,7 @@ pub(super) fn config(config: &NodeConfig, ports: &[NodePort], seed: u64) -> Opti
 fn mld(access: &AccessPort) -> MldConfig {
     let mld = &access.mld;
     MldConfig {
+        version: mld.version,
         robustness: mld.robustness,
         query_interval: mld.query_interval,
         query_response_interval: mld.query_response_interval,

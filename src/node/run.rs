@@ -24,7 +24,8 @@ use std::time::Duration;
 const COMMAND_QUEUE: usize = 64;
 
 /// Runs a node until it is told to stop. Says `ready` on standard output when its ports are open, and the stages of a
-/// terminal's handovers as they are reached: `handover-stage`, nanoseconds since 1970, the stage.
+/// terminal's handovers as they are reached: `handover-stage`, nanoseconds since 1970, the stage. Says on standard error
+/// what the operator of a router has to put right.
 ///
 /// With `until_stdin_ends` it stops in order when standard input ends: who started it has gone.
 ///
@@ -58,7 +59,7 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
     let next = forwarders.first().map(workers::Recruit::asker);
     let waker = bell.waker();
     let wake: Wake = Arc::new(move || waker.wake());
-    let node_config = config.clone();
+    let (node_config, of_events) = (config.clone(), config.clone());
     let worker = runtime::spawn(
         spec,
         // The whole chain in one line: what failed, and why.
@@ -99,11 +100,19 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
                 ControlFlow::Break(())
             }
         },
-        move |_, event| {
-            if let NodeEvent::Terminal(mobile::Event::HandoverStage { at, stage }) = event {
+        move |_, event| match event {
+            NodeEvent::Terminal(mobile::Event::HandoverStage { at, stage }) => {
                 let wall = origin + Duration::from_nanos(at.as_nanos());
                 say(&format!("handover-stage {} {}", wall.as_nanos(), stage.name()));
             }
+            NodeEvent::Pim(pim::Event::MldVersionMismatch { port, address, version, .. }) => {
+                let (port, version) = (&of_events.port(port).name, version.number());
+                complain(&format!(
+                    "{port}: the router {address} asks in MLD version {version}; let all routers of the link ask in the \
+                     same, this one by access_router.port.mld.mld_version"
+                ));
+            }
+            _ => (),
         },
     )?;
     // The others are there before this one says anything, so that they hear the answers.
@@ -143,6 +152,11 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// A line on standard error; that nobody reads it is no error.
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "drover: {line}");
 }
 
 fn radios(config: &NodeConfig) -> std::collections::BTreeMap<String, stack::machine::PortId> {

@@ -98,6 +98,24 @@ fn multicast_routing() {
                 "access_router.port[0].mld.query_response_interval_ms: 125000 is too large; give 1 to 124999",
             ),
             (
+                "# query_response_interval_ms = 10000",
+                "mld_version = 3",
+                0,
+                "access_router.port[0].mld.mld_version: 3 is too large; give 1 to 2",
+            ),
+            (
+                "# query_response_interval_ms = 10000",
+                "mld_version = 1\nquery_response_interval_ms = 65536",
+                1,
+                "access_router.port[0].mld.query_response_interval_ms: 65536 is too large; give 1 to 65535",
+            ),
+            (
+                "# query_response_interval_ms = 10000",
+                "mld_version = 1\nlast_listener_query_interval_ms = 70000",
+                1,
+                "access_router.port[0].mld.last_listener_query_interval_ms: 70000 is too large; give 1 to 65535",
+            ),
+            (
                 "# link_mtu = 1460",
                 "home_agent_preference = 1 #",
                 0,

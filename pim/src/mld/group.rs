@@ -16,6 +16,7 @@
 //!
 //! Beside that each host is tracked by its link-local address: what it asked for, and until when that holds.
 
+use super::compat::{Compatibility, Version};
 use core::net::Ipv6Addr;
 use stack::time::{Duration, Instant};
 use stack::wire::mld::RecordType;
@@ -94,6 +95,7 @@ pub(crate) struct Group {
     pub(crate) query_at: Option<Instant>,
     pub(crate) hosts: BTreeMap<Ipv6Addr, Host>,
     pub(crate) tracking: Tracking,
+    pub(crate) compatibility: Compatibility,
 }
 
 impl Default for Group {
@@ -107,6 +109,7 @@ impl Default for Group {
             query_at: None,
             hosts: BTreeMap::new(),
             tracking: Tracking::Complete,
+            compatibility: Compatibility::default(),
         }
     }
 }
@@ -200,7 +203,8 @@ impl Group {
     /// still wants, out of it. Answers what ended.
     pub(crate) fn leave_at_once(&mut self, now: Instant, queries: &mut Queries) -> Queries {
         let mut ended = Queries::default();
-        if self.tracking == Tracking::Incomplete {
+        // Of version 1 hosts one speaks for all.
+        if self.tracking == Tracking::Incomplete || self.compatibility.version() == Version::V1 {
             return ended;
         }
         let asked = core::mem::take(queries);
@@ -237,8 +241,9 @@ impl Group {
         self.mode == FilterMode::Include && self.sources.is_empty()
     }
 
-    /// Runs the source timers and the filter timer (§7.2.3, §7.5).
+    /// Runs the source timers, the filter timer (§7.2.3, §7.5) and the Older Version Host Present timer (§8.3.2).
     pub(crate) fn expire(&mut self, now: Instant) {
+        self.compatibility.expire(now);
         let due: Vec<Ipv6Addr> = self
             .sources
             .iter()
@@ -288,7 +293,9 @@ impl Group {
     /// When something is to be done.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let sources = self.sources.values().filter_map(|source| source.expires);
-        sources.chain(self.filter_timer).chain(self.retransmit_at).chain(self.query_at).min()
+        let older_version_host = self.compatibility.older_version_host_present;
+        let own = [self.filter_timer, self.retransmit_at, self.query_at, older_version_host];
+        sources.chain(own.into_iter().flatten()).min()
     }
 
     fn set_timers<'a>(&mut self, sources: impl Iterator<Item = &'a Ipv6Addr>, expires: Option<Instant>) {
@@ -332,6 +339,8 @@ pub struct GroupView {
     pub mode: FilterMode,
     /// When EXCLUDE mode ends.
     pub filter_timer: Option<Instant>,
+    /// Its compatibility mode (§8.3.2).
+    pub version: Version,
     /// The sources.
     pub sources: Vec<SourceView>,
     /// The hosts that are tracked.
@@ -364,6 +373,7 @@ impl Group {
             group,
             mode: self.mode,
             filter_timer: self.filter_timer,
+            version: self.compatibility.version(),
             sources: self
                 .sources
                 .iter()

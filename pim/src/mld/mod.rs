@@ -1,8 +1,11 @@
-//! The router side of MLDv2 (RFC 3810 §7).
+//! The router side of MLDv2 (RFC 3810 §7), with version 1 beside it (§8.3).
 
+mod compat;
 mod group;
 mod querier;
 
+pub(crate) use compat::OlderMessage;
+pub use compat::Version;
 pub use group::{FilterMode, GroupView, HostView, SourceView};
-pub(crate) use querier::LinkRouters;
+pub(crate) use querier::{LinkRouters, VersionMismatch};
 pub use querier::{Membership, Querier, QuerierState};

@@ -4,8 +4,11 @@
 //! ends the membership without a query, and each group is asked for on its own, often, so that a terminal that vanished
 //! is not served for minutes. Records that would put a source-specific group in EXCLUDE mode are ignored (RFC 4604 §3.1).
 //!
-//! MLDv1 (§8) is left out: DEVIATION RFC 3810 §8.3.
+//! Hosts of version 1 are heard (§8.3.2). On a link with a router of version 1 this one has to be configured to ask in
+//! that version too (§8.3.1), where there are no questions for sources: sources that are left then stay until their timers
+//! run out, and the mobility range is none.
 
+use super::compat::{self, OlderMessage, Version};
 use super::group::{FilterMode, Group, GroupView, Queries, Tracking};
 use crate::config::{self, Border, Config, InterfaceConfig, Limits, MldConfig};
 use crate::counters::Counters;
@@ -31,6 +34,13 @@ pub(crate) struct MembershipChange {
     pub(crate) group: Ipv6Addr,
     pub(crate) source: Ipv6Addr,
     pub(crate) membership: Membership,
+}
+
+/// Another router asks in the other version than the one configured here (RFC 3810 §8.3.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct VersionMismatch {
+    pub(crate) router: Ipv6Addr,
+    pub(crate) version: Version,
 }
 
 /// Who asks (RFC 3810 §7.6.2).
@@ -59,6 +69,16 @@ pub enum QuerierState {
 pub(crate) enum LinkRouters {
     Alone,
     Several,
+}
+
+/// What a host says of one group.
+struct Claim<'a> {
+    host: Ipv6Addr,
+    /// That of its message.
+    version: Version,
+    kind: RecordType,
+    group: Ipv6Addr,
+    sources: &'a [Ipv6Addr],
 }
 
 /// A deadline.
@@ -104,9 +124,15 @@ pub struct Querier {
     timers: Timers<TimerKey>,
     changes: VecDeque<MembershipChange>,
     packets: VecDeque<Vec<u8>>,
+    mismatch: Option<VersionMismatch>,
+    /// When the next mismatch may be told.
+    mismatch_told_until: Instant,
 }
 
 impl Querier {
+    /// A mismatch of versions is told so often at the most.
+    pub const VERSION_WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
     pub(crate) fn new(config: &Config, interface: &InterfaceConfig, mld: &MldConfig, rng: Rng) -> Self {
         Querier {
             config: mld.clone(),
@@ -124,6 +150,8 @@ impl Querier {
             timers: Timers::new(),
             changes: VecDeque::new(),
             packets: VecDeque::new(),
+            mismatch: None,
+            mismatch_told_until: Instant::ORIGIN,
         }
     }
 
@@ -142,7 +170,7 @@ impl Querier {
 
     /// The groups with listeners, by address.
     pub fn groups(&self) -> impl Iterator<Item = GroupView> {
-        self.groups.iter().map(|(&address, group)| group.view(address))
+        self.groups.iter().map(|(&address, group)| GroupView { version: self.version_of(group), ..group.view(address) })
     }
 
     /// The group and the source of everything that listeners ask for; the unspecified address is all sources.
@@ -183,10 +211,42 @@ impl Querier {
         self.link_local = link_local;
     }
 
+    /// A version 1 query of another router: one that says nothing of itself and suppresses nothing.
+    pub(crate) fn handle_v1_query(&mut self, now: Instant, source: Ipv6Addr, group: Ipv6Addr, counters: &mut Counters) {
+        let query = Query {
+            group,
+            // It is for hosts; routers lower their timers to Last Listener Query Time (§7.6.1).
+            max_response_delay: Duration::ZERO,
+            suppress: false,
+            robustness: 0,
+            query_interval: Duration::ZERO,
+            sources: Vec::new(),
+        };
+        self.handle_query_of(now, Version::V1, source, &query, counters);
+    }
+
     /// A query of another router (§7.6).
-    pub(crate) fn handle_query(&mut self, now: Instant, source: Ipv6Addr, query: &Query) {
+    pub(crate) fn handle_query(&mut self, now: Instant, source: Ipv6Addr, query: &Query, counters: &mut Counters) {
+        self.handle_query_of(now, Version::V2, source, query, counters);
+    }
+
+    fn handle_query_of(
+        &mut self,
+        now: Instant,
+        version: Version,
+        source: Ipv6Addr,
+        query: &Query,
+        counters: &mut Counters,
+    ) {
         if source == self.link_local || self.state == QuerierState::Stopped {
             return;
+        }
+        if version != self.config.version {
+            counters.mld_version_mismatches += 1;
+            if now >= self.mismatch_told_until {
+                self.mismatch = Some(VersionMismatch { router: source, version });
+                self.mismatch_told_until = now + Querier::VERSION_WARNING_INTERVAL;
+            }
         }
         if addr::interface_identifier(source) < addr::interface_identifier(self.link_local) {
             let robustness = if query.robustness == 0 { self.config.robustness } else { query.robustness };
@@ -224,10 +284,41 @@ impl Querier {
             return;
         }
         for record in &report.records {
-            if let Some(b) = self.admit(host, record, counters) {
-                self.take_record(now, host, record, &b, routers, counters);
+            let &Record { kind, group, ref sources } = record;
+            match compat::sources_that_count(self.version(group), kind, sources) {
+                Some(sources) => {
+                    let claim = Claim { host, version: Version::V2, kind, group, sources };
+                    self.handle_claim(now, &claim, routers, counters);
+                }
+                None => counters.mld_v1_mode_ignored += 1,
             }
         }
+    }
+
+    /// A message of a version 1 host (§8.3.2).
+    pub(crate) fn handle_older_message(
+        &mut self,
+        now: Instant,
+        host: Ipv6Addr,
+        group: Ipv6Addr,
+        message: OlderMessage,
+        routers: LinkRouters,
+        counters: &mut Counters,
+    ) {
+        if self.state == QuerierState::Stopped {
+            return;
+        }
+        if config::is_ssm(&self.ssm_ranges, group) {
+            // RFC 4604 §3.5, §3.7.
+            counters.drop_mld_v1_ssm += 1;
+            return;
+        }
+        if message == OlderMessage::Done && self.version(group) == Version::V2 {
+            counters.drop_mld_v1_done += 1;
+            return;
+        }
+        let claim = Claim { host, version: Version::V1, kind: message.equivalent(), group, sources: &[] };
+        self.handle_claim(now, &claim, routers, counters);
     }
 
     /// Runs what is due.
@@ -253,21 +344,40 @@ impl Querier {
         self.packets.pop_front()
     }
 
-    /// The sources of a record that is to be taken; counts why it is not.
-    fn admit(&self, host: Ipv6Addr, record: &Record, counters: &mut Counters) -> Option<BTreeSet<Ipv6Addr>> {
-        let address = record.group;
+    pub(crate) fn poll_mismatch(&mut self) -> Option<VersionMismatch> {
+        self.mismatch.take()
+    }
+
+    /// The version that a group's hosts speak (§8.3.2); version 1 on a link that is configured so (§8.3.1).
+    fn version(&self, group: Ipv6Addr) -> Version {
+        self.groups.get(&group).map_or(self.config.version, |group| self.version_of(group))
+    }
+
+    fn version_of(&self, group: &Group) -> Version {
+        group.compatibility.version().min(self.config.version)
+    }
+
+    fn handle_claim(&mut self, now: Instant, claim: &Claim<'_>, routers: LinkRouters, counters: &mut Counters) {
+        if let Some(b) = self.admit(claim, counters) {
+            self.take(now, claim, &b, routers, counters);
+        }
+    }
+
+    /// The sources of a claim that is to be taken; counts why it is not.
+    fn admit(&self, claim: &Claim<'_>, counters: &mut Counters) -> Option<BTreeSet<Ipv6Addr>> {
+        let &Claim { host, kind, group: address, sources, .. } = claim;
         let outside = self.border == Border::SiteBorder && config::is_site_scoped(address);
         if !config::is_routable_group(address) || outside {
             counters.drop_mld_scope += 1;
             return None;
         }
-        let is_exclude = matches!(record.kind, RecordType::ModeIsExclude | RecordType::ChangeToExclude);
+        let is_exclude = matches!(kind, RecordType::ModeIsExclude | RecordType::ChangeToExclude);
         if is_exclude && config::is_ssm(&self.ssm_ranges, address) {
             counters.drop_mld_exclude_ssm += 1;
             return None;
         }
-        let b: BTreeSet<Ipv6Addr> = record.sources.iter().copied().filter(|&s| addr::is_routable_unicast(s)).collect();
-        let adds = is_exclude || (record.kind != RecordType::BlockOldSources && !b.is_empty());
+        let b: BTreeSet<Ipv6Addr> = sources.iter().copied().filter(|&s| addr::is_routable_unicast(s)).collect();
+        let adds = is_exclude || (kind != RecordType::BlockOldSources && !b.is_empty());
         let group = self.groups.get(&address);
         if group.is_none() {
             if !adds {
@@ -292,22 +402,25 @@ impl Querier {
         Some(b)
     }
 
-    /// A record within all limits.
-    fn take_record(
+    /// A claim within all limits; `b` are its sources.
+    fn take(
         &mut self,
         now: Instant,
-        host: Ipv6Addr,
-        record: &Record,
+        claim: &Claim<'_>,
         b: &BTreeSet<Ipv6Addr>,
         routers: LinkRouters,
         counters: &mut Counters,
     ) {
-        let (address, kind) = (record.group, record.kind);
+        let &Claim { host, version, kind, group: address, .. } = claim;
         let timing = self.timing(address);
         let mut group = self.groups.remove(&address).unwrap_or_default();
         let before: BTreeSet<Ipv6Addr> = group.wanted().collect();
         let mali = timing.listening_interval;
         let is_querier = matches!(self.state, QuerierState::Querier { .. });
+        if version == Version::V1 && kind == RecordType::ModeIsExclude {
+            // Older Version Host Present Timeout (§9.13): as long as the membership that the report makes.
+            group.compatibility.hear_report(now + mali);
+        }
 
         let is_tracked = group.hosts.contains_key(&host);
         let room = group.hosts.len() < self.limits.hosts_per_group && self.tracked < self.limits.tracked_per_port;
@@ -356,11 +469,14 @@ impl Querier {
         timing: &Timing,
     ) {
         let (time, count) = (timing.last_listener_query_time(), timing.last_listener_query_count);
-        group.query_sources(now, &queries.sources, time, count);
+        let asks_for_sources = self.config.version == Version::V2 && !queries.sources.is_empty();
+        if asks_for_sources {
+            group.query_sources(now, &queries.sources, time, count);
+        }
         if queries.group {
             group.query_group(now, time, count);
         }
-        if queries.group || !queries.sources.is_empty() {
+        if queries.group || asks_for_sources {
             self.send_specific_queries(now, address, group, timing);
         }
     }
@@ -476,7 +592,16 @@ impl Querier {
         self.send_query(Ipv6Addr::UNSPECIFIED, self.config.query_response_interval, false, &[]);
     }
 
+    /// Sends a query of the configured version. One of version 1 cannot suppress anything: where this one is to, somebody
+    /// has answered already, and it is left out.
     fn send_query(&mut self, group: Ipv6Addr, max_response_delay: Duration, suppress: bool, sources: &[Ipv6Addr]) {
+        if self.config.version == Version::V1 {
+            if !suppress {
+                let query = mld::Message::V1Query { group, max_response_delay };
+                self.packets.push_back(query.packet(self.link_local));
+            }
+            return;
+        }
         let query = Query {
             group,
             max_response_delay,
@@ -501,7 +626,9 @@ impl Querier {
         };
         let listening = |interval: Duration, response: Duration| interval * u32::from(robustness) + response;
         let general = listening(query_interval, self.config.query_response_interval);
-        if self.mobility_ranges.iter().any(|range| range.contains(group)) {
+        let is_mobile =
+            self.config.version == Version::V2 && self.mobility_ranges.iter().any(|range| range.contains(group));
+        if is_mobile {
             let mobility = &self.config.mobility;
             Timing {
                 // Only a querier of this kind asks for each of these groups often.
@@ -511,14 +638,14 @@ impl Querier {
                 },
                 last_listener_query_interval: mobility.last_listener_query_interval,
                 last_listener_query_count: mobility.last_listener_query_count,
-                is_mobile: true,
+                is_mobile,
             }
         } else {
             Timing {
                 listening_interval: general,
                 last_listener_query_interval: self.config.last_listener_query_interval,
                 last_listener_query_count: self.config.last_listener_query_count,
-                is_mobile: false,
+                is_mobile,
             }
         }
     }
@@ -735,9 +862,9 @@ mod tests {
             sources: Vec::new(),
         };
         let [lower, higher] = [[0xfe80, 0xffff, 0, 0, 0, 0, 0, 0], [0xfe80, 0, 0, 0, 0, 0, 0, 2]].map(Ipv6Addr::from);
-        link.querier.handle_query(link.now, higher, &query(2));
+        link.querier.handle_query(link.now, higher, &query(2), &mut link.counters);
         assert_eq!(link.querier.querier_address(), link.querier.link_local);
-        link.querier.handle_query(link.now, lower, &query(3));
+        link.querier.handle_query(link.now, lower, &query(3), &mut link.counters);
         assert_eq!(link.querier.querier_address(), lower);
         // Its robustness times its interval and half the response interval.
         assert_eq!(link.querier.poll_timeout(), Some(link.now + Duration::from_secs(65)));

@@ -12,8 +12,10 @@ use super::port_by_name;
 use super::ports::{MAX_MTU, MIN_MTU};
 use super::section::{Section, flag, in_range, multicast_prefix, routable, span_of, unicast_prefix};
 use core::time::Duration;
+use pim::mld::Version;
 use stack::addr::Prefix;
 use stack::machine::PortId;
+use stack::wire::mld::MAX_V1_RESPONSE_DELAY;
 use std::collections::BTreeSet;
 use toml::Spanned;
 
@@ -306,10 +308,14 @@ fn mld(section: &Section<'_, '_>, field: &Field<RawMld>, immediate_leave: Prefix
     let nothing = RawMld::default();
     let raw = field.as_ref().map_or(&nothing, Spanned::get_ref);
     let section = &section.inner("mld", span_of(section, field));
+    let version = section.number("mld_version", &raw.mld_version, 1..=2, 2);
+    let version = version.map(|version: u8| if version == 1 { Version::V1 } else { Version::V2 });
     let robustness = section.number("robustness", &raw.robustness, 1..=7, 2);
-    // QQIC reaches 31,744 s (RFC 3810 §5.1.9); the response code 8,387,584 ms, and it is shorter than the interval.
+    // QQIC reaches 31,744 s (RFC 3810 §5.1.9); the response code 8,387,584 ms, and it is shorter than the interval. The
+    // response code of version 1 is plain milliseconds (§8.3.1).
     let interval = section.millis("query_interval_ms", &raw.query_interval_ms, 1_000..=31_744_000, 125_000);
-    let highest = interval.map_or(8_387_584, |interval| (interval.as_millis() as i64 - 1).min(8_387_584));
+    let longest = if version == Some(Version::V1) { MAX_V1_RESPONSE_DELAY.as_millis() as i64 } else { 8_387_584 };
+    let highest = interval.map_or(longest, |interval| (interval.as_millis() as i64 - 1).min(longest));
     let response = section.millis(
         "query_response_interval_ms",
         &raw.query_response_interval_ms,
@@ -317,7 +323,7 @@ fn mld(section: &Section<'_, '_>, field: &Field<RawMld>, immediate_leave: Prefix
         10_000.min(highest as u64 / 2),
     );
     let last =
-        section.millis("last_listener_query_interval_ms", &raw.last_listener_query_interval_ms, 1..=8_387_584, 1_000);
+        section.millis("last_listener_query_interval_ms", &raw.last_listener_query_interval_ms, 1..=longest, 1_000);
     let count = section.number("last_listener_query_count", &raw.last_listener_query_count, 1..=7, 2);
     let immediate_leave = match &raw.immediate_leave {
         Some(ranges) => section.list("immediate_leave", ranges, |text| multicast_prefix(text)),
@@ -327,6 +333,7 @@ fn mld(section: &Section<'_, '_>, field: &Field<RawMld>, immediate_leave: Prefix
     let max_groups = section.number("max_groups", &raw.max_groups, 1..=1_048_576, 4_096);
     let max_sources = section.number("max_sources", &raw.max_sources, 1..=65_536, 64);
     Some(MldConfig {
+        version: version?,
         robustness: robustness?,
         query_interval: interval?,
         query_response_interval: response?,

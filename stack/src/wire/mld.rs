@@ -1,5 +1,4 @@
-//! Multicast Listener Discovery: queries and reports of version 2 (RFC 3810 §5), and those of version 1 (RFC 2710 §3), so
-//! that they are recognised.
+//! Multicast Listener Discovery: queries and reports of version 2 (RFC 3810 §5) and of version 1 (RFC 2710 §3).
 //!
 //! [`open`] makes the checks that listeners and routers share (RFC 3810 §6.2, §7.4): checksum, hop limit 1, link-local
 //! source, Router Alert. [`Message::parse`] then reads the ICMPv6 message. Records of unknown type are skipped (§5.2.12),
@@ -10,7 +9,7 @@ use super::checksum;
 use super::error::{WireError, WireErrorKind, address_at, octet, u16_at};
 use super::ext::Chain;
 use super::ipv6::{self, protocol};
-use crate::addr::{self, ALL_MLDV2_ROUTERS, ALL_NODES};
+use crate::addr::{self, ALL_MLDV2_ROUTERS, ALL_NODES, ALL_ROUTERS};
 use crate::time::Duration;
 use core::net::Ipv6Addr;
 
@@ -27,6 +26,9 @@ pub const TYPE_REPORT: u8 = 143;
 pub const MAX_RECORDS: usize = 448;
 /// Sources that are read from one message. A packet of 9,000 octets has no room for more.
 pub const MAX_SOURCES: usize = 560;
+
+/// The longest Maximum Response Delay that a version 1 query can say: it has no exponential form (RFC 3810 §8.3.1).
+pub const MAX_V1_RESPONSE_DELAY: Duration = Duration::from_millis(u16::MAX as u64);
 
 /// Octets of a version 1 message.
 const V1_LEN: usize = 24;
@@ -50,7 +52,7 @@ pub enum Message {
     V1Query {
         /// The group, or unspecified.
         group: Ipv6Addr,
-        /// Maximum Response Delay.
+        /// Maximum Response Delay; on the wire [`MAX_V1_RESPONSE_DELAY`] at the most.
         max_response_delay: Duration,
     },
     /// A version 1 report.
@@ -243,6 +245,21 @@ impl Message {
             Message::V1Report { group } => v1(TYPE_V1_REPORT, 0, group),
             Message::V1Done { group } => v1(TYPE_V1_DONE, 0, group),
         }
+    }
+
+    /// The packet with this message from the link-local address `source`, to where a message of its type goes (RFC 3810
+    /// §5.1.15, §5.2.14; RFC 2710 §3).
+    ///
+    /// It has to fit the link's MTU; see [`max_query_sources`] and [`Report::packets`].
+    pub fn packet(&self, source: Ipv6Addr) -> Vec<u8> {
+        let destination = match self {
+            Message::Query(Query { group, .. }) | Message::V1Query { group, .. } if group.is_unspecified() => ALL_NODES,
+            Message::Query(Query { group, .. }) | Message::V1Query { group, .. } => *group,
+            Message::V1Report { group } => *group,
+            Message::V1Done { .. } => ALL_ROUTERS,
+            Message::Report(_) => ALL_MLDV2_ROUTERS,
+        };
+        packet(source, destination, self.emit())
     }
 }
 
@@ -563,6 +580,47 @@ mod tests {
         for code in 0..=u8::MAX {
             assert_eq!(query_interval_code(query_interval(code)), code);
         }
+    }
+
+    /// RFC 2710 §3.7: a version 1 host reads the first 24 octets of a query, and the code as milliseconds.
+    #[test]
+    fn version_1_hosts_read_queries_of_version_2() {
+        for delay in [Duration::from_secs(10), Duration::from_millis(32_767), Duration::from_secs(40), Duration::MAX] {
+            let general = Query { group: Ipv6Addr::UNSPECIFIED, max_response_delay: delay, sources: vec![], ..query() };
+            let Ok(Message::V1Query { group, max_response_delay: read }) = Message::parse(&general.emit()[..V1_LEN])
+            else {
+                panic!()
+            };
+            assert!(group.is_unspecified());
+            assert!(
+                if delay.as_millis() < 0x8000 { read == delay } else { read < delay },
+                "{delay:?} is read as {read:?}"
+            );
+        }
+        for code in 0..=u16::MAX {
+            let linear = Duration::from_millis(u64::from(code));
+            assert!(linear <= max_response_delay(code), "{code:#x}: a host of version 1 would answer too late");
+        }
+    }
+
+    #[test]
+    fn messages_of_version_1_go_where_they_belong() {
+        let (all, delay) = (Ipv6Addr::UNSPECIFIED, Duration::from_secs(10));
+        for (message, destination, expected) in [
+            (Message::V1Query { group: all, max_response_delay: delay }, ALL_NODES, [130, 0, 0, 0, 0x27, 0x10, 0, 0]),
+            (Message::V1Query { group: GROUP, max_response_delay: delay }, GROUP, [130, 0, 0, 0, 0x27, 0x10, 0, 0]),
+            (Message::V1Report { group: GROUP }, GROUP, [131, 0, 0, 0, 0, 0, 0, 0]),
+            (Message::V1Done { group: GROUP }, ALL_ROUTERS, [132, 0, 0, 0, 0, 0, 0, 0]),
+        ] {
+            let packet = message.packet(HOST);
+            let opened = open(&packet).unwrap();
+            assert_eq!((opened.destination, opened.message.len()), (destination, V1_LEN), "{message:?}");
+            assert_eq!(Message::parse(opened.message), Ok(message.clone()));
+            assert_eq!(message.emit()[..8], expected);
+        }
+        let long = Message::V1Query { group: all, max_response_delay: Duration::from_secs(70) };
+        let linear = Message::V1Query { group: all, max_response_delay: MAX_V1_RESPONSE_DELAY };
+        assert_eq!(Message::parse(&long.emit()), Ok(linear));
     }
 
     #[test]

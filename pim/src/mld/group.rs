@@ -258,22 +258,46 @@ impl Group {
         }
     }
 
-    /// Starts asking for these sources: `last_listener_query_time` is left to answer (§7.6.3.2).
-    pub(crate) fn query_sources(&mut self, now: Instant, sources: &BTreeSet<Ipv6Addr>, time: Duration, count: u8) {
+    /// Starts asking for these sources: `time`, the Last Listener Query Time, is left to answer (§7.6.3.2). Whether one of
+    /// them is not being asked for already.
+    pub(crate) fn query_sources(
+        &mut self,
+        now: Instant,
+        sources: &BTreeSet<Ipv6Addr>,
+        time: Duration,
+        count: u8,
+    ) -> bool {
+        let mut is_new = false;
         for address in sources {
             if let Some(source) = self.sources.get_mut(address)
                 && source.expires.is_some_and(|at| at > now + time)
             {
                 source.expires = Some(now + time);
                 source.retransmissions = count;
+                is_new = true;
             }
         }
+        is_new
     }
 
-    /// Starts asking for the group (§7.6.3.1).
-    pub(crate) fn query_group(&mut self, now: Instant, time: Duration, count: u8) {
-        self.lower_filter_timer(now, time);
-        self.retransmissions = count;
+    /// Starts asking for the group (§7.6.3.1); answers as [`Group::query_sources`]. Where no more than `time` is left the
+    /// question has been asked, and the one under way stands for both (§7.4.2): hosts repeat what they report.
+    pub(crate) fn query_group(&mut self, now: Instant, time: Duration, count: u8) -> bool {
+        let is_new = self.filter_timer.is_some_and(|at| at > now + time);
+        if is_new {
+            self.lower_filter_timer(now, time);
+            self.retransmissions = count;
+        }
+        is_new
+    }
+
+    /// Asks no more for what is being asked for: another router is the querier.
+    pub(crate) fn cancel_queries(&mut self) {
+        self.retransmit_at = None;
+        self.retransmissions = 0;
+        for source in self.sources.values_mut() {
+            source.retransmissions = 0;
+        }
     }
 
     /// Lowers the filter timer to `time` (§7.6.1).

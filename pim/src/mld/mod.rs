@@ -9,3 +9,6 @@ pub use compat::Version;
 pub use group::{FilterMode, GroupView, HostView, SourceView};
 pub(crate) use querier::{LinkRouters, VersionMismatch};
 pub use querier::{Membership, Querier, QuerierState};
+
+#[cfg(test)]
+mod tests;

@@ -469,14 +469,9 @@ impl Querier {
         timing: &Timing,
     ) {
         let (time, count) = (timing.last_listener_query_time(), timing.last_listener_query_count);
-        let asks_for_sources = self.config.version == Version::V2 && !queries.sources.is_empty();
-        if asks_for_sources {
-            group.query_sources(now, &queries.sources, time, count);
-        }
-        if queries.group {
-            group.query_group(now, time, count);
-        }
-        if queries.group || asks_for_sources {
+        let sources = self.config.version == Version::V2 && group.query_sources(now, &queries.sources, time, count);
+        let all = queries.group && group.query_group(now, time, count);
+        if all || sources {
             self.send_specific_queries(now, address, group, timing);
         }
     }
@@ -518,9 +513,10 @@ impl Querier {
         let is_querier = matches!(self.state, QuerierState::Querier { .. });
         group.expire(now);
         if group.retransmit_at.is_some_and(|at| at <= now) {
-            group.retransmit_at = None;
             if is_querier {
                 self.send_specific_queries(now, address, &mut group, &timing);
+            } else {
+                group.cancel_queries();
             }
         }
         if group.query_at.is_some_and(|at| at <= now) {

@@ -193,8 +193,8 @@ pub struct MldConfig {
     pub query_response_interval: Duration,
     /// Last Listener Query Interval.
     pub last_listener_query_interval: Duration,
-    /// Last Listener Query Count.
-    pub last_listener_query_count: u8,
+    /// Last Listener Query Count; `None` is the Robustness Variable in force (§9.9).
+    pub last_listener_query_count: Option<u8>,
     /// What applies to groups of [`Config::mobility_ranges`] instead.
     pub mobility: MobilityMld,
 }
@@ -207,7 +207,7 @@ impl Default for MldConfig {
             query_interval: Duration::from_secs(125),
             query_response_interval: Duration::from_secs(10),
             last_listener_query_interval: Duration::from_secs(1),
-            last_listener_query_count: 2,
+            last_listener_query_count: None,
             mobility: MobilityMld::default(),
         }
     }

@@ -74,8 +74,18 @@ stack::counters! {
         drop_join_prune_not_handled = "drop-pim-join-prune-not-handled",
         /// Joins and memberships beyond the limit of entries.
         drop_entry_limit = "drop-pim-entry-limit",
-        /// MLD packets that fail a check in front of their message.
+        /// MLD packets with a header that is wrong.
         drop_mld_header = "drop-mld-header",
+        /// MLD packets whose hop limit is not 1.
+        drop_mld_hop_limit = "drop-mld-hop-limit",
+        /// MLD packets that are not from a link-local address (RFC 3810 §5.1.14, §5.2.13).
+        drop_mld_source = "drop-mld-source",
+        /// Those from the unspecified address: hosts that have no address yet, and forged queries.
+        drop_mld_unspecified_source = "drop-mld-unspecified-source",
+        /// MLD packets without Router Alert.
+        drop_mld_router_alert = "drop-mld-router-alert",
+        /// MLD packets with a wrong checksum.
+        drop_mld_checksum = "drop-mld-checksum",
         /// MLD packets that are malformed.
         drop_mld_malformed = "drop-mld-malformed",
         /// MLD packets on an interface without a querier.

@@ -6,7 +6,7 @@ use core::net::Ipv6Addr;
 use stack::machine::{PortId, Via};
 use stack::tables::MrouteKey;
 use stack::time::Instant;
-use stack::wire::mld;
+use stack::wire::mld::{self, Refusal};
 
 impl Router {
     pub(crate) fn querier_mut(&mut self, port: PortId) -> Option<&mut Querier> {
@@ -17,8 +17,15 @@ impl Router {
     pub(crate) fn handle_mld(&mut self, now: Instant, port: PortId, packet: &[u8]) {
         let opened = match mld::open(packet) {
             Ok(opened) => opened,
-            Err(_) => {
-                self.counters.drop_mld_header += 1;
+            Err(refusal) => {
+                *match refusal {
+                    Refusal::Header(_) | Refusal::NotMld => &mut self.counters.drop_mld_header,
+                    Refusal::HopLimit => &mut self.counters.drop_mld_hop_limit,
+                    Refusal::Source => &mut self.counters.drop_mld_source,
+                    Refusal::Unspecified => &mut self.counters.drop_mld_unspecified_source,
+                    Refusal::RouterAlert => &mut self.counters.drop_mld_router_alert,
+                    Refusal::Checksum => &mut self.counters.drop_mld_checksum,
+                } += 1;
                 return;
             }
         };

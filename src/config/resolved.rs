@@ -382,8 +382,8 @@ pub struct MldConfig {
     pub query_response_interval: Duration,
     /// Last Listener Query Interval.
     pub last_listener_query_interval: Duration,
-    /// Last Listener Query Count.
-    pub last_listener_query_count: u8,
+    /// Last Listener Query Count; the Robustness Variable where absent.
+    pub last_listener_query_count: Option<u8>,
     /// Groups with a single listener by construction: a leave is believed at once.
     pub immediate_leave: Vec<Prefix>,
     /// Timers of these groups, which are asked for one by one.

@@ -640,7 +640,7 @@ impl Querier {
             Timing {
                 listening_interval: general,
                 last_listener_query_interval: self.config.last_listener_query_interval,
-                last_listener_query_count: self.config.last_listener_query_count,
+                last_listener_query_count: self.config.last_listener_query_count.unwrap_or(robustness),
                 is_mobile,
             }
         }

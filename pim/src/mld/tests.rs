@@ -577,7 +577,7 @@ fn another_querier_goes_on_asking() {
 #[test]
 fn as_many_questions_as_configured() {
     for count in [1, 2, 5] {
-        let mld = MldConfig { last_listener_query_count: count, ..MldConfig::default() };
+        let mld = MldConfig { last_listener_query_count: Some(count), ..MldConfig::default() };
         let mut bed = Bed::new(Role::Querier, &mld);
         bed.run_until(Instant::ORIGIN, FILTER_SET);
         bed.hear(ALLOW, 0b001);
@@ -610,4 +610,64 @@ fn long_lists_of_questions_are_split() {
     }
     assert_eq!(lists.iter().map(Vec::len).collect::<Vec<_>>(), [89, 11]);
     assert_eq!(lists.concat(), sources);
+}
+
+/// §5.1.8, §5.1.9, §9: what the querier says of itself counts, and what is configured where it says nothing.
+#[test]
+fn what_the_querier_says_is_adopted() {
+    let own = MldConfig { robustness: 3, query_interval: Duration::from_secs(100), ..MldConfig::default() };
+    let response = own.query_response_interval;
+    for (robustness, query_interval, adopted) in
+        [(0, 0, (3, 100)), (0, 20, (3, 20)), (5, 0, (5, 100)), (7, 31_744, (7, 31_744)), (1, 1, (1, 1))]
+    {
+        let mut bed = Bed::new(Role::Querier, &own);
+        let query = Query {
+            group: Ipv6Addr::UNSPECIFIED,
+            max_response_delay: response,
+            suppress: true,
+            robustness,
+            query_interval: Duration::from_secs(query_interval),
+            sources: Vec::new(),
+        };
+        bed.querier.handle_query(bed.now, LOWER, &query, &mut bed.counters);
+        let (robustness, query_interval) = (adopted.0, Duration::from_secs(adopted.1));
+        assert_eq!(bed.querier.state(), QuerierState::NonQuerier { querier: LOWER, robustness, query_interval });
+        let times = query_interval * u32::from(robustness);
+        assert_eq!(bed.querier.poll_timeout(), Some(bed.now + times + response / 2), "§9.5, whatever the S flag is");
+        bed.hear(TO_EX, 0);
+        assert_eq!(bed.filter_timer(), Some(bed.now + times + response), "§9.4");
+        bed.hear_query(LOWER, GROUP, false, 0);
+        // That query says 2.
+        assert_eq!(bed.filter_timer(), Some(bed.now + LLQI * 2), "§9.9, §9.10");
+    }
+}
+
+/// §9.6, §9.7: as many general queries as the Robustness Variable, a quarter of the Query Interval apart, then one each.
+#[test]
+fn the_startup_queries() {
+    for robustness in [1, 2, 7] {
+        let mld = MldConfig { robustness, ..MldConfig::default() };
+        let mut bed = Bed::new(Role::Querier, &mld);
+        let (mut times, mut queries) = (Vec::new(), Vec::new());
+        while times.len() < usize::from(robustness) + 2 {
+            while let Some(packet) = bed.querier.poll_packet() {
+                queries.push(packet);
+                times.push(bed.now - Instant::ORIGIN);
+            }
+            bed.now = bed.querier.poll_timeout().unwrap();
+            bed.querier.handle_timeout(bed.now);
+        }
+        let interval = mld.query_interval;
+        let quick = u32::from(robustness) - 1;
+        let startup = (0..=quick).map(|n| interval / 4 * n);
+        let later = (1..=2).map(|n| interval / 4 * quick + interval * n);
+        assert_eq!(times, startup.chain(later).collect::<Vec<_>>());
+        let Ok(Message::Query(query)) = Message::parse(mld::open(&queries[0]).unwrap().message) else { panic!() };
+        assert!(query.is_general() && !query.suppress);
+        assert_eq!(
+            (query.robustness, query.query_interval, query.max_response_delay),
+            (robustness, interval, mld.query_response_interval)
+        );
+        assert!(queries.iter().all(|other| *other == queries[0]));
+    }
 }

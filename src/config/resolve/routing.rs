@@ -324,7 +324,11 @@ fn mld(section: &Section<'_, '_>, field: &Field<RawMld>, immediate_leave: Prefix
     );
     let last =
         section.millis("last_listener_query_interval_ms", &raw.last_listener_query_interval_ms, 1..=longest, 1_000);
-    let count = section.number("last_listener_query_count", &raw.last_listener_query_count, 1..=7, 2);
+    // The Robustness Variable where nothing is said (§9.9), which may be that of another querier.
+    let count = match &raw.last_listener_query_count {
+        Some(_) => section.number("last_listener_query_count", &raw.last_listener_query_count, 1..=7, 2).map(Some),
+        None => Some(None),
+    };
     let immediate_leave = match &raw.immediate_leave {
         Some(ranges) => section.list("immediate_leave", ranges, |text| multicast_prefix(text)),
         None => Some(vec![immediate_leave]),

@@ -441,7 +441,7 @@ impl Machine for MldListener {
             },
             Err(Refusal::Header(_) | Refusal::NotMld) => &mut self.counters.drop_header,
             Err(Refusal::HopLimit) => &mut self.counters.drop_hop_limit,
-            Err(Refusal::Source) => &mut self.counters.drop_source,
+            Err(Refusal::Source | Refusal::Unspecified) => &mut self.counters.drop_source,
             Err(Refusal::RouterAlert) => &mut self.counters.drop_router_alert,
             Err(Refusal::Checksum) => &mut self.counters.drop_checksum,
         };

@@ -162,9 +162,13 @@ pub enum Refusal {
     /// The hop limit is not 1: it may come from another link.
     #[error("hop limit is not 1")]
     HopLimit,
-    /// The source address is not link-local (RFC 3810 §5.1.14, §5.2.13); the unspecified address is not either.
+    /// The source address is not link-local (RFC 3810 §5.1.14, §5.2.13).
     #[error("source address is not link-local")]
     Source,
+    /// The source address is unspecified: a host that has no address yet may report so, and no router listens to it
+    /// (RFC 3810 §5.2.13, RFC 3590 §4).
+    #[error("source address is unspecified")]
+    Unspecified,
     /// Router Alert is missing.
     #[error("no Router Alert")]
     RouterAlert,
@@ -193,6 +197,9 @@ pub fn open(packet: &[u8]) -> Result<Opened<'_>, Refusal> {
     }
     if header.hop_limit != 1 {
         return Err(Refusal::HopLimit);
+    }
+    if header.source.is_unspecified() {
+        return Err(Refusal::Unspecified);
     }
     if !addr::is_link_local(header.source) {
         return Err(Refusal::Source);
@@ -637,7 +644,7 @@ mod tests {
             builder.checksummed(protocol::ICMPV6, join().emit(), 2)
         };
         assert_eq!(open(&build(HOST, 2, true)), Err(Refusal::HopLimit));
-        assert_eq!(open(&build(Ipv6Addr::UNSPECIFIED, 1, true)), Err(Refusal::Source));
+        assert_eq!(open(&build(Ipv6Addr::UNSPECIFIED, 1, true)), Err(Refusal::Unspecified));
         assert_eq!(open(&build(SOURCE, 1, true)), Err(Refusal::Source));
         assert_eq!(open(&build(HOST, 1, false)), Err(Refusal::RouterAlert));
         let mut flipped = good.clone();

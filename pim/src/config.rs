@@ -251,6 +251,8 @@ pub struct Limits {
     pub groups_per_port: usize,
     /// MLD groups that one host of a port is in.
     pub groups_per_host: usize,
+    /// Sources that one host of a port names in all its groups, wanted and unwanted ones.
+    pub sources_per_host: usize,
     /// Sources of one MLD group on one port.
     pub sources_per_group: usize,
     /// Hosts that are tracked for one MLD group on one port; with more the group is left by queries.
@@ -266,6 +268,7 @@ impl Default for Limits {
             neighbors: 64,
             groups_per_port: 65_536,
             groups_per_host: 64,
+            sources_per_host: 256,
             sources_per_group: 64,
             hosts_per_group: 256,
             tracked_per_port: 131_072,

@@ -102,10 +102,12 @@ stack::counters! {
         drop_mld_exclude_ssm = "drop-mld-exclude-ssm",
         /// Records of groups that may not be routed here.
         drop_mld_scope = "drop-mld-scope",
-        /// Records beyond the limit of groups a port.
+        /// Records beyond the limit of groups a port, or of a new group there while no more hosts can be tracked.
         drop_mld_port_limit = "drop-mld-port-limit",
         /// Records beyond the limit of groups a host.
         drop_mld_host_limit = "drop-mld-host-limit",
+        /// Records beyond the limit of sources a host.
+        drop_mld_host_source_limit = "drop-mld-host-source-limit",
         /// Records beyond the limit of sources a group.
         drop_mld_source_limit = "drop-mld-source-limit",
         /// Hosts that are not tracked because their group has too many.

@@ -15,12 +15,14 @@ use stack::wire::build::PacketBuilder;
 use stack::wire::checksum;
 use stack::wire::ext::Chain;
 use stack::wire::mld::{Message, Query, Record, RecordType, Report};
+use std::collections::BTreeMap;
 
 const LIMITS: Limits = Limits {
     entries: 16,
     neighbors: 4,
     groups_per_port: 20,
     groups_per_host: 6,
+    sources_per_host: 9,
     sources_per_group: 5,
     hosts_per_group: 4,
     tracked_per_port: 30,
@@ -179,6 +181,15 @@ fn check(router: &Router, seed: u64) {
         let groups: Vec<_> = querier.groups().collect();
         assert!(groups.len() <= LIMITS.groups_per_port, "seed {seed}");
         assert!(groups.iter().map(|group| group.hosts.len()).sum::<usize>() <= LIMITS.tracked_per_port);
+        let mut named: BTreeMap<Ipv6Addr, (usize, usize)> = BTreeMap::new();
+        for host in groups.iter().flat_map(|group| &group.hosts) {
+            let (groups, sources) = named.entry(host.address).or_default();
+            *groups += 1;
+            *sources += host.sources.len() + host.excluded.len();
+        }
+        for (groups, sources) in named.into_values() {
+            assert!(groups <= LIMITS.groups_per_host && sources <= LIMITS.sources_per_host, "seed {seed}");
+        }
         for group in groups {
             assert!(group.sources.len() <= LIMITS.sources_per_group, "seed {seed}");
             assert!(group.hosts.len() <= LIMITS.hosts_per_group, "seed {seed}");

@@ -493,6 +493,7 @@ fn limits_hold() {
         neighbors: 1,
         groups_per_port: 3,
         groups_per_host: 2,
+        sources_per_host: 9,
         sources_per_group: 2,
         hosts_per_group: 1,
         tracked_per_port: 9,

@@ -203,6 +203,8 @@ pub struct RawMld {
     pub mobility_last_listener_query_count: Field<i64>,
     pub max_groups: Field<i64>,
     pub max_sources: Field<i64>,
+    pub max_groups_per_host: Field<i64>,
+    pub max_sources_per_host: Field<i64>,
 }
 
 /// A key that two nodes share.

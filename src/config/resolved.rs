@@ -392,6 +392,10 @@ pub struct MldConfig {
     pub max_groups: usize,
     /// Sources kept at the most for a group.
     pub max_sources: usize,
+    /// Groups kept at the most for a host.
+    pub max_groups_per_host: usize,
+    /// Sources kept at the most for a host, in all its groups.
+    pub max_sources_per_host: usize,
 }
 
 /// A shared key between two mobility nodes (RFC 4285).

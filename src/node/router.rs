@@ -40,6 +40,8 @@ pub(super) fn config(config: &NodeConfig, ports: &[NodePort], seed: u64) -> Opti
         entries: router.max_entries,
         groups_per_port: access.iter().map(|access| access.mld.max_groups).max().unwrap_or(0),
         sources_per_group: access.iter().map(|access| access.mld.max_sources).max().unwrap_or(0),
+        groups_per_host: access.iter().map(|access| access.mld.max_groups_per_host).max().unwrap_or(0),
+        sources_per_host: access.iter().map(|access| access.mld.max_sources_per_host).max().unwrap_or(0),
         ..Limits::default()
     };
     let immediate = access.iter().flat_map(|access| &access.mld.immediate_leave).copied();

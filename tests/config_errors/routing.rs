@@ -116,6 +116,18 @@ fn multicast_routing() {
                 "access_router.port[0].mld.last_listener_query_interval_ms: 70000 is too large; give 1 to 65535",
             ),
             (
+                "# query_response_interval_ms = 10000",
+                "max_groups_per_host = 0",
+                0,
+                "access_router.port[0].mld.max_groups_per_host: 0 is too small; give 1 to 1048576",
+            ),
+            (
+                "# query_response_interval_ms = 10000",
+                "max_sources_per_host = 1048577",
+                0,
+                "access_router.port[0].mld.max_sources_per_host: 1048577 is too large; give 1 to 1048576",
+            ),
+            (
                 "# link_mtu = 1460",
                 "home_agent_preference = 1 #",
                 0,

@@ -44,23 +44,75 @@ pub(crate) struct Source {
 pub(crate) struct Host {
     /// Until when it is in EXCLUDE mode.
     exclude_until: Option<Instant>,
-    /// Sources that it named, and until when each holds.
+    /// Sources that it asked for by name, and until when each holds.
     sources: BTreeMap<Ipv6Addr, Instant>,
+    /// Sources that it does not want, where they make the router keep a record, and until when each holds.
+    excluded: BTreeMap<Ipv6Addr, Instant>,
 }
 
 impl Host {
+    /// Takes in what the host says; `mode` is the group's before.
+    fn hear(&mut self, now: Instant, mode: FilterMode, kind: RecordType, b: &BTreeSet<Ipv6Addr>, mali: Duration) {
+        let named: BTreeMap<Ipv6Addr, Instant> = b.iter().map(|&source| (source, now + mali)).collect();
+        match kind {
+            // The answer to a query for some sources names only these, and one in EXCLUDE mode may send it too.
+            RecordType::ModeIsInclude | RecordType::AllowNewSources => {
+                self.excluded.retain(|source, _| !b.contains(source));
+                self.sources.extend(named);
+            }
+            RecordType::ModeIsExclude | RecordType::ChangeToExclude => {
+                self.exclude_until = Some(now + mali);
+                self.sources.clear();
+                self.excluded = named;
+            }
+            RecordType::ChangeToInclude => {
+                self.exclude_until = None;
+                self.excluded.clear();
+                self.sources = named;
+            }
+            RecordType::BlockOldSources => {
+                self.sources.retain(|source, _| !b.contains(source));
+                if mode == FilterMode::Exclude {
+                    self.excluded.extend(named);
+                }
+            }
+        }
+        self.forget(now);
+    }
+
+    /// Forgets what does not hold any more.
+    fn forget(&mut self, now: Instant) {
+        self.exclude_until = self.exclude_until.filter(|&until| until > now);
+        self.sources.retain(|_, until| *until > now);
+        self.excluded.retain(|_, until| *until > now);
+    }
+
+    /// How many sources it names.
+    fn named(&self) -> usize {
+        self.sources.len() + self.excluded.len()
+    }
+
     fn wants(&self, source: Ipv6Addr, now: Instant) -> bool {
-        self.is_exclude(now) || self.sources.get(&source).is_some_and(|&until| until > now)
+        let by_name = self.sources.get(&source).is_some_and(|&until| until > now);
+        let excluded = self.excluded.get(&source).is_some_and(|&until| until > now);
+        by_name || (self.is_exclude(now) && !excluded)
     }
 
     fn is_exclude(&self, now: Instant) -> bool {
         self.exclude_until.is_some_and(|until| until > now)
     }
 
-    /// Whether it wants anything.
-    fn is_listener(&self, now: Instant) -> bool {
-        self.is_exclude(now) || self.sources.values().any(|&until| until > now)
+    /// Whether it has said anything that still holds.
+    fn is_heard(&self) -> bool {
+        self.exclude_until.is_some() || self.named() > 0
     }
+}
+
+/// Whether a host is tracked in a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tracked {
+    Still,
+    NoMore,
 }
 
 /// Whether every listener of the group is tracked.
@@ -165,7 +217,7 @@ impl Group {
         queries
     }
 
-    /// Notes what a host says; it is there already or may be added.
+    /// Notes what a host says, before it is applied; it is there already or may be added.
     pub(crate) fn track(
         &mut self,
         now: Instant,
@@ -174,34 +226,57 @@ impl Group {
         b: &BTreeSet<Ipv6Addr>,
         mali: Duration,
     ) {
-        let until = now + mali;
-        let entry = self.hosts.entry(host).or_default();
-        match kind {
-            // The answer to a query for some sources names only these, and one in EXCLUDE mode may send it too.
-            RecordType::ModeIsInclude | RecordType::AllowNewSources => {
-                entry.sources.extend(b.iter().map(|&source| (source, until)));
-            }
-            RecordType::ModeIsExclude | RecordType::ChangeToExclude => {
-                entry.sources.clear();
-                entry.exclude_until = Some(until);
-            }
-            RecordType::ChangeToInclude => {
-                entry.exclude_until = None;
-                entry.sources = b.iter().map(|&source| (source, until)).collect();
-            }
-            RecordType::BlockOldSources => entry.sources.retain(|source, _| !b.contains(source)),
-        }
-        entry.sources.retain(|_, until| *until > now);
+        let mode = self.mode;
+        self.hosts.entry(host).or_default().hear(now, mode, kind, b, mali);
     }
 
-    /// Takes out the hosts that want nothing any more.
-    pub(crate) fn forget_hosts(&mut self, now: Instant) -> Vec<Ipv6Addr> {
-        self.hosts.extract_if(.., |_, host| !host.is_listener(now)).map(|(address, _)| address).collect()
+    /// How many sources a host names, where it is tracked.
+    pub(crate) fn named_by(&self, host: Ipv6Addr) -> Option<usize> {
+        self.hosts.get(&host).map(Host::named)
+    }
+
+    /// How many it would name after a record.
+    pub(crate) fn would_be_named_by(
+        &self,
+        now: Instant,
+        host: Ipv6Addr,
+        kind: RecordType,
+        b: &BTreeSet<Ipv6Addr>,
+    ) -> usize {
+        let mut entry = self.hosts.get(&host).cloned().unwrap_or_default();
+        entry.hear(now, self.mode, kind, b, Duration::MAX);
+        entry.named()
+    }
+
+    /// Forgets what hosts said that does not hold any more: each host that this changes, how many sources fewer it names,
+    /// and whether it is tracked no more.
+    pub(crate) fn forget_hosts(&mut self, now: Instant) -> Vec<(Ipv6Addr, usize, Tracked)> {
+        let mut changed = Vec::new();
+        self.hosts.retain(|&address, host| {
+            let before = host.named();
+            host.forget(now);
+            let fewer = before - host.named();
+            let tracked = if host.is_heard() { Tracked::Still } else { Tracked::NoMore };
+            if fewer > 0 || tracked == Tracked::NoMore {
+                changed.push((address, fewer, tracked));
+            }
+            tracked == Tracked::Still
+        });
+        changed
+    }
+
+    /// Takes out all hosts, and how many sources each names.
+    pub(crate) fn take_hosts(&mut self) -> impl Iterator<Item = (Ipv6Addr, usize)> + use<> {
+        core::mem::take(&mut self.hosts).into_iter().map(|(address, host)| (address, host.named()))
     }
 
     /// Ends at once what `queries` would ask for and nobody is left to answer; takes that, and what a tracked listener
     /// still wants, out of it. Answers what ended.
-    pub(crate) fn leave_at_once(&mut self, now: Instant, queries: &mut Queries) -> Queries {
+    ///
+    /// The list of a host in EXCLUDE mode takes sources out that others asked for by name (§7.4.1), and a query for the
+    /// group would have these ask again; without one they are taken from what is tracked. Where they are more than
+    /// `max_sources` the query stays.
+    pub(crate) fn leave_at_once(&mut self, now: Instant, queries: &mut Queries, max_sources: usize) -> Queries {
         let mut ended = Queries::default();
         // Of version 1 hosts one speaks for all.
         if self.tracking == Tracking::Incomplete || self.compatibility.version() == Version::V1 {
@@ -215,7 +290,23 @@ impl Group {
             }
         }
         if asked.group && !self.hosts.values().any(|host| host.is_exclude(now)) {
+            let mut named: BTreeMap<Ipv6Addr, Instant> = BTreeMap::new();
+            for (&source, &until) in
+                self.hosts.values().flat_map(|host| &host.sources).filter(|(_, until)| **until > now)
+            {
+                let longest = named.entry(source).or_insert(until);
+                *longest = until.max(*longest);
+            }
+            let others = self.requested().filter(|source| !named.contains_key(source)).count();
+            if named.len() + others > max_sources {
+                queries.group = true;
+                return ended;
+            }
             self.switch_to_include();
+            for (source, until) in named {
+                let record = self.sources.entry(source).or_default();
+                record.expires = record.expires.max(Some(until));
+            }
             ended.group = true;
         }
         ended
@@ -387,8 +478,10 @@ pub struct HostView {
     pub address: Ipv6Addr,
     /// Until when it wants all sources but some.
     pub exclude_until: Option<Instant>,
-    /// The sources that it names, and until when each holds.
+    /// The sources that it asks for by name, and until when each holds.
     pub sources: Vec<(Ipv6Addr, Instant)>,
+    /// The sources that it does not want, and until when each holds.
+    pub excluded: Vec<(Ipv6Addr, Instant)>,
 }
 
 impl Group {
@@ -410,6 +503,7 @@ impl Group {
                     address,
                     exclude_until: host.exclude_until,
                     sources: host.sources.iter().map(|(&source, &until)| (source, until)).collect(),
+                    excluded: host.excluded.iter().map(|(&source, &until)| (source, until)).collect(),
                 })
                 .collect(),
         }
@@ -557,7 +651,7 @@ mod tests {
         let report = |group: &mut Group, host, kind, sources: &str| {
             group.track(NOW, host, kind, &set(sources), MALI);
             let mut queries = group.apply(NOW, kind, &set(sources), MALI);
-            let ended = group.leave_at_once(NOW, &mut queries);
+            let ended = group.leave_at_once(NOW, &mut queries, 64);
             assert_eq!(queries, Queries::default());
             (ended.sources.len() + usize::from(ended.group), text(group))
         };
@@ -565,15 +659,26 @@ mod tests {
         assert_eq!(report(&mut group, two, IS_IN, "ab"), (0, "i AB".into()));
         assert_eq!(report(&mut group, one, BLOCK, "a"), (0, "i AB".into()), "the other one wants it");
         assert_eq!(report(&mut group, two, TO_IN, "b"), (1, "i B".into()));
-        assert_eq!(group.forget_hosts(NOW), [one]);
+        assert_eq!(group.forget_hosts(NOW), [(one, 0, Tracked::NoMore)]);
         assert_eq!(report(&mut group, two, TO_IN, ""), (1, "i ".into()));
         assert_eq!(report(&mut group, one, TO_EX, ""), (0, "x - MALI".into()));
         assert_eq!(report(&mut group, one, TO_IN, ""), (1, "i ".into()));
 
+        // Who asked for a source by name before somebody wanted all keeps it when that one leaves.
+        assert_eq!(report(&mut group, two, ALLOW, "bc"), (0, "i BC".into()));
+        assert_eq!(report(&mut group, one, TO_EX, "b"), (0, "x B- MALI".into()));
+        assert_eq!(report(&mut group, one, TO_IN, "a"), (1, "i ABC".into()));
+        assert_eq!(report(&mut group, one, TO_EX, ""), (0, "x - MALI".into()));
+        group.track(NOW, one, TO_IN, &set(""), MALI);
+        let mut queries = group.apply(NOW, TO_IN, &set(""), MALI);
+        assert_eq!(group.leave_at_once(NOW, &mut queries, 1), Queries::default());
+        assert!(queries.group, "there are more sources than are kept");
+
+        group = Group::default();
         report(&mut group, one, ALLOW, "a");
         group.tracking = Tracking::Incomplete;
         let mut queries = group.apply(NOW, BLOCK, &set("a"), MALI);
-        assert_eq!(group.leave_at_once(NOW, &mut queries), Queries::default());
+        assert_eq!(group.leave_at_once(NOW, &mut queries, 64), Queries::default());
         assert_eq!(queries.sources, set("a"));
     }
 }

@@ -22,6 +22,9 @@ use toml::Spanned;
 /// Entries of the multicast table where a file says nothing, and at the most.
 const DEFAULT_ENTRIES: usize = 65_536;
 const MAX_ENTRIES: i64 = 4_194_304;
+/// Groups of one host, and sources that it names, where a file says nothing.
+const DEFAULT_HOST_GROUPS: usize = 64;
+const DEFAULT_HOST_SOURCES: usize = 256;
 
 /// Reads `[router]`. Every Ethernet port that is no site border takes part; `[[router.port]]` changes single ones.
 pub(super) fn router(
@@ -336,6 +339,10 @@ fn mld(section: &Section<'_, '_>, field: &Field<RawMld>, immediate_leave: Prefix
     let mobility = mobility_mld(section, raw);
     let max_groups = section.number("max_groups", &raw.max_groups, 1..=1_048_576, 4_096);
     let max_sources = section.number("max_sources", &raw.max_sources, 1..=65_536, 64);
+    let max_groups_per_host =
+        section.number("max_groups_per_host", &raw.max_groups_per_host, 1..=1_048_576, DEFAULT_HOST_GROUPS);
+    let max_sources_per_host =
+        section.number("max_sources_per_host", &raw.max_sources_per_host, 1..=1_048_576, DEFAULT_HOST_SOURCES);
     Some(MldConfig {
         version: version?,
         robustness: robustness?,
@@ -347,6 +354,8 @@ fn mld(section: &Section<'_, '_>, field: &Field<RawMld>, immediate_leave: Prefix
         mobility: mobility?,
         max_groups: max_groups?,
         max_sources: max_sources?,
+        max_groups_per_host: max_groups_per_host?,
+        max_sources_per_host: max_sources_per_host?,
     })
 }
 

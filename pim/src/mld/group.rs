@@ -374,6 +374,7 @@ impl Group {
     /// Starts asking for the group (§7.6.3.1); answers as [`Group::query_sources`]. Where no more than `time` is left the
     /// question has been asked, and the one under way stands for both (§7.4.2): hosts repeat what they report.
     pub(crate) fn query_group(&mut self, now: Instant, time: Duration, count: u8) -> bool {
+        // DEVIATION RFC 3810 §7.6.3.1: a record that a host repeats begins no further round of questions.
         let is_new = self.filter_timer.is_some_and(|at| at > now + time);
         if is_new {
             self.lower_filter_timer(now, time);

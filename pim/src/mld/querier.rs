@@ -230,7 +230,8 @@ impl Querier {
     pub(crate) fn handle_v1_query(&mut self, now: Instant, source: Ipv6Addr, group: Ipv6Addr, counters: &mut Counters) {
         let query = Query {
             group,
-            // It is for hosts; routers lower their timers to Last Listener Query Time (§7.6.1).
+            // DEVIATION RFC 2710 §6: timers are lowered to this router's own Last Listener Query Time (RFC 3810 §7.6.1);
+            // what the query says may be too short for anybody to answer.
             max_response_delay: Duration::ZERO,
             suppress: false,
             robustness: 0,

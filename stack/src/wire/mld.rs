@@ -255,7 +255,7 @@ impl Message {
     }
 
     /// The packet with this message from the link-local address `source`, to where a message of its type goes (RFC 3810
-    /// §5.1.15, §5.2.14; RFC 2710 §3).
+    /// §5.1.15, §5.2.14; RFC 2710 §8).
     ///
     /// It has to fit the link's MTU; see [`max_query_sources`] and [`Report::packets`].
     pub fn packet(&self, source: Ipv6Addr) -> Vec<u8> {

@@ -147,6 +147,16 @@ fn a_host_names_so_many_sources() {
     }
     let all: usize = (0..4).map(|about| kept(&net, about)).sum();
     assert_eq!((all, counters(&net).drop_mld_host_source_limit), (10, 2));
+    // Where they keep it already it is noted of the host as far as there is room.
+    let mut net = router();
+    for about in 0..4 {
+        say(&mut net, 2 + about / 2, ChangeToExclude, about, 0..5);
+        say(&mut net, 1, AllowNewSources, about, 5..6);
+        say(&mut net, 1, BlockOldSources, about, 0..5);
+    }
+    let hosts = groups(&net).into_iter().flat_map(|view| view.hosts).filter(|view| view.address == host(1));
+    assert_eq!(hosts.map(|host| host.sources.len() + host.excluded.len()).sum::<usize>(), 10);
+    assert_eq!(groups(&net).len(), 4);
 }
 
 #[test]

@@ -209,7 +209,8 @@ impl View<'_> {
         let mut rows: Vec<Value> = Vec::new();
         for (port, querier) in self.node.pim.iter().flat_map(pim::Router::queriers) {
             for group in querier.groups() {
-                let hosts = words(group.hosts.iter().map(|host| host.address));
+                let listens = |host: &&pim::mld::HostView| host.exclude_until.is_some() || !host.sources.is_empty();
+                let hosts = words(group.hosts.iter().filter(listens).map(|host| host.address));
                 let sources = words(group.sources.iter().map(|source| source.address));
                 rows.push(json!({
                     "port": self.port(port),

@@ -17,6 +17,7 @@
 //! Beside that each host is tracked by its link-local address: what it asked for, and until when that holds.
 
 use super::compat::{Compatibility, Version};
+use super::host::{Host, Tracked};
 use core::net::Ipv6Addr;
 use stack::time::{Duration, Instant};
 use stack::wire::mld::RecordType;
@@ -37,82 +38,6 @@ pub(crate) struct Source {
     pub(crate) expires: Option<Instant>,
     /// Queries that are still to be sent for it.
     pub(crate) retransmissions: u8,
-}
-
-/// What one host asked for.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Host {
-    /// Until when it is in EXCLUDE mode.
-    exclude_until: Option<Instant>,
-    /// Sources that it asked for by name, and until when each holds.
-    sources: BTreeMap<Ipv6Addr, Instant>,
-    /// Sources that it does not want, where they make the router keep a record, and until when each holds.
-    excluded: BTreeMap<Ipv6Addr, Instant>,
-}
-
-impl Host {
-    /// Takes in what the host says; `mode` is the group's before.
-    fn hear(&mut self, now: Instant, mode: FilterMode, kind: RecordType, b: &BTreeSet<Ipv6Addr>, mali: Duration) {
-        let named: BTreeMap<Ipv6Addr, Instant> = b.iter().map(|&source| (source, now + mali)).collect();
-        match kind {
-            // The answer to a query for some sources names only these, and one in EXCLUDE mode may send it too.
-            RecordType::ModeIsInclude | RecordType::AllowNewSources => {
-                self.excluded.retain(|source, _| !b.contains(source));
-                self.sources.extend(named);
-            }
-            RecordType::ModeIsExclude | RecordType::ChangeToExclude => {
-                self.exclude_until = Some(now + mali);
-                self.sources.clear();
-                self.excluded = named;
-            }
-            RecordType::ChangeToInclude => {
-                self.exclude_until = None;
-                self.excluded.clear();
-                self.sources = named;
-            }
-            RecordType::BlockOldSources => {
-                self.sources.retain(|source, _| !b.contains(source));
-                if mode == FilterMode::Exclude {
-                    self.excluded.extend(named);
-                }
-            }
-        }
-        self.forget(now);
-    }
-
-    /// Forgets what does not hold any more.
-    fn forget(&mut self, now: Instant) {
-        self.exclude_until = self.exclude_until.filter(|&until| until > now);
-        self.sources.retain(|_, until| *until > now);
-        self.excluded.retain(|_, until| *until > now);
-    }
-
-    /// How many sources it names.
-    fn named(&self) -> usize {
-        self.sources.len() + self.excluded.len()
-    }
-
-    fn wants(&self, source: Ipv6Addr, now: Instant) -> bool {
-        let by_name = self.sources.get(&source).is_some_and(|&until| until > now);
-        let excluded = self.excluded.get(&source).is_some_and(|&until| until > now);
-        by_name || (self.is_exclude(now) && !excluded)
-    }
-
-    fn is_exclude(&self, now: Instant) -> bool {
-        self.exclude_until.is_some_and(|until| until > now)
-    }
-
-    /// Whether it has said anything that still holds.
-    fn is_heard(&self) -> bool {
-        self.exclude_until.is_some() || self.named() > 0
-    }
-}
-
-/// Whether a host is tracked in a group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Tracked {
-    Still,
-    NoMore,
 }
 
 /// Whether every listener of the group is tracked.
@@ -217,7 +142,8 @@ impl Group {
         queries
     }
 
-    /// Notes what a host says, before it is applied; it is there already or may be added.
+    /// Notes what a host says, before it is applied; it is there already or may be added. It names no more than `most`
+    /// sources then, or as many as the record demands.
     pub(crate) fn track(
         &mut self,
         now: Instant,
@@ -225,9 +151,10 @@ impl Group {
         kind: RecordType,
         b: &BTreeSet<Ipv6Addr>,
         mali: Duration,
+        most: usize,
     ) {
         let mode = self.mode;
-        self.hosts.entry(host).or_default().hear(now, mode, kind, b, mali);
+        self.hosts.entry(host).or_default().hear(now, mode, kind, b, mali, most);
     }
 
     /// How many sources a host names, where it is tracked.
@@ -244,7 +171,7 @@ impl Group {
         b: &BTreeSet<Ipv6Addr>,
     ) -> usize {
         let mut entry = self.hosts.get(&host).cloned().unwrap_or_default();
-        entry.hear(now, self.mode, kind, b, Duration::MAX);
+        entry.hear(now, self.mode, kind, b, Duration::MAX, usize::MAX);
         entry.named()
     }
 
@@ -650,7 +577,7 @@ mod tests {
         let (one, two) = (address('1'), address('2'));
         let mut group = Group::default();
         let report = |group: &mut Group, host, kind, sources: &str| {
-            group.track(NOW, host, kind, &set(sources), MALI);
+            group.track(NOW, host, kind, &set(sources), MALI, 64);
             let mut queries = group.apply(NOW, kind, &set(sources), MALI);
             let ended = group.leave_at_once(NOW, &mut queries, 64);
             assert_eq!(queries, Queries::default());
@@ -670,7 +597,7 @@ mod tests {
         assert_eq!(report(&mut group, one, TO_EX, "b"), (0, "x B- MALI".into()));
         assert_eq!(report(&mut group, one, TO_IN, "a"), (1, "i ABC".into()));
         assert_eq!(report(&mut group, one, TO_EX, ""), (0, "x - MALI".into()));
-        group.track(NOW, one, TO_IN, &set(""), MALI);
+        group.track(NOW, one, TO_IN, &set(""), MALI, 64);
         let mut queries = group.apply(NOW, TO_IN, &set(""), MALI);
         assert_eq!(group.leave_at_once(NOW, &mut queries, 1), Queries::default());
         assert!(queries.group, "there are more sources than are kept");

@@ -2,6 +2,7 @@
 
 mod compat;
 mod group;
+mod host;
 mod querier;
 
 pub(crate) use compat::OlderMessage;

@@ -9,7 +9,8 @@
 //! run out, and the mobility range is none.
 
 use super::compat::{self, OlderMessage, Version};
-use super::group::{FilterMode, Group, GroupView, Queries, Tracked, Tracking};
+use super::group::{FilterMode, Group, GroupView, Queries, Tracking};
+use super::host::Tracked;
 use crate::config::{self, Border, Config, InterfaceConfig, Limits, MldConfig};
 use crate::counters::Counters;
 use core::net::Ipv6Addr;
@@ -461,9 +462,10 @@ impl Querier {
         let named = group.named_by(host);
         let room = group.hosts.len() < self.limits.hosts_per_group && self.tracked < self.limits.tracked_per_port;
         if named.is_some() || (*adds && room) {
-            group.track(now, host, kind, b, mali);
             let share = self.hosts.entry(host).or_default();
-            share.sources = share.sources - named.unwrap_or(0) + group.named_by(host).unwrap_or(0);
+            let elsewhere = share.sources - named.unwrap_or(0);
+            group.track(now, host, kind, b, mali, self.limits.sources_per_host.saturating_sub(elsewhere));
+            share.sources = elsewhere + group.named_by(host).unwrap_or(0);
             if named.is_none() {
                 share.groups += 1;
                 self.tracked += 1;

@@ -52,11 +52,14 @@ impl Updates {
         }
     }
 
-    /// What stays for the whole round: the node's own addresses.
+    /// What stays for the whole round: the node's own addresses, and what is heard for them.
     pub(crate) fn first(&mut self) -> Vec<TableUpdate> {
         let own = [SELF, AGENT, OTHER_AGENT, ANYCAST].into_iter().chain(SOURCES).chain(HOME_AGENTS);
         let own = own.chain((0..PORTS).map(world::own_link_local));
         let mut updates: Vec<_> = own.map(|own| TableUpdate::RouteSet(Prefix::host(own), Route::Local)).collect();
+        // Neighbour discovery hears who asks for an address where it is, and that is how the data plane knows where.
+        let solicited = |port| stack::addr::solicited_node(world::own_link_local(port));
+        updates.extend((0..PORTS).map(|port| TableUpdate::LinkGroupJoin(PortId(port), solicited(port))));
         updates.push(TableUpdate::RouteSet(prefix(world::care_of(0), 64), Route::CareOf));
         updates.push(self.service());
         for site in 0..12 {

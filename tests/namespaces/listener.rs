@@ -1,9 +1,10 @@
 //! A host with nothing of ours joins a terminal's group behind an access router of ours, and has what the mobility agent
-//! sends: its kernel speaks MLDv2, our querier and PIM build the branch. And the opposite: a terminal whose key is wrong
+//! sends: its kernel speaks MLDv2, or version 1, our querier and PIM build the branch. And the opposite: a terminal whose key is wrong
 //! gets nothing at all.
 
 use crate::room::{interface_index, shared, until};
-use crate::site::{Site, topology};
+use crate::site::{Site, granted_group, topology, topology_with_rendezvous_point};
+use serde_json::Value::Null;
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
@@ -159,6 +160,35 @@ fn a_host_with_nothing_of_ours_receives_what_the_agent_sends() {
         let (length, _) = receiver.recv_from(&mut received).ok()?;
         (received[..length] == *b"later").then_some(())
     });
+}
+
+/// Version 1 of MLD has no sources, so that its hosts can hear terminals whose groups name their rendezvous point (RFC 3956).
+#[test]
+fn a_host_that_speaks_version_1_receives_and_leaves() {
+    let Some(_shared) = shared() else { return };
+    let mut site = Site::new(&topology_with_rendezvous_point());
+    site.add_host("listener", "radio-b", "2001:db8:200:b::99/64");
+    site.room().sysctl("listener", "net/ipv6/conf/eth0/force_mld_version", "1");
+    let group = granted_group(&site);
+    let known =
+        || site.node("b").rows("groups").into_iter().find(|row| row["group"] == group && row["version"] != Null);
+
+    let listener =
+        site.room().within("listener", || Listener::join_any_source("eth0", group.parse().expect("a group")));
+    let row = until("its querier has the group", known);
+    assert_eq!((&row["mode"], &row["version"]), (&"exclude".into(), &1.into()), "{row}");
+    let sender = udp(&site, "cn", CORRESPONDENT);
+    let to = SocketAddrV6::new(HOME_ADDRESS, 9, 0, 0);
+    let (source, _) = until("a packet of the group", || {
+        sender.send_to(b"to the home address", to).expect("it can be sent");
+        listener.receive()
+    });
+    assert_eq!(source, AGENT);
+
+    // The kernel says Done, and nobody answers the questions about the group.
+    drop(listener);
+    until("the group is gone", || known().is_none().then_some(()));
+    assert!(site.node("b").counter("pim", "rx-mld-v1-done") > 0);
 }
 
 #[test]

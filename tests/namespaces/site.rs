@@ -16,6 +16,26 @@ pub(crate) fn topology() -> String {
     topology.to_owned()
 }
 
+/// The topology with groups that name the agent as their rendezvous point.
+pub(crate) fn topology_with_rendezvous_point() -> String {
+    let right = topology();
+    let agent = "[node.config.mma]\n";
+    let group = "group = { layout = \"embedded\", prefix = \"2001:db8:200::/48\" }\n";
+    let text = right.replace(agent, &format!("{agent}{group}"));
+    assert_ne!(text, right, "the lab file has an agent");
+    text
+}
+
+/// The group that the agent has granted.
+pub(crate) fn granted_group(site: &Site) -> String {
+    let group = until("the terminal's group", || {
+        let bindings = site.node("mma1").rows("bindings");
+        Some(bindings.first()?["group"].as_str()?.to_owned())
+    });
+    assert!(group.starts_with("ff75:130:2001:db8:200:"), "{group}");
+    group
+}
+
 /// A lab of a second and a half with one movement.
 pub(crate) fn short_lab() -> String {
     lab("join_prune_links = [\"core-a\", \"core-b\"]")

@@ -6,7 +6,7 @@ use super::router::Frr;
 use super::shared_with_frr;
 use crate::listener::{Listener, udp};
 use crate::room::until;
-use crate::site::{Site, topology};
+use crate::site::{Site, granted_group, topology, topology_with_rendezvous_point};
 use std::collections::BTreeSet;
 use std::net::SocketAddrV6;
 use std::thread;
@@ -58,26 +58,6 @@ fn replace(site: &mut Site, place: &Place, more: &str) -> Frr {
     }
     let interfaces: Vec<&str> = place.interfaces.iter().map(|(interface, _)| *interface).collect();
     Frr::start(room, place.name, &interfaces, &lines)
-}
-
-/// The topology with groups that name the agent as their rendezvous point.
-fn topology_with_rendezvous_point() -> String {
-    let right = topology();
-    let agent = "[node.config.mma]\n";
-    let group = "group = { layout = \"embedded\", prefix = \"2001:db8:200::/48\" }\n";
-    let text = right.replace(agent, &format!("{agent}{group}"));
-    assert_ne!(text, right, "the lab file has an agent");
-    text
-}
-
-/// The group that the agent has granted.
-fn granted_group(site: &Site) -> String {
-    let group = until("the terminal's group", || {
-        let bindings = site.node("mma1").rows("bindings");
-        Some(bindings.first()?["group"].as_str()?.to_owned())
-    });
-    assert!(group.starts_with("ff75:130:2001:db8:200:"), "{group}");
-    group
 }
 
 /// The interfaces that a source's packets to a group leave by.

@@ -14,6 +14,7 @@
 //! The rule would rather miss a change than invent one: it is for runs on one machine with the same options. The exit code
 //! is 0 where nothing has become slower, 1 where something has, 2 where the runs cannot be compared.
 
+use crate::output;
 use crate::statistics::Spread;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -137,6 +138,7 @@ struct Comparison {
 pub(crate) fn main(options: &Options) -> Result<bool> {
     let (before, after) = (read(&options.before)?, read(&options.after)?);
     let comparison = compare(&before, &after)?;
+    output::end_quietly_when_nobody_reads();
     if options.json {
         println!("{}", serde_json::to_string_pretty(&comparison)?);
     } else {

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 
 /// Options of every benchmark.
 #[derive(Args)]
@@ -34,20 +35,38 @@ impl Output {
         print: impl FnOnce(&Report<Method, More>),
     ) -> Result<()> {
         let json = serde_json::to_string_pretty(report)?;
+        let data = self.keep(&format!("{}-{}", report.benchmark, report.machine.stamp()), &json)?;
+        let page = data.with_extension("html");
+        fs::write(&page, page::page(report, charts)?).with_context(|| format!("cannot write {}", page.display()))?;
+        eprintln!("{} and {}", data.display(), page.display());
+        end_quietly_when_nobody_reads();
         if self.json {
             println!("{json}");
         } else {
             print(report);
         }
-        let name = format!("{}-{}", report.benchmark, report.machine.stamp());
-        let (data, page) = (self.out.join(format!("{name}.json")), self.out.join(format!("{name}.html")));
-        write(&data, &json)?;
-        write(&page, &page::page(report, charts)?)?;
-        eprintln!("{} and {}", data.display(), page.display());
         Ok(())
+    }
+
+    /// Writes the run to a file of this name, or where others have it, of one with a number behind it.
+    fn keep(&self, name: &str, json: &str) -> Result<PathBuf> {
+        for number in 1.. {
+            let again = if number == 1 { String::new() } else { format!("-{number}") };
+            let path = self.out.join(format!("{name}{again}.json"));
+            match fs::File::create_new(&path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                file => {
+                    let written = file.and_then(|mut file| file.write_all(json.as_bytes()));
+                    return written.map(|()| path.clone()).with_context(|| format!("cannot write {}", path.display()));
+                }
+            }
+        }
+        unreachable!("there is a number that no file has")
     }
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+/// Before the results are printed, which is the last that is done: who has read enough of them is no error.
+pub(crate) fn end_quietly_when_nobody_reads() {
+    // SAFETY: no handler is installed; the default is to end.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }

@@ -13,7 +13,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::Value;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use stack::machine::PortId;
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ pub struct HousekeepingConfig {
     pub signal_files: Vec<(PortId, PathBuf)>,
     /// Where what outlasts a restart is written.
     pub state: Option<Arc<Mutex<Keeper>>>,
-    /// Whether SIGTERM and SIGINT become [`Command::Stop`]; the process-wide handlers are set by this.
+    /// Whether SIGTERM, SIGINT and SIGHUP become [`Command::Stop`]; the process-wide handlers are set by this.
     pub termination: bool,
 }
 
@@ -118,12 +118,12 @@ impl Drop for Housekeeping {
     }
 }
 
-/// A stream that becomes readable when SIGTERM or SIGINT arrives. A second one ends the process on the spot.
+/// A stream that becomes readable when SIGTERM, SIGINT or SIGHUP arrives. A second one ends the process on the spot.
 fn termination_stream() -> io::Result<UnixStream> {
     let (sender, receiver) = std::os::unix::net::UnixStream::pair()?;
     receiver.set_nonblocking(true)?;
     let second = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&second))?;
         signal_hook::flag::register(signal, Arc::clone(&second))?;
         pipe::register(signal, sender.try_clone()?)?;
@@ -260,8 +260,8 @@ impl Housekeeper {
             self.next_remark = now + DISPLACED_PERIOD;
             let closed = core::mem::take(&mut self.displaced);
             eprintln!(
-                "drover: admin.socket: {MAX_CLIENTS} clients are connected; {closed} of them were closed for new ones since \
-                 the last such line, those that had been idle for the longest time"
+                "drover: admin.socket: {MAX_CLIENTS} clients are connected, as many as may be; new ones take the place of those \
+                 idle for the longest time ({closed} since the last such line, of which there is one a minute at the most)"
             );
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   drover show ── Unix socket ──► housekeeping thread ── Command (crossbeam-channel) ──► worker, between two turns
-//!                                   │ signal-strength files, SIGTERM and SIGINT              │
+//!                                   │ signal-strength files, SIGTERM, SIGINT, SIGHUP        │
 //!                                   ◄───────────────── reply channel ────────────────────────┘
 //! ```
 //! The worker never touches a socket or a file of this module: it takes commands from a channel and answers each with

@@ -41,7 +41,7 @@ struct CommandLine {
 
 #[derive(Subcommand, Debug)]
 enum Action {
-    /// Run the node of a file until SIGTERM or SIGINT.
+    /// Run the node of a file until SIGTERM, SIGINT or SIGHUP.
     Run {
         /// The node file.
         file: PathBuf,

@@ -6,6 +6,7 @@ use stack::addr::Prefix;
 use stack::port::netdevice::HostRoute;
 use stack::port::{PacketPort, Port, PortError, PortInfo, TunOptions, TunPort, Umem, XdpOptions, XdpPort, XdpShare};
 use stack::runtime::{RelayPort, SharedPort, ToFirst};
+use stack::wire::ipv6::MINIMUM_MTU;
 
 /// What programs behind a terminal's TUN device may send, so that two tunnels around it still fit an Ethernet.
 const TUN_MTU: usize = 1400;
@@ -13,7 +14,29 @@ const TUN_MTU: usize = 1400;
 /// Opens all ports for the first worker; `shares` are its shares of their queues.
 pub(super) fn open_all(config: &NodeConfig, umem: &Umem, shares: &[XdpShare]) -> Result<Vec<Box<dyn Port>>> {
     let ports = config.ports.iter().zip(shares);
-    ports.map(|(port, share)| open(config, port, umem, share.clone()).with_context(|| key(port))).collect()
+    let open = |(port, share): (&PortConfig, &XdpShare)| {
+        open(config, port, umem, share.clone()).and_then(wide_enough).with_context(|| key(port))
+    };
+    ports.map(open).collect()
+}
+
+/// The port, where packets of the size fit that every link of IPv6 has to take (RFC 8200 §5).
+fn wide_enough(port: Box<dyn Port>) -> Result<Box<dyn Port>, PortError> {
+    let (name, mtu) = (&port.info().name, port.info().mtu);
+    if mtu < MINIMUM_MTU { Err(PortError::NarrowLink { name: name.clone(), mtu }) } else { Ok(port) }
+}
+
+/// What to say of ports that take shorter packets than their interfaces: a line a port.
+pub(super) fn remarks(ports: &[PortInfo]) -> Vec<String> {
+    let remark = |(number, port): (usize, &PortInfo)| {
+        let given = port.xdp.filter(|given| given.interface_mtu > port.mtu)?;
+        Some(format!(
+            "port[{number}].interface: {} has an MTU of {} and the port takes packets of up to {}: longer ones are dropped, \
+             and counted as rx_dropped; give all of the link an MTU of {} or less",
+            port.name, given.interface_mtu, port.mtu, port.mtu
+        ))
+    };
+    ports.iter().enumerate().filter_map(remark).collect()
 }
 
 /// Opens its part of all ports for a worker beside the first, where they are `infos`. It sends by the first what it has no

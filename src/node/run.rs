@@ -181,8 +181,8 @@ fn assemble(
     let ports = ports::open_all(config, &Umem::new(&pool), shares)?;
     let infos: Vec<PortInfo> = ports.iter().map(|port| port.info().clone()).collect();
     let placements: Vec<_> = (0..config.workers.count).map(|number| workers::placement(config, number)).collect();
-    for remark in locality::remarks(&infos, &placements) {
-        eprintln!("drover: {remark}");
+    for remark in ports::remarks(&infos).iter().chain(&locality::remarks(&infos, &placements)) {
+        complain(remark);
     }
     let (secrets, clock) = (kernel_secrets()?, system_clock());
     let node = match state {

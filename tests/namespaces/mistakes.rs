@@ -65,6 +65,12 @@ fn a_node_that_cannot_start_says_why_in_a_line() {
             );
             assert!(said.contains("kind = \"tun\""), "{said}");
         }
+
+        room.ip("node", &["link", "set", "eth2", "mtu", "1279"]);
+        let (status, said) = refusal(&room, &with_port("eth2", kind));
+        assert_eq!(status, Some(3), "{said}");
+        assert!(said.contains("port[1].interface: interface eth2 has an MTU of 1279, and IPv6 needs 1280"), "{said}");
+        room.ip("node", &["link", "set", "eth2", "mtu", "1500"]);
     }
 
     // An interface that another node has.

@@ -429,7 +429,12 @@ impl Node {
 
     /// Has it end in order, and waits until it has.
     pub(crate) fn end(&mut self) -> ExitStatus {
-        self.running.signal(libc::SIGTERM);
+        self.end_by(libc::SIGTERM)
+    }
+
+    /// The same by another signal.
+    pub(crate) fn end_by(&mut self, signal: i32) -> ExitStatus {
+        self.running.signal(signal);
         self.running.wait()
     }
 

@@ -12,6 +12,14 @@ pub enum PortError {
     /// The interface carries no Ethernet frames.
     #[error("interface {0} is not an Ethernet interface: a port needs one that is, or kind = \"tun\"")]
     NotEthernet(String),
+    /// The link takes less than every link of IPv6 has to (RFC 8200 §5).
+    #[error("interface {name} has an MTU of {mtu}, and IPv6 needs 1280: `ip link set {name} mtu 1280`, or more")]
+    NarrowLink {
+        /// The interface.
+        name: String,
+        /// Its MTU, in octets.
+        mtu: usize,
+    },
     /// The port is shared with a kernel that speaks IPv6 there, although programs of this host have the node's address.
     #[error(
         "the kernel speaks IPv6 on {0} as well, and would answer what the programs behind the TUN device answer: \

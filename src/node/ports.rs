@@ -26,19 +26,6 @@ fn wide_enough(port: Box<dyn Port>) -> Result<Box<dyn Port>, PortError> {
     if mtu < MINIMUM_MTU { Err(PortError::NarrowLink { name: name.clone(), mtu }) } else { Ok(port) }
 }
 
-/// What to say of ports that take shorter packets than their interfaces: a line a port.
-pub(super) fn remarks(ports: &[PortInfo]) -> Vec<String> {
-    let remark = |(number, port): (usize, &PortInfo)| {
-        let given = port.xdp.filter(|given| given.interface_mtu > port.mtu)?;
-        Some(format!(
-            "port[{number}].interface: {} has an MTU of {} and the port takes packets of up to {}: longer ones are dropped, \
-             and counted as rx_dropped; give all of the link an MTU of {} or less",
-            port.name, given.interface_mtu, port.mtu, port.mtu
-        ))
-    };
-    ports.iter().enumerate().filter_map(remark).collect()
-}
-
 /// Opens its part of all ports for a worker beside the first, where they are `infos`. It sends by the first what it has no
 /// queue for.
 pub(super) fn open_beside(

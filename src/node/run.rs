@@ -2,7 +2,7 @@
 
 use super::report::WorkerReport;
 use super::workers::{self, Crew, Shared};
-use super::{DroverNode, NodeEvent, locality, ports, show};
+use super::{DroverNode, NodeEvent, ports, remarks, show};
 use crate::admin::{Command, Housekeeping, HousekeepingConfig, Round, Wake};
 use crate::config::resolved::NodeConfig;
 use crate::one_line::in_one_line;
@@ -181,8 +181,8 @@ fn assemble(
     let ports = ports::open_all(config, &Umem::new(&pool), shares)?;
     let infos: Vec<PortInfo> = ports.iter().map(|port| port.info().clone()).collect();
     let placements: Vec<_> = (0..config.workers.count).map(|number| workers::placement(config, number)).collect();
-    for remark in ports::remarks(&infos).iter().chain(&locality::remarks(&infos, &placements)) {
-        complain(remark);
+    for remark in remarks::remarks(&infos, &placements) {
+        complain(&remark);
     }
     let (secrets, clock) = (kernel_secrets()?, system_clock());
     let node = match state {

@@ -1,6 +1,6 @@
 //! The fields of an IPv6 header that stages read and write in place. Every packet behind `ip6_input` has 40 octets.
 
-use crate::addr::Prefix;
+use crate::addr::{self, Prefix};
 use core::net::Ipv6Addr;
 
 #[inline(always)]
@@ -16,9 +16,21 @@ pub(crate) fn destination(packet: &[u8]) -> Ipv6Addr {
 /// The address at `at`.
 #[inline(always)]
 pub(crate) fn address(packet: &[u8], at: usize) -> Ipv6Addr {
-    let mut octets = [0; 16];
-    octets.copy_from_slice(&packet[at..at + 16]);
-    Ipv6Addr::from(octets)
+    addr::whole(halves(packet, at))
+}
+
+/// The halves of the address at `at`.
+#[inline(always)]
+pub(crate) fn halves(packet: &[u8], at: usize) -> [u64; 2] {
+    [word(packet, at), word(packet, at + 8)]
+}
+
+/// Eight octets.
+#[inline(always)]
+pub(crate) fn word(packet: &[u8], at: usize) -> u64 {
+    let mut octets = [0; 8];
+    octets.copy_from_slice(&packet[at..at + 8]);
+    u64::from_be_bytes(octets)
 }
 
 /// The destination of the packet that starts at `at`.

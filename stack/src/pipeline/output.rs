@@ -190,6 +190,7 @@ fn by_link_address(plane: &mut Dataplane, job: Job, port: PortId, address: MacAd
 }
 
 /// The Ethernet header of IPv6 packets.
+#[inline(always)]
 pub(super) fn rewrite(destination: MacAddress, source: MacAddress) -> [u8; ethernet::HEADER_LEN] {
     let mut header = [0; ethernet::HEADER_LEN];
     ethernet::Header { destination, source, ethertype: ETHERTYPE_IPV6 }.emit(&mut header);

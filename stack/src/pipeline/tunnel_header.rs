@@ -99,11 +99,7 @@ pub(super) fn emit(header: &mut [u8; HEADER_LEN], first: u64, source: [u64; 2], 
 /// The outer flow label of a packet: the same for all packets of a flow, never zero.
 #[inline(always)]
 pub(crate) fn flow_label(inner: &[u8]) -> u32 {
-    let word = |at: usize| {
-        let mut octets = [0; 8];
-        octets.copy_from_slice(&inner[at..at + 8]);
-        u64::from_be_bytes(octets)
-    };
+    let word = |at| header::word(inner, at);
     let label = u64::from(u32::from_be_bytes([inner[0], inner[1], inner[2], inner[3]]) & 0xf_ffff);
     let mut hash = word(8) ^ word(16).rotate_left(17) ^ word(24).rotate_left(31) ^ word(32).rotate_left(47) ^ label;
     hash = (hash ^ hash >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -55,7 +55,7 @@ fn home_address(bytes: &[u8]) -> Option<[u64; 2]> {
             && next_header != protocol::ROUTING
             && next_header != protocol::MOBILITY
             && !has_options(headers, INNER);
-        return plain.then(|| look::halves(headers, INNER + 24));
+        return plain.then(|| header::halves(headers, INNER + 24));
     }
     let headers = bytes.first_chunk::<{ INNER + ROUTING_LEN }>()?;
     let plain = headers[OUTER + 6] == protocol::ROUTING
@@ -65,7 +65,7 @@ fn home_address(bytes: &[u8]) -> Option<[u64; 2]> {
             headers[INNER],
             protocol::MOBILITY | protocol::DESTINATION_OPTIONS | protocol::HOP_BY_HOP | protocol::ROUTING
         );
-    plain.then(|| look::halves(headers, INNER + 8))
+    plain.then(|| header::halves(headers, INNER + 8))
 }
 
 /// How a packet goes to its group.
@@ -92,8 +92,8 @@ fn way(plane: &Dataplane, packet: &Packet, home_address: [u64; 2], slot: Slot) -
         (headers[OUTER + 7], look::end_of(headers, OUTER) - OUTER)
     };
     let ours = binding.is_active()
-        && binding.care_of() == look::halves(headers, OUTER + 24)
-        && (!tunnelled || binding.home_agent() == look::halves(headers, OUTER + 8))
+        && binding.care_of() == header::halves(headers, OUTER + 24)
+        && (!tunnelled || binding.home_agent() == header::halves(headers, OUTER + 8))
         && hop_limit > 1;
     if !ours || binding.optimise() && is_news(plane, packet.bytes(), home_address, &binding, tunnelled) {
         return None;
@@ -126,7 +126,7 @@ fn is_news(plane: &Dataplane, bytes: &[u8], home_address: [u64; 2], binding: &Bi
         (&bytes[OUTER..], CorrespondentWay::Optimised)
     };
     sighting::is_data(inner)
-        && look::halves(inner, 8) != binding.home_agent()
+        && header::halves(inner, 8) != binding.home_agent()
         && sighting::is_news(plane, addr::whole(home_address), header::source(inner), way)
 }
 
@@ -160,9 +160,9 @@ fn overwrite(packet: &mut Packet, mode: TunnelDscp, way: &ToGroup) {
     let end = look::end_of(packet.bytes(), INNER);
     packet.truncate(end);
     let Some(headers) = packet.bytes_mut().first_chunk_mut::<INNER_END>() else { return };
-    let outer_class = look::class(headers, OUTER);
+    let outer_class = header::traffic_class(&headers[OUTER..]);
     let Some(inner) = headers.last_chunk_mut::<HEADER_LEN>() else { return };
-    let class = tunnel_header::exit_class(mode, look::class(inner, 0), outer_class);
+    let class = tunnel_header::exit_class(mode, header::traffic_class(inner), outer_class);
     header::set_traffic_class(inner, class);
     inner[7] -= 1;
     let label = tunnel_header::flow_label(inner);

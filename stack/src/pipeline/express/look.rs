@@ -1,12 +1,11 @@
 //! What a glance at a frame tells.
 
-use crate::addr;
 use crate::machine::PortId;
+use crate::pipeline::header::{self, address, halves, word};
 use crate::pipeline::{Dataplane, ecn};
 use crate::tables::Link;
 use crate::wire::ethernet;
 use crate::wire::ipv6::{HEADER_LEN, protocol};
-use core::net::Ipv6Addr;
 
 /// Where the IPv6 header is, and the one in it.
 pub(super) const OUTER: usize = ethernet::HEADER_LEN;
@@ -83,29 +82,10 @@ pub(super) fn is_wide_group(high: u64) -> bool {
     high >> 56 == 0xff && high >> 48 & 0xf > 2
 }
 
-/// Eight octets.
-#[inline(always)]
-pub(super) fn word(frame: &[u8], at: usize) -> u64 {
-    let mut octets = [0; 8];
-    octets.copy_from_slice(&frame[at..at + 8]);
-    u64::from_be_bytes(octets)
-}
-
-#[inline(always)]
-pub(super) fn address(frame: &[u8], at: usize) -> Ipv6Addr {
-    addr::whole(halves(frame, at))
-}
-
-/// The halves of an address.
-#[inline(always)]
-pub(super) fn halves(frame: &[u8], at: usize) -> [u64; 2] {
-    [word(frame, at), word(frame, at + 8)]
-}
-
 /// Where the packet that starts at `at` ends.
 #[inline(always)]
 pub(super) fn end_of(frame: &[u8], at: usize) -> usize {
-    at + HEADER_LEN + usize::from(u16::from_be_bytes([frame[at + 4], frame[at + 5]]))
+    at + header::total_length(&frame[at..])
 }
 
 /// Whether an ordinary packet stands right behind the IPv6 header and can be taken out, or given another outer header,
@@ -118,19 +98,16 @@ pub(super) fn is_plain_tunnel(frame: &[u8; INNER_END]) -> bool {
         && is_ordinary(word(frame, INNER + 8))
         && is_ordinary(word(frame, INNER + 24))
         && {
-            let exit = ecn::at_exit(class(frame, INNER) & 3, class(frame, OUTER) & 3);
+            let exit =
+                ecn::at_exit(header::traffic_class(&frame[INNER..]) & 3, header::traffic_class(&frame[OUTER..]) & 3);
             exit.ecn.is_some() && exit.unused.is_none()
         }
-}
-
-#[inline(always)]
-pub(super) fn class(frame: &[u8], at: usize) -> u8 {
-    frame[at] << 4 | frame[at + 1] >> 4
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::net::Ipv6Addr;
     use proptest::prelude::*;
 
     proptest! {

@@ -4,10 +4,9 @@ use super::look::{self, OUTER};
 use crate::addr::MacAddress;
 use crate::machine::PortId;
 use crate::packet::Packet;
-use crate::pipeline::Dataplane;
 use crate::pipeline::counters::Counter;
+use crate::pipeline::{Dataplane, output};
 use crate::port::Medium;
-use crate::wire::ethernet;
 
 /// Whether a packet of so many octets fits on each of these ports, all of which have Ethernet headers. Port 0 is the
 /// lowest bit.
@@ -59,10 +58,8 @@ pub(super) fn to_group(plane: &mut Dataplane, mut frame: Packet, group: u32, mut
 #[inline(always)]
 fn emit(frame: &mut Packet, group: u32, source: MacAddress) {
     let Some(octets) = frame.bytes_mut().first_chunk_mut::<OUTER>() else { return };
-    octets[..2].copy_from_slice(&[0x33; 2]);
-    octets[2..6].copy_from_slice(&group.to_be_bytes());
-    octets[6..12].copy_from_slice(&source.0);
-    octets[12..].copy_from_slice(&ethernet::ETHERTYPE_IPV6.to_be_bytes());
+    let [a, b, c, d] = group.to_be_bytes();
+    *octets = output::rewrite(MacAddress([0x33, 0x33, a, b, c, d]), source);
 }
 
 /// The ports of a tree less those of the site's border, where the group's scope ends there. `group` is the first half of

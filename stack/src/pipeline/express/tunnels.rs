@@ -48,7 +48,7 @@ pub(super) fn find_ends(plane: &Dataplane, port: PortId, frames: &Frames, places
         let Some(frame) = &frames[usize::from(place)] else { continue };
         let Some(headers) = frame.bytes().first_chunk::<INNER_END>() else { continue };
         if look::is_plain_tunnel(headers) {
-            inside.push(place, look::halves(headers, INNER + 8));
+            inside.push(place, header::halves(headers, INNER + 8));
         }
     }
     if inside.is_empty() {
@@ -81,10 +81,10 @@ pub(super) fn find_ends(plane: &Dataplane, port: PortId, frames: &Frames, places
 #[inline(always)]
 fn leaves(plane: &Dataplane, bytes: &[u8; INNER_END], home_address: &[u64; 2], slot: Slot) -> Option<Ipv6Addr> {
     let binding = plane.home_bindings.at(slot, home_address)?;
-    let of_binding = binding.agent == look::address(bytes, OUTER + 24)
-        && binding.care_of == look::address(bytes, OUTER + 8)
+    let of_binding = binding.agent == header::address(bytes, OUTER + 24)
+        && binding.care_of == header::address(bytes, OUTER + 8)
         && bytes[INNER + 7] > 1;
-    of_binding.then(|| look::address(bytes, INNER + 24))
+    of_binding.then(|| header::address(bytes, INNER + 24))
 }
 
 /// The care-of address and the home agent, for a packet in the reverse tunnel to the mobility agent.
@@ -97,9 +97,9 @@ fn goes_home(
     slot: Slot,
 ) -> Option<(Ipv6Addr, Ipv6Addr)> {
     let service = plane.mma_service.as_ref()?;
-    let source = look::address(bytes, OUTER + 8);
+    let source = header::address(bytes, OUTER + 8);
     let binding = plane.mma_bindings.words(slot, home_address)?;
-    let of_binding = service.address == look::address(bytes, OUTER + 24)
+    let of_binding = service.address == header::address(bytes, OUTER + 24)
         && !plane.is_from_outside(Some(port))
         && binding.is_active()
         && header::in_any(&service.access_prefixes, source)

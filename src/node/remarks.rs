@@ -1,12 +1,31 @@
-//! Memory nodes: where the device of a port is, and where the workers that serve its queues run.
+//! What a node says of its ports when it starts: what costs packets or time, and is the operator's to change.
 
 use super::report::Placement;
 use stack::port::PortInfo;
 
-/// What to say of ports whose queues are served from another memory node than their device's: a line a port, with the
-/// remedy. Nothing is said where the kernel does not tell one of the two. `ports` are the first worker's, in order, and
-/// `workers` are all.
+/// A line for each thing, with the remedy. `ports` are the first worker's, in order, and `workers` are all.
 pub(super) fn remarks(ports: &[PortInfo], workers: &[Placement]) -> Vec<String> {
+    let mut all = of_wide_links(ports);
+    all.extend(of_memory_nodes(ports, workers));
+    all
+}
+
+/// Ports that take shorter packets than their interfaces: what is longer is lost.
+fn of_wide_links(ports: &[PortInfo]) -> Vec<String> {
+    let remark = |(number, port): (usize, &PortInfo)| {
+        let given = port.xdp.filter(|given| given.interface_mtu > port.mtu)?;
+        Some(format!(
+            "port[{number}].interface: {} has an MTU of {} and the port takes packets of up to {}: longer ones are dropped, \
+             and counted as rx_dropped; give all of the link an MTU of {} or less",
+            port.name, given.interface_mtu, port.mtu, port.mtu
+        ))
+    };
+    ports.iter().enumerate().filter_map(remark).collect()
+}
+
+/// Ports whose queues are served from another memory node than their device's. Nothing is said where the kernel does not
+/// tell one of the two.
+fn of_memory_nodes(ports: &[PortInfo], workers: &[Placement]) -> Vec<String> {
     let remark = |(number, port): (usize, &PortInfo)| {
         let given = port.xdp?;
         let home = given.memory_node?;
@@ -75,6 +94,17 @@ mod tests {
                  3 of node 0: its packets cross between nodes; give node.cpu cores of node 1 (`lscpu -e=cpu,node` lists \
                  them)"
             ]
+        );
+    }
+
+    #[test]
+    fn a_link_that_takes_more_than_its_port_is_named() {
+        let mut wide = port("wide0", 1, None);
+        (wide.mtu, wide.xdp.as_mut().unwrap().interface_mtu) = (3570, 9000);
+        assert_eq!(
+            remarks(&[port("eth0", 1, None), wide], &[]),
+            ["port[1].interface: wide0 has an MTU of 9000 and the port takes packets of up to 3570: longer ones are \
+                 dropped, and counted as rx_dropped; give all of the link an MTU of 3570 or less"]
         );
     }
 

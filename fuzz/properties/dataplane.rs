@@ -90,7 +90,7 @@ fn updates() -> Vec<TableUpdate> {
     let optimised = |home_address, correspondent| TableUpdate::OptimisedSet { home_address, correspondent };
     let mroute = |source, number, accept, ports: &[PortId]| {
         let forward: PortSet = ports.iter().copied().collect();
-        TableUpdate::MrouteSet(MrouteKey { source, group: group(number) }, Mroute { accept, forward })
+        TableUpdate::MrouteSet(MrouteKey { source, group: group(number) }, Mroute::new(accept, forward))
     };
     let reception = |number, gre_key| {
         let reception = GroupReception { source: OTHER_AGENT, gre_key, care_of: CARE_OF[0], home_address: HOME };

@@ -118,7 +118,7 @@ impl Router {
             .rpf
             .accept()
             .filter(|_| join_desired)
-            .map(|accept| Mroute { accept, forward: entry.forward(beside, entry.rpf.interface()) });
+            .map(|accept| Mroute::new(accept, entry.forward(beside, entry.rpf.interface())));
         let Some(entry) = self.tib.get_mut(key) else { return };
         if mroute != entry.installed {
             entry.installed = mroute;

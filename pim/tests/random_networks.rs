@@ -188,7 +188,7 @@ fn expected_mroutes(net: &Net, plan: &Plan) -> Vec<BTreeMap<MrouteKey, Mroute>> 
                     Some((_, None)) => Accept::Local,
                     Some(&(_, Some((link, _)))) => Accept::Port(port_on(net, node, link)),
                 };
-                trees[node].insert(key, Mroute { accept, forward });
+                trees[node].insert(key, Mroute::new(accept, forward));
             }
         }
     }

@@ -717,6 +717,7 @@ impl Node for DroverNode {
                 }
             }
             Notice::NeighborMissing { .. } | Notice::NeighborUsed { .. } | Notice::MulticastMiss { .. } => {}
+            Notice::MulticastWrongPort { .. } | Notice::MulticastSeen { .. } | Notice::Register { .. } => {}
         }
         self.settle(now);
     }

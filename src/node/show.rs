@@ -246,8 +246,10 @@ impl View<'_> {
                 "in": match route.accept {
                     Accept::Port(port) => self.port(port),
                     Accept::Local => "local",
+                    Accept::RendezvousPoint => "local and registers",
                 },
                 "out": self.port_names(route.forward),
+                "register": route.register.map(|tunnel| tunnel.rendezvous_point),
                 "upstream": state.as_ref().map(|state| format!("{:?}", state.upstream).to_lowercase()),
                 "joined": state.as_ref().map(|state| {
                     state.downstream.iter().map(|view| self.port(view.port)).collect::<Vec<_>>().join(" ")

@@ -154,6 +154,34 @@ pub enum Notice {
         /// Its group.
         group: Ipv6Addr,
     },
+    /// A multicast packet that came elsewhere than its route accepts. Each source and group once in a while; rate limited.
+    MulticastWrongPort {
+        /// Where it came in; `None` where this node is its source, or it came in a Register message.
+        port: Option<PortId>,
+        /// Its source.
+        source: Ipv6Addr,
+        /// Its group.
+        group: Ipv6Addr,
+    },
+    /// A packet that its multicast route accepted and whose [`crate::tables::Watch`] asks for it.
+    MulticastSeen {
+        /// Where it came in; `None` where this node is its source, or it came in a Register message.
+        port: Option<PortId>,
+        /// Its source.
+        source: Ipv6Addr,
+        /// Its group.
+        group: Ipv6Addr,
+    },
+    /// A Register message with data came to an address of this node, whatever became of the data. Each source and group
+    /// once in a while; rate limited.
+    Register {
+        /// The designated router that sent it.
+        from: Ipv6Addr,
+        /// To whom it was sent.
+        to: Ipv6Addr,
+        /// Source and group of the data.
+        key: crate::tables::MrouteKey,
+    },
     /// The first packet of a terminal's group on this port since the reception entry was set or the port joined it.
     GroupData {
         /// Where it came in.

@@ -82,7 +82,7 @@ fn plane(forwarding: Forwarding) -> Bench {
 
 fn mroute(accept: Accept) -> TableUpdate {
     let forward = [P1, P2].into_iter().collect();
-    TableUpdate::MrouteSet(MrouteKey { source: SOURCE, group: GROUP }, Mroute { accept, forward })
+    TableUpdate::MrouteSet(MrouteKey { source: SOURCE, group: GROUP }, Mroute::new(accept, forward))
 }
 
 /// Sends `packets` through twice: once to warm up what grows to its size once, once counted.

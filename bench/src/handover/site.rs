@@ -78,7 +78,7 @@ impl Place {
             Place::Access(_) => return None,
         };
         let port = |number: usize| PortId(number as u8);
-        Some(Mroute { accept: Accept::Port(port(accept)), forward: PortSet::single(port(forward)) })
+        Some(Mroute::new(Accept::Port(port(accept)), PortSet::single(port(forward))))
     }
 }
 

@@ -256,7 +256,7 @@ impl Path {
                     peers: Vec::new(),
                     chain: false,
                 }));
-                let mroute = Mroute { accept: Accept::Local, forward: PortSet::single(OUT) };
+                let mroute = Mroute::new(Accept::Local, PortSet::single(OUT));
                 (0..self.entries).for_each(|index| self.apply(TableUpdate::MrouteSet(mroute_key(index), mroute)));
             }
             Kind::HaIntercept | Kind::HaReverse => {
@@ -284,7 +284,7 @@ impl Path {
             }
             Kind::Multicast => {
                 let forward = self.leaves_by.iter().copied().collect();
-                TableUpdate::MrouteSet(mroute_key(index), Mroute { accept: Accept::Port(IN), forward })
+                TableUpdate::MrouteSet(mroute_key(index), Mroute::new(Accept::Port(IN), forward))
             }
             Kind::MmaGroup | Kind::MmaGroupGre | Kind::MmaRouted | Kind::MmaReverse => {
                 let binding = MmaBinding {

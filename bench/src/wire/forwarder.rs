@@ -129,7 +129,7 @@ fn updates(service: Service, links: &Links) -> Vec<TableUpdate> {
         TableUpdate::NeighborSet(port, address, Neighbor { link_address, notify_use: false })
     };
     let to_group = |source, accept| {
-        let mroute = Mroute { accept, forward: PortSet::single(FAR_PORT) };
+        let mroute = Mroute::new(accept, PortSet::single(FAR_PORT));
         TableUpdate::MrouteSet(MrouteKey { source, group: GROUP }, mroute)
     };
     match service {

@@ -41,7 +41,7 @@ pub fn access(node: NodeId, port: PortId) -> InterfaceConfig {
 }
 
 pub fn mroute(accept: Accept, forward: &[PortId]) -> Option<Mroute> {
-    Some(Mroute { accept, forward: forward.iter().copied().collect() })
+    Some(Mroute::new(accept, forward.iter().copied().collect()))
 }
 
 /// A PIM message of this type to all routers of a link.

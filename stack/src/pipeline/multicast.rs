@@ -93,7 +93,7 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
     plane.mfib.count(slot);
     let route = plane.mfib.route(slot);
     let accepted = match route.accept {
-        Accept::Local => !received,
+        Accept::Local | Accept::RendezvousPoint => !received,
         Accept::Port(port) => received && job.meta.port == Some(port),
     };
     if !accepted {

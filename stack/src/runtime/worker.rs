@@ -308,7 +308,7 @@ mod tests {
         type Event = &'static str;
 
         fn handle_packet(&mut self, now: Instant, meta: &RxMeta, _: &[u8]) {
-            let mroute = Mroute { accept: Accept::Local, forward: PortSet::single(meta.port) };
+            let mroute = Mroute::new(Accept::Local, PortSet::single(meta.port));
             self.outputs.table(TableUpdate::MrouteSet(MrouteKey { source: SELF, group: GROUP }, mroute));
             self.outputs.transmit(PacketBuilder::new(SELF, GROUP).payload(protocol::NONE, b"tree"), Via::Route);
             self.outputs.event("joined");

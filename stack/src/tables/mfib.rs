@@ -12,6 +12,8 @@ use core::net::Ipv6Addr;
 use core::sync::atomic::Ordering;
 
 const LOCAL: u64 = 1 << 8;
+/// Beside [`LOCAL`]: out of Register messages too.
+const REGISTERED: u64 = 1 << 10;
 /// The outgoing ports stand in the second table.
 const WIDE: u64 = 1 << 9;
 
@@ -114,8 +116,12 @@ impl Mfib {
     pub(crate) fn route(&self, slot: Slot) -> Mroute {
         let (key, [way, forward]) = self.routes.entry(slot);
         let forward = if way & WIDE == 0 { [forward, 0, 0, 0] } else { self.wide.get(&key).unwrap_or_default() };
-        let accept = if way & LOCAL != 0 { Accept::Local } else { Accept::Port(PortId(way as u8)) };
-        Mroute { accept, forward: PortSet::from_words(forward) }
+        let accept = match way & (LOCAL | REGISTERED) {
+            0 => Accept::Port(PortId(way as u8)),
+            LOCAL => Accept::Local,
+            _ => Accept::RendezvousPoint,
+        };
+        Mroute::new(accept, PortSet::from_words(forward))
     }
 
     /// What the express way needs of the route at `slot`; `None` where it is not that of `key`, and where one of its ports
@@ -141,6 +147,7 @@ impl Mfib {
         let accept = match mroute.accept {
             Accept::Port(port) => u64::from(port.0),
             Accept::Local => LOCAL,
+            Accept::RendezvousPoint => LOCAL | REGISTERED,
         };
         let words = mroute.forward.words();
         if words[1..] == [0; 3] {
@@ -215,7 +222,7 @@ mod tests {
                 let accept = if operation == 0 { Accept::Local } else { Accept::Port(PortId(source as u8)) };
                 // Most trees have no port beyond the first word's.
                 let words = if words[3] % 4 == 0 { words } else { [words[0], 0, 0, 0] };
-                let mroute = Mroute { accept, forward: PortSet::from_words(words) };
+                let mroute = Mroute::new(accept, PortSet::from_words(words));
                 if operation == 2 {
                     prop_assert_eq!(mfib.remove(name), map.remove(&name).is_some());
                 } else {

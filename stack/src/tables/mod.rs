@@ -27,8 +27,8 @@ mod hash_tests;
 pub use hash::TableFull;
 pub use update::{
     Accept, BindingState, Correspondent, CorrespondentBinding, GroupReception, HomeAddressPolicy, HomeBinding,
-    IngressFilter, MmaBinding, MmaService, Mroute, MrouteKey, Neighbor, PortSet, Route, TableUpdate, TunnelReception,
-    Uplink,
+    IngressFilter, MmaBinding, MmaService, Mroute, MrouteKey, Neighbor, PortSet, RegisterTunnel, Route, TableUpdate,
+    TunnelReception, Uplink, Watch,
 };
 
 pub(crate) use binding::{BindingWords, HomeBindings, MmaBindings};

@@ -144,6 +144,29 @@ pub enum Accept {
     Port(PortId),
     /// From this node itself: it is the source.
     Local,
+    /// From this node itself or out of a Register message to it: it is the rendezvous point (RFC 7761 §4.4.2).
+    RendezvousPoint,
+}
+
+/// What a route tells of the packets that take it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Watch {
+    /// Nothing.
+    Nothing,
+    /// Its next packet, and then nothing until the route is set again: [`crate::machine::Notice::MulticastSeen`]. For
+    /// keepalive timers.
+    NextPacket,
+    /// Whatever source it has packets of, each source once in a while. For (*,G).
+    Sources,
+}
+
+/// The register tunnel of a designated router (RFC 7761 §4.4.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RegisterTunnel {
+    /// The designated router's address: the source of its Register messages.
+    pub source: Ipv6Addr,
+    /// RP(G), their destination.
+    pub rendezvous_point: Ipv6Addr,
 }
 
 /// A multicast route.
@@ -153,6 +176,17 @@ pub struct Mroute {
     pub accept: Accept,
     /// The outgoing ports. A packet never leaves by the port it came in by.
     pub forward: PortSet,
+    /// Where packets go in Register messages beside that.
+    pub register: Option<RegisterTunnel>,
+    /// What it tells.
+    pub watch: Watch,
+}
+
+impl Mroute {
+    /// A route without a register tunnel that tells nothing.
+    pub const fn new(accept: Accept, forward: PortSet) -> Self {
+        Mroute { accept, forward, register: None, watch: Watch::Nothing }
+    }
 }
 
 /// A set of ports.

@@ -223,7 +223,7 @@ pub(super) fn change(bench: &mut Bench, step: u32, shape: u32) {
         }
         11 => {
             let forward = if on(25) { vec![P0, P1, P2, P3] } else { vec![P1] };
-            let mroute = Mroute { accept: Accept::Port(P0), forward: forward.into_iter().collect() };
+            let mroute = Mroute::new(Accept::Port(P0), forward.into_iter().collect());
             bench.apply(TableUpdate::MrouteSet(MrouteKey { source: SOURCE, group: WIDE_GROUP }, mroute));
         }
         12 => {
@@ -241,7 +241,7 @@ pub(super) fn change(bench: &mut Bench, step: u32, shape: u32) {
             for last in 0..2 {
                 let group = Ipv6Addr::new(0xff35, 0, 0, 0, 0, 0, 0x1234, last);
                 let source = if last == 0 { SOURCE } else { Ipv6Addr::UNSPECIFIED };
-                let mroute = Mroute { accept: Accept::Port(P0), forward: [P2, P3].into_iter().collect() };
+                let mroute = Mroute::new(Accept::Port(P0), [P2, P3].into_iter().collect());
                 bench.apply(TableUpdate::MrouteSet(MrouteKey { source, group }, mroute));
             }
         }

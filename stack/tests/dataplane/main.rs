@@ -99,7 +99,7 @@ fn to_group(port: u8, packet: &[u8]) -> Vec<u8> {
 fn tree(accept: Accept, ports: &[stack::machine::PortId]) -> TableUpdate {
     TableUpdate::MrouteSet(
         MrouteKey { source: SOURCE, group: GROUP },
-        Mroute { accept, forward: ports.iter().copied().collect() },
+        Mroute::new(accept, ports.iter().copied().collect()),
     )
 }
 

@@ -25,7 +25,7 @@ fn any_source_stands_in_and_a_miss_is_told() {
     bench.receive(P0, &[udp(SOURCE, GROUP, 64, b"x")]);
     assert_eq!(bench.notices(), [Notice::MulticastMiss { port: Some(P0), source: SOURCE, group: GROUP }]);
     let key = MrouteKey { source: Ipv6Addr::UNSPECIFIED, group: GROUP };
-    bench.apply(TableUpdate::MrouteSet(key, Mroute { accept: Accept::Port(P0), forward: PortSet::single(P1) }));
+    bench.apply(TableUpdate::MrouteSet(key, Mroute::new(Accept::Port(P0), PortSet::single(P1))));
     bench.receive(P0, &[udp(SOURCE, GROUP, 64, b"y")]);
     bench.apply(tree(Accept::Port(P1), &[]));
     bench.receive(P0, &[udp(SOURCE, GROUP, 64, b"z")]);
@@ -48,7 +48,7 @@ fn the_sites_groups_do_not_cross_its_border() {
     bench.expect_counters(&[("rx", 2), ("output", 1), ("drop-ip6-input-site-border", 1)]);
     let wide: Ipv6Addr = "ff3e::1".parse().unwrap();
     let key = MrouteKey { source: SOURCE, group: wide };
-    bench.apply(TableUpdate::MrouteSet(key, Mroute { accept: Accept::Port(P0), forward: PortSet::single(P1) }));
+    bench.apply(TableUpdate::MrouteSet(key, Mroute::new(Accept::Port(P0), PortSet::single(P1))));
     bench.receive(P0, &[udp(SOURCE, wide, 64, b"x")]);
     assert_eq!(bench.sent(P1).len(), 1);
 }
@@ -69,7 +69,7 @@ fn a_node_that_listens_gets_its_copy() {
 fn an_agent_that_is_the_rendezvous_point_sends_by_the_shared_tree() {
     let shared = |accept, port| {
         let key = MrouteKey { source: Ipv6Addr::UNSPECIFIED, group: GROUP };
-        TableUpdate::MrouteSet(key, Mroute { accept, forward: PortSet::single(port) })
+        TableUpdate::MrouteSet(key, Mroute::new(accept, PortSet::single(port)))
     };
     for size in [1usize, 7, 63, 64] {
         let mut bench = agent();

@@ -255,6 +255,9 @@ impl NeighborDiscovery {
             // Its own packets are far smaller than the smallest MTU.
             Notice::Mtu(..)
             | Notice::MulticastMiss { .. }
+            | Notice::MulticastWrongPort { .. }
+            | Notice::MulticastSeen { .. }
+            | Notice::Register { .. }
             | Notice::GroupData { .. }
             | Notice::Correspondent { .. }
             | Notice::CorrespondentBindingUsed { .. } => {}

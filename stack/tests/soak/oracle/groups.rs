@@ -38,7 +38,7 @@ impl Walk<'_> {
         };
         self.outcome.hits.push(key);
         let is_accepted = match mroute.accept {
-            Accept::Local => job.is_own,
+            Accept::Local | Accept::RendezvousPoint => job.is_own,
             Accept::Port(port) => !job.is_own && job.port == Some(port.0),
         };
         let is_branch = |port: &u8| {

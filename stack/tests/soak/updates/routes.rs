@@ -140,7 +140,7 @@ impl Updates {
         self.mroutes.insert(key);
         let of_node = SOURCES.contains(&key.source);
         let accept = if of_node != (self.rng.below(20) == 0) { Accept::Local } else { Accept::Port(self.busy_port()) };
-        TableUpdate::MrouteSet(key, Mroute { accept, forward: self.branches() })
+        TableUpdate::MrouteSet(key, Mroute::new(accept, self.branches()))
     }
 
     pub(crate) fn group(&mut self) -> Ipv6Addr {

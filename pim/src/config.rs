@@ -1,6 +1,7 @@
 //! What a PIM router is told at its start.
 
 use crate::mld::Version;
+pub use crate::spt::SptSwitchover;
 use core::net::Ipv6Addr;
 use stack::addr::{Prefix, Scope};
 use stack::machine::PortId;
@@ -18,6 +19,12 @@ pub struct Config {
     pub mobility_ranges: Vec<Prefix>,
     /// t_periodic (RFC 7761 §4.11): joins are refreshed so often; receivers hold them 3.5 times as long.
     pub join_prune_period: Duration,
+    /// Keepalive_Period (RFC 7761 §4.11): the state of a source that sends nothing for so long is forgotten.
+    pub keepalive_period: Duration,
+    /// Whose sources get a tree of their own.
+    pub spt_switchover: SptSwitchover,
+    /// The address that Register messages are sent from; `None` is one of the interface towards the rendezvous point.
+    pub register_source: Option<Ipv6Addr>,
     /// Limits on the state that others can make this router hold.
     pub limits: Limits,
     /// Seed of the generation identifiers and of the timers that the RFC randomises. Another one at each start of the
@@ -29,6 +36,9 @@ impl Config {
     /// t_periodic (RFC 7761 §4.11).
     pub const JOIN_PRUNE_PERIOD: Duration = Duration::from_secs(60);
 
+    /// Keepalive_Period (RFC 7761 §4.11).
+    pub const KEEPALIVE_PERIOD: Duration = Duration::from_secs(210);
+
     /// Interfaces with the RFCs' defaults and no mobility range.
     pub fn new(interfaces: Vec<InterfaceConfig>, seed: u64) -> Self {
         Config {
@@ -36,6 +46,9 @@ impl Config {
             ssm_ranges: Vec::new(),
             mobility_ranges: Vec::new(),
             join_prune_period: Config::JOIN_PRUNE_PERIOD,
+            keepalive_period: Config::KEEPALIVE_PERIOD,
+            spt_switchover: SptSwitchover::default(),
+            register_source: None,
             limits: Limits::default(),
             seed,
         }
@@ -245,6 +258,8 @@ impl Default for MobilityMld {
 pub struct Limits {
     /// (S,G) entries; each costs about 700 octets with its timers and one downstream interface.
     pub entries: usize,
+    /// (S,G) entries of sources that send: those that a packet or a Register message made.
+    pub sources: usize,
     /// PIM neighbours of one interface.
     pub neighbors: usize,
     /// MLD groups of one port.
@@ -265,6 +280,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             entries: 1_000_000,
+            sources: 65_536,
             neighbors: 64,
             groups_per_port: 65_536,
             groups_per_host: 64,

@@ -21,6 +21,23 @@ stack::counters! {
         suppressed_joins = "suppressed-joins",
         /// Prunes of others that were answered with a join.
         overridden_prunes = "overridden-prunes",
+        /// Asserts received.
+        rx_assert = "rx-assert",
+        /// Asserts sent.
+        tx_assert = "tx-assert",
+        /// Those of them that say that this router forwards no longer.
+        tx_assert_cancel = "tx-assert-cancel",
+        /// Register messages that a machine of this router looked at: Null-Registers, and of those with data as many as
+        /// the data plane told of.
+        rx_register = "rx-register",
+        /// Register messages for groups whose rendezvous point this router is not; answered with a Register-Stop.
+        register_not_rendezvous_point = "register-not-rendezvous-point",
+        /// Register-Stop messages received.
+        rx_register_stop = "rx-register-stop",
+        /// Null-Registers sent.
+        tx_null_register = "tx-null-register",
+        /// Register-Stop messages sent.
+        tx_register_stop = "tx-register-stop",
         /// MLDv2 reports received.
         rx_mld_report = "rx-mld-report",
         /// MLDv2 queries received.
@@ -51,16 +68,19 @@ stack::counters! {
         drop_checksum = "drop-pim-checksum",
         /// PIM messages that are malformed.
         drop_malformed = "drop-pim-malformed",
-        /// PIM messages of any-source multicast, which this router does not handle: Register, Register-Stop, Bootstrap,
-        /// Candidate-RP-Advertisement.
+        /// PIM messages of types that no machine of this router reads.
         drop_not_handled = "drop-pim-not-handled",
-        /// Assert messages, which this router does not handle.
-        drop_assert_not_handled = "drop-pim-assert-not-handled",
+        /// Register messages between addresses, or about a source and group, that cannot be.
+        drop_register = "drop-pim-register",
+        /// Register-Stop messages of routers that are not the group's rendezvous point.
+        drop_register_stop = "drop-pim-register-stop",
+        /// Sources beyond the limit of those that send.
+        drop_source_limit = "drop-pim-source-limit",
         /// Hellos of new neighbours beyond the limit.
         drop_neighbor_limit = "drop-pim-neighbor-limit",
         /// Secondary addresses that a neighbour took over from another.
         secondary_address_conflicts = "secondary-address-conflicts",
-        /// Join/Prune messages of routers that are no neighbours.
+        /// Join/Prune and Assert messages of routers that are no neighbours.
         drop_unknown_neighbor = "drop-pim-unknown-neighbor",
         /// Group sets whose group may not be routed here.
         drop_group = "drop-pim-group",
@@ -70,8 +90,6 @@ stack::counters! {
         drop_no_rendezvous_point = "drop-pim-no-rendezvous-point",
         /// Joins of all sources of a group that name another rendezvous point than the group does (RFC 7761 §4.5.1).
         drop_rendezvous_point_mismatch = "drop-pim-rendezvous-point-mismatch",
-        /// (S,G,rpt) entries of Join/Prune messages.
-        drop_join_prune_not_handled = "drop-pim-join-prune-not-handled",
         /// Joins and memberships beyond the limit of entries.
         drop_entry_limit = "drop-pim-entry-limit",
         /// MLD packets with a header that is wrong.

@@ -8,13 +8,13 @@
 //! PrunePend. | Join, restart ET    | -                    | NoInfo, PruneEcho     | NoInfo
 //! ```
 
+use crate::assert::AssertEvent;
 use crate::instance::{Router, TimerKey};
 use crate::join_prune_builder::Request;
 use crate::rpf::LinkNeighbor;
-use crate::wire::HOLDTIME_FOREVER;
 use stack::machine::PortId;
 use stack::tables::MrouteKey;
-use stack::time::{Duration, Instant};
+use stack::time::Instant;
 
 /// State of an interface for one (S,G).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +72,10 @@ impl Router {
             return;
         }
         let Some(entry) = self.tib.get_mut(key) else { return };
+        if matches!(event, DownstreamEvent::ReceiveJoin { .. }) && entry.asserts.contains_key(&port) {
+            self.step_assert(now, key, port, AssertEvent::ReceiveJoin, None);
+        }
+        let Some(entry) = self.tib.get_mut(key) else { return };
         let (next, action) = transition(entry.downstream(port), event);
         entry.set_downstream(port, next);
         let (expiry, prune_pending) = (TimerKey::Expiry(key, port), TimerKey::PrunePending(key, port));
@@ -109,16 +113,6 @@ impl Router {
         self.settle(now, key);
     }
 
-    /// The timer runs on where it has more left than `holdtime`, in seconds.
-    fn restart_expiry_timer(&mut self, now: Instant, timer: TimerKey, holdtime: u16) {
-        let deadline = match holdtime {
-            HOLDTIME_FOREVER => Instant::FAR_FUTURE,
-            seconds => now + Duration::from_secs(u64::from(seconds)),
-        };
-        if self.timers.deadline(timer).is_none_or(|current| current < deadline) {
-            self.timers.set(timer, deadline);
-        }
-    }
 }
 
 #[cfg(test)]

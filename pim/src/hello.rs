@@ -1,10 +1,13 @@
 //! Hello messages: finding neighbours and losing them (RFC 7761 §4.3.1), and the life of an interface.
 
 use crate::config::{FirstHello, JoinSuppression};
+use crate::downstream::DownstreamState;
 use crate::instance::{Event, Router, TimerKey};
 use crate::interface::{Greeting, Link};
 use crate::neighbor::Neighbor;
 use crate::rpf::LinkNeighbor;
+use crate::sg_rpt::RptDownstreamState;
+use crate::tib::Entry;
 use crate::upstream::UpstreamEvent;
 use crate::wire::{self, HOLDTIME_FOREVER, Hello, LanPruneDelay, MAX_SECONDARY_ADDRESSES, MessageType};
 use core::net::Ipv6Addr;
@@ -62,17 +65,41 @@ impl Router {
             querier.stop();
         }
         self.drain_querier(now, port);
-        for key in self.tib.keys_where(|entry| entry.immediate_olist().contains(port)) {
-            self.timers.cancel(TimerKey::Expiry(key, port));
-            self.timers.cancel(TimerKey::PrunePending(key, port));
+        self.forget_port(now, port);
+        self.reroute_port(now, port);
+    }
+
+    /// Nothing that entries know of this link holds any more.
+    fn forget_port(&mut self, now: Instant, port: PortId) {
+        let knows = |entry: &Entry| {
+            let shared = entry.shared.as_ref();
+            entry.joins().contains(port)
+                || entry.members.contains(port)
+                || entry.asserts.contains_key(&port)
+                || entry.rpf.interface() == Some(port)
+                || shared.is_some_and(|s| s.excluded.contains(port) || s.rpt.known().contains(port))
+        };
+        for key in self.tib.keys_where(knows) {
+            for timer in [
+                TimerKey::Expiry(key, port),
+                TimerKey::PrunePending(key, port),
+                TimerKey::RptExpiry(key, port),
+                TimerKey::RptPrunePending(key, port),
+                TimerKey::Assert(key, port),
+            ] {
+                self.timers.cancel(timer);
+            }
             if let Some(entry) = self.tib.get_mut(key) {
-                entry.joined.remove(port);
-                entry.prune_pending.remove(port);
-                entry.include.remove(port);
+                entry.set_downstream(port, DownstreamState::NoInfo);
+                entry.members.remove(port);
+                entry.asserts.remove(&port);
+                if let Some(shared) = &mut entry.shared {
+                    shared.excluded.remove(port);
+                    shared.rpt.set(port, RptDownstreamState::NoInfo);
+                }
             }
             self.settle(now, key);
         }
-        self.reroute_port(now, port);
     }
 
     /// The interface has other addresses. With another link-local address it is another neighbour: the old one says
@@ -110,7 +137,7 @@ impl Router {
         if renamed {
             self.elect(now, port);
             // Whoever forgot us forgot nothing that we asked for, but may have ignored what we said meanwhile.
-            for key in self.tib.keys_where(|entry| entry.rpf.interface() == Some(port)) {
+            for key in self.tib.keys_where(|entry| entry.upstream_neighbor.is_some_and(|n| n.port == port)) {
                 self.upstream_event(now, key, UpstreamEvent::GenerationIdChanged);
             }
         }
@@ -218,8 +245,9 @@ impl Router {
             self.reroute_port(now, port);
         }
         if matches!(change, Change::Restarted) {
+            self.assert_winner_lost(now, port, source);
             let restarted = Some(LinkNeighbor { port, address: source });
-            for key in self.tib.keys_where(|entry| entry.rpf.neighbor() == restarted) {
+            for key in self.tib.keys_where(|entry| entry.upstream_neighbor == restarted) {
                 self.upstream_event(now, key, UpstreamEvent::GenerationIdChanged);
             }
         }
@@ -234,6 +262,7 @@ impl Router {
         }
         self.outputs.event(Event::NeighborDown { at: now, port, address });
         self.elect(now, port);
+        self.assert_winner_lost(now, port, address);
         self.reroute_port(now, port);
     }
 
@@ -257,7 +286,7 @@ impl Router {
         if interface.elect() {
             let address = interface.designated_router;
             self.outputs.event(Event::DesignatedRouter { at: now, port, address });
-            self.include_members(now, port);
+            self.designated_router_changed(now, port);
         }
     }
 }

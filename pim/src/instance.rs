@@ -1,24 +1,24 @@
 //! The PIM router: what comes in, what goes out, and who handles it.
 //!
-//! Implemented is the source-specific part of RFC 7761 (§4.8.2) without Asserts, (*,G) with embedded rendezvous points, and
-//! the router side of MLD (RFC 3810). Messages of the rest are recognised and counted.
-//!
 //! Every call of a `handle_*` method answers whole: table updates first, then one or a few full Join/Prune messages for
 //! each neighbour that has to be asked for something. So a join has left before the next packet is read, and the
 //! forwarding entry stands before it leaves.
 
+use crate::assert::AssertEvent;
 use crate::config::{self, Config, LinkKind};
 use crate::counters::Counters;
 use crate::downstream::DownstreamEvent;
 use crate::hello::Holdtime;
 use crate::interface::{Greeting, Interface};
-use crate::join_prune_builder::{self, JoinPruneBuilder, Request};
+use crate::join_prune_builder::{self, JoinPruneBuilder, Request, Requests, Subject};
 use crate::join_timer::JoinTimers;
 use crate::mld::{Membership, Querier, Version};
-use crate::rpf::{LinkNeighbor, Rib};
+use crate::register::RegisterEvent;
+use crate::rpf::{LinkNeighbor, Rib, RouteMetric};
+use crate::sg_rpt::{RptDownstream, RptDownstreamEvent, RptUpstreamEvent};
 use crate::tib::{Tib, any_source_key};
 use crate::upstream::UpstreamEvent;
-use crate::wire::{self, EncodedSource, GroupSet, JoinPrune, Message, MessageType};
+use crate::wire::{self, EncodedSource, GroupSet, JoinPrune, Message, MessageType, Register};
 use core::net::Ipv6Addr;
 use stack::addr::{self, ALL_MLDV2_ROUTERS, ALL_PIM_ROUTERS, ALL_ROUTERS, Prefix};
 use stack::machine::{Machine, Output, Outputs, PortId, RxMeta, Via};
@@ -28,7 +28,7 @@ use stack::time::{Duration, Instant, Timers};
 use stack::wire::ext::Chain;
 use stack::wire::ipv6::{self, protocol};
 use stack::wire::{WireErrorKind, mld};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the node tells a [`Router`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,6 +42,29 @@ pub enum Command {
     RouteSet(Prefix, Route),
     /// The route is gone.
     RouteRemove(Prefix),
+    /// What the route of this prefix, present or to come, is worth where routers compare theirs (RFC 7761 §4.6.3). A route
+    /// of which nothing is said has preference 1 and metric 0; links have 0 and 0.
+    RouteMetric(Prefix, RouteMetric),
+    /// The data plane tells of a multicast packet: one that no route matches, one that came elsewhere than its route
+    /// accepts, or one of a route that asks for it. `port` is where it came in; `None` where this node is its source, or it
+    /// came in a Register message.
+    Data {
+        /// Where.
+        port: Option<PortId>,
+        /// Its source.
+        source: Ipv6Addr,
+        /// Its group.
+        group: Ipv6Addr,
+    },
+    /// The data plane tells of a Register message with data to one of this node's addresses.
+    Register {
+        /// The designated router that sent it.
+        from: Ipv6Addr,
+        /// The address.
+        to: Ipv6Addr,
+        /// Source and group of the data.
+        key: MrouteKey,
+    },
     /// The interface has these addresses now.
     AddressesChanged {
         /// The interface's port.
@@ -158,6 +181,20 @@ pub(crate) enum TimerKey {
     PrunePending(MrouteKey, PortId),
     /// ET(S,G,I).
     Expiry(MrouteKey, PortId),
+    /// PPT(S,G,rpt,I).
+    RptPrunePending(MrouteKey, PortId),
+    /// ET(S,G,rpt,I).
+    RptExpiry(MrouteKey, PortId),
+    /// OT(S,G,rpt).
+    RptOverride(MrouteKey),
+    /// AT(S,G,I), AT(*,G,I).
+    Assert(MrouteKey, PortId),
+    /// KAT(S,G).
+    Keepalive(MrouteKey),
+    /// The next packet of (S,G) restarts KAT(S,G).
+    AwaitPacket(MrouteKey),
+    /// RST(S,G).
+    RegisterStop(MrouteKey),
     /// The first JT(S,G) of those that refresh this neighbour.
     Join(LinkNeighbor),
     /// The querier of a port.
@@ -169,6 +206,15 @@ pub(crate) enum TimerKey {
 enum Seen {
     Join { holdtime: u16 },
     Prune,
+}
+
+/// What an entry of a source list is about.
+#[derive(Clone, Copy, Debug)]
+enum ListEntry {
+    /// An (S,G) or (*,G).
+    Tree(MrouteKey),
+    /// An (S,G,rpt).
+    Rpt(MrouteKey),
 }
 
 /// Whether the router works.
@@ -195,6 +241,8 @@ pub struct Router {
     pub(crate) requests: JoinPruneBuilder,
     pub(crate) outputs: Outputs<Event>,
     pub(crate) counters: Counters,
+    /// How many KAT(S,G) run.
+    pub(crate) kept_alive: usize,
     phase: Phase,
 }
 
@@ -224,6 +272,7 @@ impl Router {
             requests: JoinPruneBuilder::default(),
             outputs,
             counters: Counters::default(),
+            kept_alive: 0,
             phase: Phase::Running,
         }
     }
@@ -254,7 +303,10 @@ impl Router {
         };
         let kind = match &message {
             Message::Hello(_) => MessageType::Hello,
+            Message::Register(_) => MessageType::Register,
+            Message::RegisterStop(_) => MessageType::RegisterStop,
             Message::JoinPrune(_) => MessageType::JoinPrune,
+            Message::Assert(_) => MessageType::Assert,
             Message::Other(kind) => *kind,
         };
         if (header.destination == ALL_PIM_ROUTERS) != kind.is_link_local() {
@@ -274,7 +326,11 @@ impl Router {
         match message {
             Message::Hello(hello) => self.handle_hello(now, meta.port, header.source, &hello),
             Message::JoinPrune(message) => self.handle_join_prune(now, meta.port, header.source, &message),
-            Message::Other(MessageType::Assert) => self.counters.drop_assert_not_handled += 1,
+            Message::Assert(message) => self.handle_assert(now, meta.port, header.source, &message),
+            Message::Register(Register { source, group, .. }) => {
+                self.handle_register(now, header.source, header.destination, MrouteKey { source, group });
+            }
+            Message::RegisterStop(message) => self.handle_register_stop(now, header.source, message),
             Message::Other(_) => self.counters.drop_not_handled += 1,
         }
     }
@@ -295,25 +351,70 @@ impl Router {
             return;
         }
         let target = LinkNeighbor { port, address: to };
-        let holdtime = message.holdtime;
+        let mut temporary = Vec::new();
         for set in &message.groups {
             if !self.is_group_accepted(set) {
                 self.counters.drop_group += 1;
-                continue;
-            }
-            let group = set.group.address;
-            for (sources, join) in [(&set.joined, true), (&set.pruned, false)] {
-                for source in sources {
-                    if to_us {
-                        let Some(key) = self.key_for_us(group, source, join) else { continue };
-                        let event = match join {
-                            true => DownstreamEvent::ReceiveJoin { holdtime },
-                            false => DownstreamEvent::ReceivePrune,
-                        };
-                        self.downstream_event(now, key, port, event);
-                    } else {
-                        self.see(now, target, group, source, if join { Seen::Join { holdtime } } else { Seen::Prune });
+            } else if to_us {
+                self.receive_group_set(now, port, message.holdtime, set, &mut temporary);
+            } else {
+                let join = Seen::Join { holdtime: message.holdtime };
+                for (sources, seen) in [(&set.joined, join), (&set.pruned, Seen::Prune)] {
+                    for source in sources {
+                        self.see(now, target, set.group.address, source, seen);
                     }
+                }
+            }
+        }
+        for key in temporary {
+            self.rpt_downstream_event(now, key, port, RptDownstreamEvent::EndOfMessage);
+        }
+    }
+
+    /// A group set for us. The sources whose prunes the end of the message cancels go to `temporary`.
+    fn receive_group_set(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        holdtime: u16,
+        set: &GroupSet,
+        temporary: &mut Vec<MrouteKey>,
+    ) {
+        let group = set.group.address;
+        let mut joins_any = false;
+        for source in &set.joined {
+            match self.list_entry_for_us(group, source, Request::Join) {
+                None => {}
+                Some(ListEntry::Rpt(key)) => self.rpt_downstream_event(now, key, port, RptDownstreamEvent::ReceiveJoin),
+                Some(ListEntry::Tree(key)) => {
+                    self.downstream_event(now, key, port, DownstreamEvent::ReceiveJoin { holdtime });
+                    if key.source.is_unspecified() {
+                        joins_any = true;
+                        for key in self.tib.sources_of(group) {
+                            if self.step_rpt_downstream(now, key, port, RptDownstreamEvent::ReceiveJoinAny) {
+                                temporary.push(key);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let mut pruned = BTreeSet::new();
+        for source in &set.pruned {
+            match self.list_entry_for_us(group, source, Request::Prune) {
+                None => {}
+                Some(ListEntry::Rpt(key)) => {
+                    pruned.insert(key);
+                    self.rpt_downstream_event(now, key, port, RptDownstreamEvent::ReceivePrune { holdtime });
+                }
+                Some(ListEntry::Tree(key)) => self.downstream_event(now, key, port, DownstreamEvent::ReceivePrune),
+            }
+        }
+        if joins_any {
+            // Whoever joins here takes us for the forwarder of every source that it does not prune (§4.6.5, rule 7).
+            for key in self.tib.sources_of(group).into_iter().filter(|key| !pruned.contains(key)) {
+                if self.tib.get(key).is_some_and(|entry| entry.asserts.contains_key(&port)) {
+                    self.assert_event(now, key, port, AssertEvent::ReceiveJoin, None);
                 }
             }
         }
@@ -321,21 +422,51 @@ impl Router {
 
     /// What another router asks of another one than us.
     fn see(&mut self, now: Instant, target: LinkNeighbor, group: Ipv6Addr, source: &EncodedSource, seen: Seen) {
-        let key = if source.wildcard { any_source_key(group) } else { MrouteKey { source: source.address, group } };
-        let (keys, event) = match seen {
-            // A join of (S,G,rpt) is none of the source.
-            Seen::Join { .. } if source.rpt != source.wildcard => return,
-            Seen::Join { holdtime } => (vec![key], UpstreamEvent::SeeJoin { holdtime }),
+        let key = MrouteKey { source: source.address, group };
+        match (source.wildcard, source.rpt, seen) {
+            (true, _, Seen::Join { holdtime }) => {
+                self.see_upstream(now, target, any_source_key(group), UpstreamEvent::SeeJoin { holdtime });
+            }
             // Whoever prunes the group means each source of it (§4.5.5).
-            Seen::Prune if source.wildcard => {
-                (core::iter::once(key).chain(self.tib.sources_of(group)).collect(), UpstreamEvent::SeePrune)
+            (true, _, Seen::Prune) => {
+                self.see_upstream(now, target, any_source_key(group), UpstreamEvent::SeePrune);
+                for key in self.tib.sources_of(group) {
+                    self.see_upstream(now, target, key, UpstreamEvent::SeePrune);
+                }
             }
-            Seen::Prune => (vec![key], UpstreamEvent::SeePrune),
-        };
-        for key in keys {
-            if self.tib.get(key).is_some_and(|entry| entry.rpf.neighbor() == Some(target)) {
-                self.upstream_event(now, key, event);
+            (false, true, Seen::Join { .. }) => self.see_rpt(now, target, key, RptUpstreamEvent::SeeJoin),
+            (false, false, Seen::Join { holdtime }) => {
+                self.see_upstream(now, target, key, UpstreamEvent::SeeJoin { holdtime });
             }
+            (false, _, Seen::Prune) => {
+                self.see_upstream(now, target, key, UpstreamEvent::SeePrune);
+                self.see_rpt(now, target, key, RptUpstreamEvent::SeePrune);
+            }
+        }
+    }
+
+    fn see_upstream(&mut self, now: Instant, target: LinkNeighbor, key: MrouteKey, event: UpstreamEvent) {
+        if self.tib.get(key).is_some_and(|entry| entry.upstream_neighbor == Some(target)) {
+            self.upstream_event(now, key, event);
+        }
+    }
+
+    /// Of a source that goes by the shared tree nothing need be known before another router prunes it.
+    fn see_rpt(&mut self, now: Instant, target: LinkNeighbor, key: MrouteKey, event: RptUpstreamEvent) {
+        let trees = self.trees(key);
+        if !trees.join_desired_any() || trees.rpf_neighbor_sg_rpt() != Some(target) {
+            return;
+        }
+        let is_new = trees.source.is_none();
+        if is_new {
+            if event != RptUpstreamEvent::SeePrune || !addr::is_routable_unicast(key.source) || !self.ensure_entry(key) {
+                return;
+            }
+            self.settle_rpt(now, key);
+        }
+        self.rpt_upstream_event(now, key, event);
+        if is_new {
+            self.settle(now, key);
         }
     }
 
@@ -343,22 +474,23 @@ impl Router {
         set.group.mask_length == 128 && !set.group.bidirectional && config::is_routable_group(set.group.address)
     }
 
-    /// The (S,G) or (*,G) of a source list entry for us; counts what is none.
-    fn key_for_us(&mut self, group: Ipv6Addr, source: &EncodedSource, join: bool) -> Option<MrouteKey> {
-        if source.rpt && !source.wildcard {
-            self.counters.drop_join_prune_not_handled += 1;
-            return None;
-        }
-        if source.mask_length != 128 || source.wildcard != source.rpt || !addr::is_routable_unicast(source.address) {
+    /// What a source list entry for us is about; counts what is nothing.
+    fn list_entry_for_us(&mut self, group: Ipv6Addr, source: &EncodedSource, request: Request) -> Option<ListEntry> {
+        let is_source_wrong = source.mask_length != 128 || source.wildcard && !source.rpt;
+        if is_source_wrong || !source.wildcard && !addr::is_routable_unicast(source.address) {
             self.counters.drop_join_prune_source += 1;
             return None;
         }
-        if !source.wildcard {
-            return Some(MrouteKey { source: source.address, group });
+        let key = MrouteKey { source: source.address, group };
+        if !source.rpt {
+            return Some(ListEntry::Tree(key));
         }
         match self.rendezvous_point(group) {
+            Some(_) if !source.wildcard => Some(ListEntry::Rpt(key)),
             // A prune counts whatever rendezvous point it names (§4.5.1).
-            Some(rendezvous_point) if !join || rendezvous_point == source.address => Some(any_source_key(group)),
+            Some(rendezvous_point) if request == Request::Prune || rendezvous_point == source.address => {
+                Some(ListEntry::Tree(any_source_key(group)))
+            }
             Some(_) => {
                 self.counters.drop_rendezvous_point_mismatch += 1;
                 None
@@ -380,17 +512,38 @@ impl Router {
                 self.send_hello(to.port, Holdtime::Configured);
             }
             let Some(interface) = self.interfaces.get(&to.port) else { continue };
+            let requests = self.with_rpt_prunes(requests);
             let joins = requests.values().filter(|&&request| request == Request::Join).count();
             self.counters.tx_join += joins as u64;
             self.counters.tx_prune += (requests.len() - joins) as u64;
             let holdtime = join_prune_holdtime(self.config.join_prune_period);
-            let source = interface.config.link_local;
-            for message in join_prune_builder::pack(to.address, holdtime, interface.config.mtu, &requests) {
+            let (source, mtu) = (interface.config.link_local, interface.config.mtu);
+            // A prune may be of a group that has no rendezvous point any more (§4.5.4).
+            let rendezvous_point = |group| self.rendezvous_point(group).unwrap_or(Ipv6Addr::UNSPECIFIED);
+            for message in join_prune_builder::pack(to.address, holdtime, mtu, &requests, rendezvous_point) {
                 let packet = wire::packet(source, MessageType::JoinPrune, |into| message.emit(into));
                 self.counters.tx_join_prune += 1;
                 self.outputs.transmit(packet, Via::Link(to.port));
             }
         }
+    }
+
+    /// With every Join(*,G) go the sources that are not wanted by it (§4.5.6).
+    fn with_rpt_prunes(&self, mut requests: Requests) -> Requests {
+        let joined: Vec<Ipv6Addr> = requests
+            .iter()
+            .filter(|((_, subject), request)| (*subject, **request) == (Subject::Any, Request::Join))
+            .map(|(&(group, _), _)| group)
+            .collect();
+        for key in joined.into_iter().flat_map(|group| self.tib.sources_of(group)) {
+            let subject = (key.group, Subject::Rpt(key.source));
+            if self.trees(key).is_pruned_with_join_any() {
+                requests.insert(subject, Request::Prune);
+            } else {
+                requests.remove(&subject);
+            }
+        }
+        requests
     }
 
     fn timer_expires(&mut self, now: Instant, timer: TimerKey) {
@@ -404,6 +557,20 @@ impl Router {
             TimerKey::Expiry(key, port) => {
                 self.downstream_event(now, key, port, DownstreamEvent::ExpiryTimerExpires);
             }
+            TimerKey::RptPrunePending(key, port) => {
+                self.rpt_downstream_event(now, key, port, RptDownstreamEvent::PrunePendingTimerExpires);
+            }
+            TimerKey::RptExpiry(key, port) => {
+                self.rpt_downstream_event(now, key, port, RptDownstreamEvent::ExpiryTimerExpires);
+            }
+            TimerKey::RptOverride(key) => {
+                self.rpt_upstream_event(now, key, RptUpstreamEvent::OverrideTimerExpires);
+                self.settle(now, key);
+            }
+            TimerKey::Assert(key, port) => self.assert_event(now, key, port, AssertEvent::TimerExpires, None),
+            TimerKey::Keepalive(key) => self.keepalive_expires(now, key),
+            TimerKey::AwaitPacket(key) => self.await_packet(now, key),
+            TimerKey::RegisterStop(key) => self.register_event(now, key, RegisterEvent::RegisterStopTimerExpires),
             TimerKey::Join(neighbor) => self.join_timer_expires(now, neighbor),
             TimerKey::Mld(port) => {
                 if let Some(querier) = self.querier_mut(port) {
@@ -425,8 +592,17 @@ impl Router {
             if let Some(entry) = self.tib.get_mut(key) {
                 entry.joined = PortSet::EMPTY;
                 entry.prune_pending = PortSet::EMPTY;
-                entry.include = PortSet::EMPTY;
+                entry.members = PortSet::EMPTY;
+                if let Some(shared) = &mut entry.shared {
+                    self.kept_alive -= usize::from(shared.is_kept_alive);
+                    shared.is_kept_alive = false;
+                    shared.excluded = PortSet::EMPTY;
+                    shared.rpt = RptDownstream::default();
+                }
             }
+        }
+        // The sources of a shared tree inherit nothing any more.
+        for key in self.tib.keys_where(|_| true) {
             self.settle(now, key);
         }
         self.flush();
@@ -509,6 +685,13 @@ impl Machine for Router {
                     self.route_changed(now, prefix);
                 }
             }
+            Command::RouteMetric(prefix, metric) => {
+                if self.rib.set_metric(prefix, metric) {
+                    self.route_changed(now, prefix);
+                }
+            }
+            Command::Data { port, source, group } => self.data_arrives(now, port, source, group),
+            Command::Register { from, to, key } => self.handle_register(now, from, to, key),
             Command::AddressesChanged { port, link_local, addresses } => {
                 self.addresses_changed(now, port, link_local, addresses);
             }

@@ -6,7 +6,6 @@ use crate::wire::{
     SOURCE_LEN,
 };
 use core::net::Ipv6Addr;
-use stack::addr;
 use stack::tables::MrouteKey;
 use stack::wire::ipv6;
 use std::collections::BTreeMap;
@@ -18,10 +17,21 @@ pub(crate) enum Request {
     Prune,
 }
 
-/// The requests for one neighbour, by group, then source: the unspecified address is (*,G).
-pub(crate) type Requests = BTreeMap<(Ipv6Addr, Ipv6Addr), Request>;
+/// What is asked for, of one group. In the order in which a message is filled: what must not be split comes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Subject {
+    /// (*,G)
+    Any,
+    /// (S,G,rpt)
+    Rpt(Ipv6Addr),
+    /// (S,G)
+    Source(Ipv6Addr),
+}
 
-/// Requests that wait for the end of the present call. Of two for the same (S,G) the last counts: a message must not hold
+/// The requests for one neighbour, by group, then subject.
+pub(crate) type Requests = BTreeMap<(Ipv6Addr, Subject), Request>;
+
+/// Requests that wait for the end of the present call. Of two for the same subject the last counts: a message must not hold
 /// both (RFC 7761 §4.9.5.1).
 #[derive(Debug, Default)]
 pub(crate) struct JoinPruneBuilder {
@@ -30,12 +40,23 @@ pub(crate) struct JoinPruneBuilder {
 }
 
 impl JoinPruneBuilder {
+    /// Of an (S,G), or of a (*,G), whose source is unspecified.
     pub(crate) fn add(&mut self, to: LinkNeighbor, key: MrouteKey, request: Request) {
+        let subject = if key.source.is_unspecified() { Subject::Any } else { Subject::Source(key.source) };
+        self.add_subject(to, key.group, subject, request);
+    }
+
+    /// Of an (S,G,rpt).
+    pub(crate) fn add_rpt(&mut self, to: LinkNeighbor, key: MrouteKey, request: Request) {
+        self.add_subject(to, key.group, Subject::Rpt(key.source), request);
+    }
+
+    fn add_subject(&mut self, to: LinkNeighbor, group: Ipv6Addr, subject: Subject, request: Request) {
         let index = self.waiting.iter().position(|(neighbor, _)| *neighbor == to).unwrap_or_else(|| {
             self.waiting.push((to, Requests::new()));
             self.waiting.len() - 1
         });
-        self.waiting[index].1.insert((key.group, key.source), request);
+        self.waiting[index].1.insert((group, subject), request);
     }
 
     /// Takes all that waits.
@@ -54,22 +75,35 @@ pub(crate) fn joins_per_packet(mtu: usize) -> usize {
     ((room(mtu) - JOIN_PRUNE_LEN) / (GROUP_SET_LEN + SOURCE_LEN)).min(MAX_GROUP_SETS)
 }
 
-/// The messages that carry these requests, each as full as can be.
-pub(crate) fn pack(upstream_neighbor: Ipv6Addr, holdtime: u16, mtu: usize, requests: &Requests) -> Vec<JoinPrune> {
+/// The messages that carry these requests, each as full as can be. `rendezvous_point` is that of a group.
+///
+/// A Join(*,G) and the Prunes(S,G,rpt) that go with it are in one message; where that has no room for all of them, those of
+/// the lowest sources (§4.9.5.2).
+pub(crate) fn pack(
+    upstream_neighbor: Ipv6Addr,
+    holdtime: u16,
+    mtu: usize,
+    requests: &Requests,
+    rendezvous_point: impl Fn(Ipv6Addr) -> Ipv6Addr,
+) -> Vec<JoinPrune> {
     let room = room(mtu);
     let empty = || JoinPrune { upstream_neighbor, holdtime, groups: Vec::new() };
     let mut messages = Vec::new();
     let (mut filling, mut length) = (empty(), JOIN_PRUNE_LEN);
-    for (&(group, source), &request) in requests {
-        let source = if source.is_unspecified() {
-            // Only groups that name their rendezvous point come to have a (*,G).
-            let Ok(rendezvous_point) = addr::embedded_rp(group) else { continue };
-            EncodedSource::rendezvous_point(rendezvous_point)
-        } else {
-            EncodedSource::host(source)
-        };
+    let most_together = (room - JOIN_PRUNE_LEN - GROUP_SET_LEN) / SOURCE_LEN;
+    let mut requests = requests.iter().peekable();
+    while let Some((&(group, subject), &request)) = requests.next() {
+        let is_together = |next: &Subject| subject == Subject::Any && matches!(next, Subject::Rpt(_));
+        let mut sources = vec![(encoded(subject, group, &rendezvous_point), request)];
+        while let Some((&(_, next), &request)) =
+            requests.next_if(|((other, next), _)| *other == group && request == Request::Join && is_together(next))
+        {
+            if sources.len() < most_together {
+                sources.push((encoded(next, group, &rendezvous_point), request));
+            }
+        }
         let continues = filling.groups.last().is_some_and(|set| set.group.address == group);
-        let needed = if continues { SOURCE_LEN } else { GROUP_SET_LEN + SOURCE_LEN };
+        let needed = sources.len() * SOURCE_LEN + if continues { 0 } else { GROUP_SET_LEN };
         if length + needed > room || (!continues && filling.groups.len() == MAX_GROUP_SETS) {
             messages.push(core::mem::replace(&mut filling, empty()));
             length = JOIN_PRUNE_LEN;
@@ -79,11 +113,13 @@ pub(crate) fn pack(upstream_neighbor: Ipv6Addr, holdtime: u16, mtu: usize, reque
             length += GROUP_SET_LEN;
         }
         let Some(set) = filling.groups.last_mut() else { continue };
-        match request {
-            Request::Join => set.joined.push(source),
-            Request::Prune => set.pruned.push(source),
+        length += sources.len() * SOURCE_LEN;
+        for (source, request) in sources {
+            match request {
+                Request::Join => set.joined.push(source),
+                Request::Prune => set.pruned.push(source),
+            }
         }
-        length += SOURCE_LEN;
     }
     if !filling.is_empty() {
         messages.push(filling);
@@ -91,18 +127,55 @@ pub(crate) fn pack(upstream_neighbor: Ipv6Addr, holdtime: u16, mtu: usize, reque
     messages
 }
 
+fn encoded(subject: Subject, group: Ipv6Addr, rendezvous_point: impl Fn(Ipv6Addr) -> Ipv6Addr) -> EncodedSource {
+    match subject {
+        Subject::Any => EncodedSource::rendezvous_point(rendezvous_point(group)),
+        Subject::Rpt(source) => EncodedSource { rpt: true, ..EncodedSource::host(source) },
+        Subject::Source(source) => EncodedSource::host(source),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn no_point(_group: Ipv6Addr) -> Ipv6Addr {
+        Ipv6Addr::UNSPECIFIED
+    }
+
+    /// A Join(*,G) stands in one message with its Prunes(S,G,rpt), as many as have room, lowest sources first; what else
+    /// there is of the group need not.
+    #[test]
+    fn a_shared_tree_is_not_split() {
+        let group = Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0, 1);
+        let source = |number: u16| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number);
+        for (others, pruned, joined, messages) in [(30, 5, 40, 3), (0, 80, 0, 1), (0, 10, 60, 1), (20, 60, 0, 2)] {
+            let mut wanted = requests(others, 1);
+            wanted.insert((group, Subject::Any), Request::Join);
+            wanted.extend((0..pruned).map(|number| ((group, Subject::Rpt(source(number))), Request::Prune)));
+            wanted.extend((0..joined).map(|number| ((group, Subject::Source(source(number))), Request::Join)));
+            let packed = pack(Ipv6Addr::LOCALHOST, 210, 1500, &wanted, |_| source(99));
+            assert_eq!(packed.len(), messages, "{others} {pruned} {joined}");
+            assert!(packed.iter().all(|message| message.len() <= room(1500)));
+            let sets = packed.iter().flat_map(|message| &message.groups).filter(|set| set.group.address == group);
+            let together: Vec<_> = sets.filter(|set| set.joined.iter().any(|source| source.wildcard)).collect();
+            let [set] = together[..] else { panic!("{together:?}") };
+            assert_eq!(set.joined[0], EncodedSource::rendezvous_point(source(99)));
+            let most = (room(1500) - JOIN_PRUNE_LEN - GROUP_SET_LEN) / SOURCE_LEN - 1;
+            let expected = (0..pruned.min(most as u16)).map(source);
+            assert!(set.pruned.iter().map(|source| source.address).eq(expected));
+            assert!(set.pruned.iter().all(|source| source.rpt && !source.wildcard));
+        }
+    }
 
     fn requests(groups: u16, sources: u16) -> Requests {
         let mut requests = Requests::new();
         for group in 0..groups {
             for source in 0..sources {
                 let request = if (group + source) % 3 == 0 { Request::Prune } else { Request::Join };
-                let key =
-                    (Ipv6Addr::new(0xff35, 0, 0, 0, 0, 0, 0, group), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, source));
-                requests.insert(key, request);
+                let group = Ipv6Addr::new(0xff35, 0, 0, 0, 0, 0, 0, group);
+                let source = Subject::Source(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, source));
+                requests.insert((group, source), request);
             }
         }
         requests
@@ -113,7 +186,7 @@ mod tests {
         for mtu in [0, 1280, 1500, 9000] {
             for (groups, sources) in [(1, 1), (1, 1000), (26, 1), (27, 1), (28, 1), (300, 1), (700, 1), (40, 7)] {
                 let requests = requests(groups, sources);
-                let messages = pack(Ipv6Addr::LOCALHOST, 210, mtu, &requests);
+                let messages = pack(Ipv6Addr::LOCALHOST, 210, mtu, &requests, no_point);
                 let mut said = Requests::new();
                 let mut left = requests.len();
                 for (index, message) in messages.iter().enumerate() {
@@ -126,7 +199,7 @@ mod tests {
                         assert!(!set.joined.is_empty() || !set.pruned.is_empty());
                         let joined = set.joined.iter().map(|s| (s, Request::Join));
                         for (source, request) in joined.chain(set.pruned.iter().map(|s| (s, Request::Prune))) {
-                            assert_eq!(said.insert((set.group.address, source.address), request), None);
+                            assert_eq!(said.insert((set.group.address, Subject::Source(source.address)), request), None);
                             left -= 1;
                         }
                     }
@@ -140,8 +213,8 @@ mod tests {
     fn one_packet_of_joins() {
         assert_eq!(joins_per_packet(1280), 27);
         assert_eq!(joins_per_packet(1500), 32);
-        assert_eq!(pack(Ipv6Addr::LOCALHOST, 210, 1500, &requests(32, 1)).len(), 1);
-        assert_eq!(pack(Ipv6Addr::LOCALHOST, 210, 1500, &requests(33, 1)).len(), 2);
+        assert_eq!(pack(Ipv6Addr::LOCALHOST, 210, 1500, &requests(32, 1), no_point).len(), 1);
+        assert_eq!(pack(Ipv6Addr::LOCALHOST, 210, 1500, &requests(33, 1), no_point).len(), 2);
         assert_eq!(joins_per_packet(65_535), MAX_GROUP_SETS);
     }
 

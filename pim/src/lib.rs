@@ -1,12 +1,11 @@
 //! PIM-SM multicast routing (RFC 7761) and the MLD querier (RFC 3810): the multicast side of a site.
 //!
-//! [`Router`] is the machine; its files carry the RFC's nouns. Source-specific multicast is there whole but for Asserts
-//! (§4.6). Of the any-source part there are shared trees towards the rendezvous point that a group's address names
-//! (RFC 3956), whose sources are addresses of that rendezvous point; Register, (S,G,rpt) and all else are not: their
-//! messages are counted.
+//! [`Router`] is the machine; its files carry the RFC's nouns: [`olist`] the state summarization macros as predicates, and
+//! a file for each state machine with its table as text, as code and as test.
 
 #![forbid(unsafe_code)]
 
+mod assert;
 mod config;
 mod counters;
 mod downstream;
@@ -21,8 +20,11 @@ mod membership;
 pub mod mld;
 mod neighbor;
 mod olist;
+mod register;
 mod rp;
 mod rpf;
+mod sg_rpt;
+mod spt;
 mod tib;
 mod upstream;
 mod view;
@@ -30,12 +32,15 @@ pub mod wire;
 
 pub use config::{
     Border, Config, FirstHello, InterfaceConfig, JoinSuppression, Limits, LinkKind, MldConfig, MobilityMld,
-    Participation,
+    Participation, SptSwitchover,
 };
+pub use assert::{AssertMetric, AssertState};
 pub use counters::Counters;
 pub use downstream::DownstreamState;
 pub use instance::{Command, Event, Router};
 pub use neighbor::Neighbor;
-pub use rpf::{LinkNeighbor, RpfInfo};
+pub use register::RegisterState;
+pub use rpf::{LinkNeighbor, RouteMetric, RpfInfo};
+pub use sg_rpt::{RptDownstreamState, RptUpstreamState};
 pub use upstream::UpstreamState;
-pub use view::{DownstreamView, EntryView, InterfaceView, NeighborView};
+pub use view::{DownstreamView, EntryView, InterfaceView, NeighborView, SharedView};

@@ -1,10 +1,12 @@
-//! What MLD says about members becomes pim_include(S,G), or pim_include(*,G), where this router is the designated one (RFC 7761 §4.1.5).
+//! What MLD says about members: local_receiver_include and local_receiver_exclude of RFC 7761 §4.1.5.
 
 use crate::instance::{Event, Router, TimerKey};
+use crate::interface::Interface;
 use crate::mld::{LinkRouters, OlderMessage, Querier, VersionMismatch};
+use crate::tib::Entry;
 use core::net::Ipv6Addr;
 use stack::machine::{PortId, Via};
-use stack::tables::MrouteKey;
+use stack::tables::{MrouteKey, PortSet};
 use stack::time::Instant;
 use stack::wire::mld::{self, Refusal};
 
@@ -68,7 +70,7 @@ impl Router {
         while let Some(change) = self.querier_mut(port).and_then(Querier::poll_change) {
             let key = MrouteKey { source: change.source, group: change.group };
             self.outputs.event(Event::MembershipChanged { at: now, port, key, membership: change.membership });
-            self.include(now, port, key);
+            self.membership_changed(now, port, key);
         }
         if let Some(VersionMismatch { router, version }) = self.querier_mut(port).and_then(Querier::poll_mismatch) {
             self.outputs.event(Event::MldVersionMismatch { at: now, port, address: router, version });
@@ -85,28 +87,64 @@ impl Router {
         }
     }
 
-    /// The designated router changed: takes every member's source on, or lets go of them.
-    pub(crate) fn include_members(&mut self, now: Instant, port: PortId) {
-        let Some(querier) = self.interfaces.get(&port).and_then(|interface| interface.mld.as_ref()) else { return };
-        let members: Vec<(Ipv6Addr, Ipv6Addr)> = querier.memberships().collect();
-        for (group, source) in members {
-            self.include(now, port, MrouteKey { source, group });
+    /// The designated router changed: takes every member's source on, or lets go of them; and the sources on the link too.
+    pub(crate) fn designated_router_changed(&mut self, now: Instant, port: PortId) {
+        if let Some(querier) = self.interfaces.get(&port).and_then(|interface| interface.mld.as_ref()) {
+            let members: Vec<(Ipv6Addr, Ipv6Addr)> = querier.memberships().chain(querier.excluded()).collect();
+            for (group, source) in members {
+                self.membership_changed(now, port, MrouteKey { source, group });
+            }
         }
-    }
-
-    /// pim_include(S,G,I) := I_am_DR(I) and local_receiver_include(S,G,I)
-    fn include(&mut self, now: Instant, port: PortId, key: MrouteKey) {
-        let wanted = self.interfaces.get(&port).is_some_and(|interface| {
-            let member = |querier: &Querier| querier.is_member(key.group, key.source);
-            interface.is_up() && interface.i_am_dr() && interface.mld.as_ref().is_some_and(member)
-        });
-        if wanted && !self.ensure_entry(key) {
-            return;
-        }
-        let Some(entry) = self.tib.get_mut(key) else { return };
-        let changed = if wanted { entry.include.insert(port) } else { entry.include.remove(port) };
-        if changed {
+        let concerns = |entry: &Entry| {
+            let shared = entry.shared.as_ref();
+            entry.members.contains(port)
+                || shared.is_some_and(|shared| shared.excluded.contains(port))
+                || shared.is_some() && entry.rpf.interface() == Some(port)
+        };
+        for key in self.tib.keys_where(concerns) {
             self.settle(now, key);
         }
     }
+
+    /// local_receiver_include(S,G,I) or local_receiver_exclude(S,G,I) may have changed. The entry is made where this router
+    /// is the designated one.
+    fn membership_changed(&mut self, now: Instant, port: PortId, key: MrouteKey) {
+        let Some(interface) = self.interfaces.get(&port) else { return };
+        let (is_member, is_excluded) = local_receivers(interface, key);
+        if (is_member || is_excluded) && interface.is_up() && interface.i_am_dr() && !self.ensure_entry(key) {
+            return;
+        }
+        if self.learn_port(port, key, is_member, is_excluded) {
+            self.settle(now, key);
+        }
+    }
+
+    /// What the queriers know of a new entry: of those links too on which another router is the designated one.
+    pub(crate) fn learn_members(&mut self, key: MrouteKey) {
+        let of_port = |(&port, interface): (&PortId, &Interface)| {
+            let (is_member, is_excluded) = local_receivers(interface, key);
+            (is_member || is_excluded).then_some((port, is_member, is_excluded))
+        };
+        let known: Vec<_> = self.interfaces.iter().filter_map(of_port).collect();
+        for (port, is_member, is_excluded) in known {
+            self.learn_port(port, key, is_member, is_excluded);
+        }
+    }
+
+    /// Whether anything is new.
+    fn learn_port(&mut self, port: PortId, key: MrouteKey, is_member: bool, is_excluded: bool) -> bool {
+        let set = |set: &mut PortSet, is: bool| if is { set.insert(port) } else { set.remove(port) };
+        let Some(entry) = self.tib.get_mut(key) else { return false };
+        let mut changed = set(&mut entry.members, is_member);
+        if let Some(shared) = &mut entry.shared {
+            changed |= set(&mut shared.excluded, is_excluded);
+        }
+        changed
+    }
+}
+
+/// local_receiver_include(S,G,I) or local_receiver_include(*,G,I), and local_receiver_exclude(S,G,I)
+fn local_receivers(interface: &Interface, key: MrouteKey) -> (bool, bool) {
+    let Some(querier) = &interface.mld else { return (false, false) };
+    (querier.is_member(key.group, key.source), querier.is_excluded(key.group, key.source))
 }

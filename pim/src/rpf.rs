@@ -54,6 +54,12 @@ impl RpfInfo {
         }
     }
 
+    /// Where packets of the shared tree have to come from: at its rendezvous point out of Register messages, or from this
+    /// node itself.
+    pub fn accept_shared(&self) -> Option<Accept> {
+        self.accept().map(|accept| if accept == Accept::Local { Accept::RendezvousPoint } else { accept })
+    }
+
     /// Where packets of the source have to come from.
     pub fn accept(&self) -> Option<Accept> {
         match *self {
@@ -64,12 +70,25 @@ impl RpfInfo {
     }
 }
 
+/// MRIB.pref and MRIB.metric (RFC 7761 §4.6.3): which of two routers has the better route. The lower one is the better.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RouteMetric {
+    /// Preference of the protocol that the route is from, below 2^31 - 1; 0 is that of a link.
+    pub preference: u32,
+    /// The route's metric, in the protocol's units.
+    pub metric: u32,
+}
+
 /// The MRIB: unicast routes by longest prefix.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rib {
     /// Never iterated, so that its order cannot matter.
     by_length: BTreeMap<u8, HashMap<Prefix, Route>>,
+    metrics: HashMap<Prefix, RouteMetric>,
 }
+
+/// What a route that nothing is said of has: the preference of a route that somebody wrote down.
+const STATIC_METRIC: RouteMetric = RouteMetric { preference: 1, metric: 0 };
 
 impl Rib {
     /// Whether the routes changed.
@@ -85,6 +104,23 @@ impl Rib {
             self.by_length.remove(&prefix.length());
         }
         removed
+    }
+
+    /// Notes what the route of `prefix`, present or to come, is worth; whether that is news.
+    pub(crate) fn set_metric(&mut self, prefix: Prefix, metric: RouteMetric) -> bool {
+        self.metrics.insert(prefix, metric) != Some(metric)
+    }
+
+    /// MRIB.pref(address), MRIB.metric(address); those of a link where there is no route.
+    pub(crate) fn metric(&self, address: Ipv6Addr) -> RouteMetric {
+        let found = self.by_length.iter().rev().find_map(|(&length, routes)| {
+            let prefix = Prefix::new(address, length)?;
+            Some((prefix, *routes.get(&prefix)?))
+        });
+        match found {
+            Some((prefix, Route::Via { .. })) => self.metrics.get(&prefix).copied().unwrap_or(STATIC_METRIC),
+            _ => RouteMetric::default(),
+        }
     }
 
     /// The route of the longest prefix that `address` has.

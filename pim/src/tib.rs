@@ -1,46 +1,83 @@
-//! The tree information base: one entry for each (S,G) and (*,G) that somebody downstream wants (RFC 7761 §4.1.1,
-//! §4.1.3). A (*,G) has the unspecified address as source.
+//! The tree information base: one entry for each (S,G) and (*,G) of which something is known (RFC 7761 §4.1.2, §4.1.3,
+//! §4.1.4). A (*,G) has the unspecified address as source.
 
+use crate::assert::AssertState;
 use crate::downstream::DownstreamState;
-use crate::rpf::RpfInfo;
+use crate::register::RegisterState;
+use crate::rpf::{LinkNeighbor, RouteMetric, RpfInfo};
+use crate::sg_rpt::{RptDownstream, RptUpstreamState};
 use crate::upstream::UpstreamState;
 use core::net::Ipv6Addr;
-use stack::addr::{self, Prefix};
+use stack::addr::Prefix;
 use stack::machine::PortId;
 use stack::tables::{Mroute, MrouteKey, PortSet};
 use stack::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// State of one (S,G) or (*,G). Its interfaces' expiry and prune-pending timers are the router's.
+/// State of one (S,G) or (*,G). Its timers are the router's, but for the join timer.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     /// What the tree grows towards: S, or RP(G).
     pub(crate) root: Ipv6Addr,
+    /// Where the routes say that is.
+    pub(crate) rpf: RpfInfo,
+    /// MRIB.pref(root) and MRIB.metric(root).
+    pub(crate) metric: RouteMetric,
     /// Interfaces in Join state.
     pub(crate) joined: PortSet,
     /// Interfaces in Prune-Pending state.
     pub(crate) prune_pending: PortSet,
-    /// pim_include(S,G), pim_include(*,G): interfaces with local members of which this router is the designated one.
-    pub(crate) include: PortSet,
-    pub(crate) rpf: RpfInfo,
+    /// local_receiver_include(S,G,I), local_receiver_include(*,G,I).
+    pub(crate) members: PortSet,
+    /// RPF'(S,G), RPF'(*,G), as it was last used.
+    pub(crate) upstream_neighbor: Option<LinkNeighbor>,
+    /// Whether that was the winner of an assert.
+    pub(crate) upstream_by_assert: bool,
     pub(crate) upstream: UpstreamState,
     /// When JT(S,G), JT(*,G) expires; it runs while there is a neighbour to refresh.
     pub(crate) join_timer: Option<Instant>,
     /// What the forwarding table holds.
     pub(crate) installed: Option<Mroute>,
+    /// Interfaces whose assert state is not NoInfo.
+    pub(crate) asserts: BTreeMap<PortId, AssertState>,
+    /// What an (S,G) of an any-source group has beside that; none of (*,G) and of source-specific groups.
+    pub(crate) shared: Option<Box<SharedState>>,
+}
+
+/// What is known of a source of a group that has a shared tree: (S,G,rpt) state, and how its packets come.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedState {
+    /// SPTbit(S,G).
+    pub(crate) spt_bit: bool,
+    /// Whether KAT(S,G) runs.
+    pub(crate) is_kept_alive: bool,
+    /// Whether the next packet restarts KAT(S,G): the forwarding table is asked to tell of it.
+    pub(crate) awaits_packet: bool,
+    /// local_receiver_exclude(S,G,I).
+    pub(crate) excluded: PortSet,
+    pub(crate) rpt: RptDownstream,
+    pub(crate) rpt_upstream: RptUpstreamState,
+    /// Whether RPF'(S,G,rpt) was RPF'(*,G) when last looked at.
+    pub(crate) rpt_neighbor_is_shared: bool,
+    pub(crate) register: RegisterState,
 }
 
 impl Entry {
-    fn new(root: Ipv6Addr, rpf: RpfInfo) -> Self {
+    fn new(root: Ipv6Addr, rpf: RpfInfo, metric: RouteMetric, shared: Option<Box<SharedState>>) -> Self {
         Entry {
             root,
+            rpf,
+            metric,
             joined: PortSet::EMPTY,
             prune_pending: PortSet::EMPTY,
-            include: PortSet::EMPTY,
-            rpf,
+            members: PortSet::EMPTY,
+            upstream_neighbor: rpf.neighbor(),
+            upstream_by_assert: false,
             upstream: UpstreamState::NotJoined,
             join_timer: None,
             installed: None,
+            asserts: BTreeMap::new(),
+            shared,
         }
     }
 
@@ -67,6 +104,22 @@ impl Entry {
             }
         }
     }
+
+    /// SPTbit(S,G). A source-specific group has no other tree, so that its bit is set as soon as the tree is joined
+    /// (RFC 7761 §4.8.1).
+    pub(crate) fn spt_bit(&self) -> bool {
+        self.shared.as_ref().map_or(self.upstream == UpstreamState::Joined, |shared| shared.spt_bit)
+    }
+
+    /// KeepaliveTimer(S,G) is running
+    pub(crate) fn is_kept_alive(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.is_kept_alive)
+    }
+
+    /// DownstreamJPState(S,G,VI) of the register tunnel is Join (RFC 7761 §4.4.1).
+    pub(crate) fn has_register_tunnel(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.register == RegisterState::Join)
+    }
 }
 
 /// The entries, ordered by source, then group.
@@ -92,35 +145,37 @@ impl Tib {
         self.entries.get_mut(&key)
     }
 
-    /// The entry, made where it is not there and fewer than `limit` are.
-    pub(crate) fn get_or_insert(
+    /// Makes the entry, which is not there yet. With `shared` it is that of a source of an any-source group.
+    pub(crate) fn insert(
         &mut self,
         key: MrouteKey,
         root: Ipv6Addr,
-        limit: usize,
-        rpf: impl FnOnce() -> RpfInfo,
-    ) -> Option<&mut Entry> {
-        if !self.entries.contains_key(&key) {
-            if self.entries.len() >= limit {
-                return None;
-            }
-            self.entries.insert(key, Entry::new(root, rpf()));
-            if key.source.is_unspecified() {
-                self.by_rendezvous_point.entry(root).or_default().insert(key.group);
-            } else if is_any_source(key.group) {
-                self.by_group.entry(key.group).or_default().insert(key.source);
-            }
+        (rpf, metric): (RpfInfo, RouteMetric),
+        shared: Option<Box<SharedState>>,
+    ) -> &mut Entry {
+        if key.source.is_unspecified() {
+            self.by_rendezvous_point.entry(root).or_default().insert(key.group);
+        } else if shared.is_some() {
+            self.by_group.entry(key.group).or_default().insert(key.source);
         }
-        self.entries.get_mut(&key)
+        self.entries.entry(key).or_insert_with(|| Entry::new(root, rpf, metric, shared))
     }
 
     pub(crate) fn remove(&mut self, key: MrouteKey) {
         let Some(entry) = self.entries.remove(&key) else { return };
         if key.source.is_unspecified() {
             take(&mut self.by_rendezvous_point, entry.root, key.group);
-        } else if is_any_source(key.group) {
+        } else if entry.shared.is_some() {
             take(&mut self.by_group, key.group, key.source);
         }
+    }
+
+    /// The (*,G) grows towards another rendezvous point.
+    pub(crate) fn set_root(&mut self, group: Ipv6Addr, root: Ipv6Addr) {
+        let Some(entry) = self.entries.get_mut(&any_source_key(group)) else { return };
+        let old = core::mem::replace(&mut entry.root, root);
+        take(&mut self.by_rendezvous_point, old, group);
+        self.by_rendezvous_point.entry(root).or_default().insert(group);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (MrouteKey, &Entry)> {
@@ -151,9 +206,6 @@ impl Tib {
 
     /// The (*,G) entry that an (S,G) stands beside.
     pub(crate) fn any_source_beside(&self, key: MrouteKey) -> Option<&Entry> {
-        if key.source.is_unspecified() || !is_any_source(key.group) {
-            return None;
-        }
         self.entries.get(&any_source_key(key.group))
     }
 }
@@ -161,11 +213,6 @@ impl Tib {
 /// The name of (*,G).
 pub(crate) const fn any_source_key(group: Ipv6Addr) -> MrouteKey {
     MrouteKey { source: Ipv6Addr::UNSPECIFIED, group }
-}
-
-/// Whether a group can have a (*,G): its rendezvous point is known.
-fn is_any_source(group: Ipv6Addr) -> bool {
-    addr::embedded_rp(group).is_ok()
 }
 
 fn take(index: &mut BTreeMap<Ipv6Addr, BTreeSet<Ipv6Addr>>, key: Ipv6Addr, value: Ipv6Addr) {

@@ -7,22 +7,26 @@
 //! NotJoined | Joined, Send Join   | -
 //! Joined    | -                   | NotJoined, Send Prune
 //!
-//! in Joined | Timer Expires       | See Join            | See Prune, GenID changes | RPF' changes
-//!           | Send Join           | raise JT to         | lower JT to              | Join to new,
-//!           | JT = t_periodic     | t_joinsuppress      | t_override               | Prune to old
+//! in Joined | Timer Expires       | See Join            | See Prune, GenID changes,     | RPF' changes
+//!           |                     |                     | RPF' changes due to an Assert |
+//!           | Send Join           | raise JT to         | lower JT to                   | Join to new,
+//!           | JT = t_periodic     | t_joinsuppress      | t_override                    | Prune to old
 //! ```
 //!
 //! A neighbour whose generation changed is asked at once instead of after t_override where it is the only one on its link
 //! or the interface is configured to greet at once: then there is nobody to answer in chorus with.
 
+use crate::assert::AssertEvent;
 use crate::config::FirstHello;
 use crate::instance::{Event, Router, TimerKey};
 use crate::interface::Interface;
 use crate::join_prune_builder::{self, Request};
-use crate::rpf::{self, LinkNeighbor};
+use crate::register::RegisterState;
+use crate::rpf::{self, LinkNeighbor, RouteMetric, RpfInfo};
 use crate::wire::HOLDTIME_FOREVER;
+use core::net::Ipv6Addr;
 use stack::machine::PortId;
-use stack::tables::{Mroute, MrouteKey, TableUpdate};
+use stack::tables::{MrouteKey, TableUpdate};
 use stack::time::{Duration, Instant};
 
 /// State of the machine.
@@ -50,6 +54,8 @@ pub(crate) enum UpstreamEvent {
     RpfNeighborChanged {
         old: Option<LinkNeighbor>,
     },
+    /// RPF'(S,G) was another router on the same link: an assert was won, or its winner is gone.
+    RpfNeighborChangedByAssert,
     /// RPF'(S,G) has lost its state.
     GenerationIdChanged,
 }
@@ -66,6 +72,8 @@ pub(crate) enum UpstreamAction {
     IncreaseJoinTimer {
         holdtime: u16,
     },
+    /// JT := min(JT, t_override), to answer a prune.
+    Override,
     /// JT := min(JT, t_override).
     DecreaseJoinTimer,
     /// JT := min(JT, t_override), or Send Join(S,G) where nobody else would.
@@ -86,7 +94,8 @@ pub(crate) fn transition(state: UpstreamState, event: UpstreamEvent) -> (Upstrea
         (Joined, Event::JoinNotDesired) => (NotJoined, Action::SendPrune),
         (Joined, Event::JoinTimerExpires) => (Joined, Action::SendJoin),
         (Joined, Event::SeeJoin { holdtime }) => (Joined, Action::IncreaseJoinTimer { holdtime }),
-        (Joined, Event::SeePrune) => (Joined, Action::DecreaseJoinTimer),
+        (Joined, Event::SeePrune) => (Joined, Action::Override),
+        (Joined, Event::RpfNeighborChangedByAssert) => (Joined, Action::DecreaseJoinTimer),
         (Joined, Event::RpfNeighborChanged { old }) => (Joined, Action::SwitchNeighbor { old }),
         (Joined, Event::GenerationIdChanged) => (Joined, Action::Refresh),
         (Joined, Event::JoinDesired) | (NotJoined, _) => (state, Action::None),
@@ -94,31 +103,107 @@ pub(crate) fn transition(state: UpstreamState, event: UpstreamEvent) -> (Upstrea
 }
 
 impl Router {
-    /// Makes the entry where there is none; false where the limit forbids it.
+    /// Makes the entry where there is none; false where the limit forbids it, or a (*,G) has no rendezvous point.
     pub(crate) fn ensure_entry(&mut self, key: MrouteKey) -> bool {
+        if self.tib.get(key).is_some() {
+            return true;
+        }
         let Some(root) = self.root(key) else {
             self.counters.drop_no_rendezvous_point += 1;
             return false;
         };
-        let (rib, interfaces, limit) = (&self.rib, &self.interfaces, self.config.limits.entries);
-        let made = self.tib.get_or_insert(key, root, limit, || rpf::rpf(rib, interfaces, root, key.group));
-        if made.is_none() {
+        if self.tib.len() >= self.config.limits.entries {
             self.counters.drop_entry_limit += 1;
+            return false;
         }
-        made.is_some()
+        let way = self.rpf(root, key.group);
+        let has_shared_tree = !key.source.is_unspecified() && !self.config.is_ssm(key.group);
+        self.tib.insert(key, root, way, has_shared_tree.then(Box::default));
+        self.learn_members(key);
+        true
     }
 
-    /// Brings the forwarding table, then the upstream machine, to what the outgoing interface list now says; forgets
-    /// the entry where the list is empty.
+    /// Where the source or the rendezvous point of a group is, and what the route there is worth.
+    pub(crate) fn rpf(&self, root: Ipv6Addr, group: Ipv6Addr) -> (RpfInfo, RouteMetric) {
+        (rpf::rpf(&self.rib, &self.interfaces, root, group), self.rib.metric(root))
+    }
+
+    /// Brings every machine of the entry, and the forwarding table, to what the predicates now say; forgets the entry where
+    /// nothing is left of it. What the sources of a (*,G) inherit follows.
     pub(crate) fn settle(&mut self, now: Instant, key: MrouteKey) {
-        let Some(entry) = self.tib.get(key) else { return };
-        let join_desired = !entry.immediate_olist().is_empty();
-        let beside = self.tib.any_source_beside(key);
-        let mroute = entry
-            .rpf
-            .accept()
-            .filter(|_| join_desired)
-            .map(|accept| Mroute::new(accept, entry.forward(beside, entry.rpf.interface())));
+        self.settle_one(now, key);
+        if key.source.is_unspecified() {
+            for beside in self.tib.sources_of(key.group) {
+                self.settle_one(now, beside);
+            }
+        }
+    }
+
+    fn settle_one(&mut self, now: Instant, key: MrouteKey) {
+        if self.tib.get(key).is_none() {
+            return;
+        }
+        // A change of one machine may be an event for another one; each round has one of them end.
+        for _ in 0..MAX_ROUNDS {
+            let mut changed = self.settle_asserts(now, key);
+            changed |= self.settle_register(now, key);
+            changed |= self.settle_upstream(now, key);
+            if !changed {
+                break;
+            }
+        }
+        self.settle_rpt(now, key);
+        self.install(key);
+        if self.is_idle(key) {
+            self.tib.remove(key);
+        }
+    }
+
+    /// RPF' and JoinDesired, and the SPT bit that goes with them; whether anything changed.
+    fn settle_upstream(&mut self, now: Instant, key: MrouteKey) -> bool {
+        let followed = self.follow_rpf_neighbor(now, key);
+        let trees = self.trees(key);
+        let desired = if key.source.is_unspecified() { trees.join_desired_any() } else { trees.join_desired_sg() };
+        let needs_no_proof = desired && !trees.spt_bit() && self.needs_no_proof(key);
+        let Some(entry) = self.tib.get_mut(key) else { return false };
+        let mut changed = followed || desired != (entry.upstream == UpstreamState::Joined);
+        if let Some(shared) = &mut entry.shared
+            && (!desired && shared.spt_bit || needs_no_proof)
+        {
+            shared.spt_bit = desired;
+            changed = true;
+        }
+        let event = if desired { UpstreamEvent::JoinDesired } else { UpstreamEvent::JoinNotDesired };
+        self.upstream_event(now, key, event);
+        changed
+    }
+
+    /// RPF'(S,G), RPF'(*,G) is another one: the join timer moves to it, and the machine hears of it.
+    fn follow_rpf_neighbor(&mut self, now: Instant, key: MrouteKey) -> bool {
+        let Some(entry) = self.tib.get_mut(key) else { return false };
+        let (new, by_assert) = entry.rpf_neighbor();
+        let old = entry.upstream_neighbor;
+        let was_by_assert = core::mem::replace(&mut entry.upstream_by_assert, by_assert);
+        if old == new {
+            return false;
+        }
+        let join_timer = entry.join_timer;
+        self.set_join_timer(key, None);
+        let Some(entry) = self.tib.get_mut(key) else { return false };
+        entry.upstream_neighbor = new;
+        let same_port = old.map(|old| old.port) == new.map(|new| new.port);
+        if same_port && (by_assert || was_by_assert) {
+            self.set_join_timer(key, join_timer);
+            self.upstream_event(now, key, UpstreamEvent::RpfNeighborChangedByAssert);
+        } else {
+            self.upstream_event(now, key, UpstreamEvent::RpfNeighborChanged { old });
+        }
+        true
+    }
+
+    /// Tells the forwarding table.
+    fn install(&mut self, key: MrouteKey) {
+        let mroute = if key.source.is_unspecified() { self.mroute_any(key) } else { self.mroute_sg(key) };
         let Some(entry) = self.tib.get_mut(key) else { return };
         if mroute != entry.installed {
             entry.installed = mroute;
@@ -127,18 +212,24 @@ impl Router {
                 None => TableUpdate::MrouteRemove(key),
             });
         }
-        if join_desired {
-            self.upstream_event(now, key, UpstreamEvent::JoinDesired);
-        } else {
-            self.upstream_event(now, key, UpstreamEvent::JoinNotDesired);
-            self.tib.remove(key);
-        }
-        // inherited_olist(S,G) follows the (*,G).
-        if key.source.is_unspecified() {
-            for beside in self.tib.sources_of(key.group) {
-                self.settle(now, beside);
-            }
-        }
+    }
+
+    /// Whether nothing is known of it that would not be known without.
+    fn is_idle(&self, key: MrouteKey) -> bool {
+        let trees = self.trees(key);
+        let (entry, olist) = match key.source.is_unspecified() {
+            true => (trees.shared, trees.immediate_olist_any()),
+            false => (trees.source, trees.immediate_olist_sg()),
+        };
+        let Some(entry) = entry else { return false };
+        let shared_is_idle = entry.shared.as_ref().is_none_or(|shared| {
+            !shared.is_kept_alive
+                && shared.register == RegisterState::NoInfo
+                && shared.rpt.known().is_empty()
+                && !shared.excluded.iter().any(|port| self.i_am_dr_of(Some(port)))
+                && !self.timers.is_running(TimerKey::RptOverride(key))
+        });
+        olist.is_empty() && entry.joins().is_empty() && entry.asserts.is_empty() && shared_is_idle
     }
 
     /// Runs the machine of one (S,G) or (*,G). Joins and prunes leave at the end of the call that caused them, packed together.
@@ -146,7 +237,7 @@ impl Router {
         let Some(entry) = self.tib.get_mut(key) else { return };
         let (next, action) = transition(entry.upstream, event);
         let previous = core::mem::replace(&mut entry.upstream, next);
-        let neighbor = entry.rpf.neighbor();
+        let neighbor = entry.upstream_neighbor;
         match (previous, next) {
             (UpstreamState::NotJoined, UpstreamState::Joined) => {
                 self.outputs.event(Event::Joined { at: now, key, upstream: neighbor });
@@ -166,10 +257,11 @@ impl Router {
                 }
             }
             UpstreamAction::IncreaseJoinTimer { holdtime } => self.suppress_join(now, key, holdtime),
-            UpstreamAction::DecreaseJoinTimer => {
+            UpstreamAction::Override => {
                 self.counters.overridden_prunes += 1;
                 self.lower_join_timer(now, key);
             }
+            UpstreamAction::DecreaseJoinTimer => self.lower_join_timer(now, key),
             UpstreamAction::Refresh => {
                 // DEVIATION RFC 7761 §4.5.5: t_override is taken as zero where nobody else would answer too.
                 let alone = neighbor.and_then(|n| self.interfaces.get(&n.port)).is_some_and(|interface| {
@@ -189,20 +281,17 @@ impl Router {
     /// Looks up the source or the rendezvous point again; answers a change with what §4.5.5 demands.
     pub(crate) fn reroute(&mut self, now: Instant, key: MrouteKey) {
         let Some(entry) = self.tib.get(key) else { return };
-        let new = rpf::rpf(&self.rib, &self.interfaces, entry.root, key.group);
-        if new == entry.rpf {
+        let (rpf, metric) = self.rpf(entry.root, key.group);
+        if (rpf, metric) == (entry.rpf, entry.metric) {
             return;
         }
-        let old = entry.rpf.neighbor();
-        if old != new.neighbor() {
-            self.set_join_timer(key, None);
-        }
+        let old = entry.rpf.interface();
         let Some(entry) = self.tib.get_mut(key) else { return };
-        entry.rpf = new;
-        self.settle(now, key);
-        if old != new.neighbor() {
-            self.upstream_event(now, key, UpstreamEvent::RpfNeighborChanged { old });
+        (entry.rpf, entry.metric) = (rpf, metric);
+        if let Some(port) = old.filter(|_| old != rpf.interface()) {
+            self.step_assert(now, key, port, AssertEvent::RpfInterfaceMoves, None);
         }
+        self.settle(now, key);
     }
 
     /// Looks up every source behind this port again.
@@ -234,14 +323,14 @@ impl Router {
     }
 
     fn send_join(&mut self, now: Instant, key: MrouteKey) {
-        let Some(neighbor) = self.tib.get(key).and_then(|entry| entry.rpf.neighbor()) else { return };
+        let Some(neighbor) = self.tib.get(key).and_then(|entry| entry.upstream_neighbor) else { return };
         self.requests.add(neighbor, key, Request::Join);
         self.set_join_timer(key, Some(now + self.config.join_prune_period));
     }
 
     fn suppress_join(&mut self, now: Instant, key: MrouteKey, holdtime: u16) {
         let Some(current) = self.tib.get(key).and_then(|entry| entry.join_timer) else { return };
-        if !self.rpf_interface(key).is_some_and(Interface::suppression_enabled) {
+        if !self.upstream_interface(key).is_some_and(Interface::suppression_enabled) {
             return;
         }
         let period = self.config.join_prune_period;
@@ -258,22 +347,22 @@ impl Router {
     }
 
     fn lower_join_timer(&mut self, now: Instant, key: MrouteKey) {
-        let Some(current) = self.tib.get(key).and_then(|entry| entry.join_timer) else { return };
-        let Some(interface) = self.rpf_interface(key) else { return };
+        let current = self.tib.get(key).and_then(|entry| entry.join_timer);
+        let Some(interface) = self.upstream_interface(key) else { return };
         let interval = interface.effective_override_interval();
         let until = now + self.rng.duration(Duration::ZERO..interval);
-        if current > until {
+        if current.is_none_or(|current| current > until) {
             self.set_join_timer(key, Some(until));
         }
     }
 
-    fn rpf_interface(&self, key: MrouteKey) -> Option<&Interface> {
-        self.interfaces.get(&self.tib.get(key)?.rpf.interface()?)
+    fn upstream_interface(&self, key: MrouteKey) -> Option<&Interface> {
+        self.interfaces.get(&self.tib.get(key)?.upstream_neighbor?.port)
     }
 
-    fn set_join_timer(&mut self, key: MrouteKey, at: Option<Instant>) {
+    pub(crate) fn set_join_timer(&mut self, key: MrouteKey, at: Option<Instant>) {
         let Some(entry) = self.tib.get_mut(key) else { return };
-        let Some(neighbor) = entry.rpf.neighbor() else { return };
+        let Some(neighbor) = entry.upstream_neighbor else { return };
         let previous = core::mem::replace(&mut entry.join_timer, at);
         self.join_timers.set(neighbor, key, previous, at);
         self.arm_join_timer(neighbor);
@@ -290,6 +379,9 @@ impl Router {
         }
     }
 }
+
+/// More changes of state than one event can cause in an entry.
+const MAX_ROUNDS: usize = 16;
 
 /// Joins that are due within this part of t_periodic may fill a packet that leaves now.
 const EARLY_REFRESH_DIVISOR: u32 = 4;
@@ -311,7 +403,12 @@ mod tests {
             (Event::JoinNotDesired, (NotJoined, Action::None), (NotJoined, Action::SendPrune)),
             (Event::JoinTimerExpires, (NotJoined, Action::None), (Joined, Action::SendJoin)),
             (Event::SeeJoin { holdtime }, (NotJoined, Action::None), (Joined, Action::IncreaseJoinTimer { holdtime })),
-            (Event::SeePrune, (NotJoined, Action::None), (Joined, Action::DecreaseJoinTimer)),
+            (Event::SeePrune, (NotJoined, Action::None), (Joined, Action::Override)),
+            (
+                Event::RpfNeighborChangedByAssert,
+                (NotJoined, Action::None),
+                (Joined, Action::DecreaseJoinTimer),
+            ),
             (Event::RpfNeighborChanged { old }, (NotJoined, Action::None), (Joined, Action::SwitchNeighbor { old })),
             (Event::GenerationIdChanged, (NotJoined, Action::None), (Joined, Action::Refresh)),
         ] {

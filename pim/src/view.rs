@@ -1,11 +1,14 @@
 //! What there is to see of a router: for people, and for tests.
 
+use crate::assert::AssertState;
 use crate::counters::Counters;
 use crate::downstream::DownstreamState;
 use crate::instance::{Router, TimerKey};
 use crate::mld::Querier;
 use crate::neighbor::Neighbor;
-use crate::rpf::RpfInfo;
+use crate::register::RegisterState;
+use crate::rpf::{LinkNeighbor, RpfInfo};
+use crate::sg_rpt::{RptDownstreamState, RptUpstreamState};
 use crate::tib::Entry;
 use crate::upstream::UpstreamState;
 use core::net::Ipv6Addr;
@@ -62,10 +65,33 @@ pub struct EntryView {
     pub join_timer: Option<Instant>,
     /// Interfaces with joins of other routers.
     pub downstream: Vec<DownstreamView>,
-    /// Interfaces with local members of which this router is the designated one.
+    /// pim_include(S,G), pim_include(*,G): interfaces with local members that are this router's business.
     pub include: PortSet,
-    /// Where packets go.
+    /// RPF'(S,G), RPF'(*,G).
+    pub upstream_neighbor: Option<LinkNeighbor>,
+    /// Interfaces with assert state, and when it runs out or is renewed.
+    pub asserts: Vec<(PortId, AssertState, Option<Instant>)>,
+    /// What a source of a group that has a shared tree has beside that.
+    pub shared: Option<SharedView>,
+    /// Where packets go that have this route.
     pub forward: PortSet,
+}
+
+/// What is known of a source of a group that has a shared tree, to look at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SharedView {
+    /// SPTbit(S,G): packets are taken from the source's own tree.
+    pub spt_bit: bool,
+    /// When the source is forgotten unless it sends; `None` where nothing was heard of it.
+    pub keepalive: Option<Instant>,
+    /// State as designated router of the source's link.
+    pub register: RegisterState,
+    /// What is said of the source to the router towards the rendezvous point.
+    pub rpt_upstream: RptUpstreamState,
+    /// Interfaces on which routers prune the source off the shared tree.
+    pub rpt_downstream: Vec<(PortId, RptDownstreamState)>,
+    /// pim_exclude(S,G): interfaces whose members of all sources want this one not.
+    pub exclude: PortSet,
 }
 
 /// Downstream state of an interface, to look at.
@@ -134,6 +160,7 @@ impl Router {
     }
 
     fn view(&self, key: MrouteKey, entry: &Entry) -> EntryView {
+        let trees = self.trees(key);
         let downstream = entry.joins().iter().map(|port| DownstreamView {
             port,
             state: entry.downstream(port),
@@ -147,8 +174,22 @@ impl Router {
             upstream: entry.upstream,
             join_timer: entry.join_timer,
             downstream: downstream.collect(),
-            include: entry.include,
-            forward: entry.forward(self.tib.any_source_beside(key), entry.rpf.interface()),
+            include: if key.source.is_unspecified() { trees.pim_include_any() } else { trees.pim_include_sg() },
+            upstream_neighbor: entry.upstream_neighbor,
+            asserts: entry
+                .asserts
+                .iter()
+                .map(|(&port, &state)| (port, state, self.timers.deadline(TimerKey::Assert(key, port))))
+                .collect(),
+            shared: entry.shared.as_ref().map(|shared| SharedView {
+                spt_bit: shared.spt_bit,
+                keepalive: self.timers.deadline(TimerKey::Keepalive(key)),
+                register: shared.register,
+                rpt_upstream: shared.rpt_upstream,
+                rpt_downstream: shared.rpt.known().iter().map(|port| (port, shared.rpt.state(port))).collect(),
+                exclude: trees.pim_exclude(),
+            }),
+            forward: entry.installed.map_or(PortSet::EMPTY, |mroute| mroute.forward),
         }
     }
 }

@@ -1,15 +1,18 @@
 //! PIM messages (RFC 7761 §4.9), IPv6 only.
 //!
-//! Hello and Join/Prune are read and written whole. The other types are recognised, their checksum is verified, and they
-//! come out as [`Message::Other`]: they belong to the any-source part of the protocol.
+//! Types that no machine here reads are recognised, their checksum is verified, and they come out as [`Message::Other`].
 
 mod address;
+mod assert;
 mod hello;
 mod join_prune;
+mod register;
 
 pub use address::{EncodedGroup, EncodedSource, EncodedUnicast};
+pub use assert::Assert;
 pub use hello::{HOLDTIME_FOREVER, Hello, LanPruneDelay, MAX_SECONDARY_ADDRESSES};
 pub use join_prune::{GROUP_SET_LEN, GroupSet, JOIN_PRUNE_LEN, JoinPrune, MAX_GROUP_SETS, SOURCE_LEN};
+pub use register::{Register, RegisterStop};
 
 use core::net::Ipv6Addr;
 use stack::addr::ALL_PIM_ROUTERS;
@@ -82,8 +85,14 @@ impl MessageType {
 pub enum Message {
     /// Hello (§4.9.2).
     Hello(Hello),
+    /// Register (§4.9.3).
+    Register(Register),
+    /// Register-Stop (§4.9.4).
+    RegisterStop(RegisterStop),
     /// Join/Prune (§4.9.5).
     JoinPrune(JoinPrune),
+    /// Assert (§4.9.6).
+    Assert(Assert),
     /// A message of another type, its body not read.
     Other(MessageType),
 }
@@ -100,17 +109,22 @@ impl Message {
         }
         let kind = MessageType::new(first & 0xf).ok_or(WireError::new(WireErrorKind::Value, 0))?;
         slice(bytes, 0, HEADER_LEN)?;
-        let covered = match kind {
-            MessageType::Register => slice(bytes, 0, REGISTER_CHECKSUM_LEN)?,
-            _ => bytes,
+        let verifies = |covered| checksum::verify(source, destination, protocol::PIM, covered);
+        let is_right = match kind {
+            // Some cover the whole message (§4.9.3).
+            MessageType::Register => verifies(slice(bytes, 0, REGISTER_CHECKSUM_LEN)?) || verifies(bytes),
+            _ => verifies(bytes),
         };
-        if !checksum::verify(source, destination, protocol::PIM, covered) {
+        if !is_right {
             return Err(WireError::new(WireErrorKind::Checksum, 2));
         }
         let body = &bytes[HEADER_LEN..];
         match kind {
             MessageType::Hello => Hello::parse(body).map(Message::Hello),
+            MessageType::Register => Register::parse(body).map(Message::Register),
+            MessageType::RegisterStop => RegisterStop::parse(body).map(Message::RegisterStop),
             MessageType::JoinPrune => JoinPrune::parse(body).map(Message::JoinPrune),
+            MessageType::Assert => Assert::parse(body).map(Message::Assert),
             other => Ok(Message::Other(other)),
         }
         .map_err(|error| error.shift(HEADER_LEN))
@@ -126,6 +140,26 @@ pub(crate) fn packet(source: Ipv6Addr, kind: MessageType, body: impl FnOnce(&mut
         message,
         2,
     )
+}
+
+/// A whole packet from here to another router of the domain, as far away as it may be, with a message of this type and
+/// body. The checksum covers the whole message.
+pub(crate) fn unicast_packet(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    kind: MessageType,
+    body: impl FnOnce(&mut Vec<u8>),
+) -> Vec<u8> {
+    let mut message = vec![VERSION << 4 | kind.value(), 0, 0, 0];
+    body(&mut message);
+    let builder = PacketBuilder::new(source, destination).traffic_class(INTERNETWORK_CONTROL);
+    if kind == MessageType::Register {
+        // The checksum is that of the first octets alone (§4.9.3).
+        let sum = checksum::upper_layer(source, destination, protocol::PIM, &message[..REGISTER_CHECKSUM_LEN]);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        return builder.payload(protocol::PIM, &message);
+    }
+    builder.checksummed(protocol::PIM, message, 2)
 }
 
 /// DSCP CS6, network control (RFC 4594 §3.1), as a traffic class.
@@ -172,12 +206,18 @@ mod tests {
     }
 
     #[test]
-    fn a_register_is_checked_over_eight_octets() {
-        let mut register = vec![0x21, 0, 0, 0, 0, 0, 0, 0];
-        let sum = checksum::upper_layer(SOURCE, ALL_PIM_ROUTERS, protocol::PIM, &register);
+    fn a_register_is_checked_over_eight_octets_or_over_all() {
+        let (to, group) = (Ipv6Addr::LOCALHOST, "ff15::1".parse().unwrap());
+        let packet = unicast_packet(SOURCE, to, MessageType::Register, |b| Register::emit_null(SOURCE, group, b));
+        assert_eq!((packet[6], packet[7], packet[40]), (103, 64, 0x21));
+        let mut register = packet[40..].to_vec();
+        assert_eq!(checksum::upper_layer(SOURCE, to, protocol::PIM, &register[..8]), 0);
+        let expected = Ok(Message::Register(Register { is_null: true, source: SOURCE, group }));
+        assert_eq!(Message::parse(SOURCE, to, &register), expected);
+        register[2..4].copy_from_slice(&[0, 0]);
+        assert_eq!(Message::parse(SOURCE, to, &register).unwrap_err().kind, WireErrorKind::Checksum);
+        let sum = checksum::upper_layer(SOURCE, to, protocol::PIM, &register);
         register[2..4].copy_from_slice(&sum.to_be_bytes());
-        register.extend_from_slice(&[1, 2, 3]);
-        let expected = Ok(Message::Other(MessageType::Register));
-        assert_eq!(Message::parse(SOURCE, ALL_PIM_ROUTERS, &register), expected);
+        assert_eq!(Message::parse(SOURCE, to, &register), expected);
     }
 }

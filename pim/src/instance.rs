@@ -124,8 +124,8 @@ pub enum Event {
         /// Its primary address; may be our own.
         address: Ipv6Addr,
     },
-    /// Hosts on a link want a source, or all (the unspecified address), or want it no longer. Reported whoever is
-    /// designated router.
+    /// Hosts on a link want a source, or all (the unspecified address), or all but this one, or have no more to say of it.
+    /// Reported whoever is designated router.
     MembershipChanged {
         /// When.
         at: Instant,

@@ -4,12 +4,13 @@ mod net;
 
 use core::net::Ipv6Addr;
 use net::link_local;
+use pim::mld::Membership;
 use pim::wire::{EncodedGroup, EncodedSource, GroupSet, Hello, JoinPrune, LanPruneDelay};
-use pim::{Command, Config, InterfaceConfig, Limits, LinkKind, MldConfig, Router};
+use pim::{Command, Config, Event, InterfaceConfig, Limits, LinkKind, MldConfig, Router};
 use stack::addr::{ALL_PIM_ROUTERS, Prefix};
-use stack::machine::{Machine, PortId, RxMeta};
+use stack::machine::{Machine, Output, PortId, RxMeta};
 use stack::rng::Rng;
-use stack::tables::Route;
+use stack::tables::{MrouteKey, Route};
 use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
 use stack::wire::checksum;
@@ -190,6 +191,13 @@ fn check(router: &Router, seed: u64) {
         for (groups, sources) in named.into_values() {
             assert!(groups <= LIMITS.groups_per_host && sources <= LIMITS.sources_per_host, "seed {seed}");
         }
+        for (group, source) in querier.excluded() {
+            let member = |of| querier.is_member(group, of);
+            assert!(member(Ipv6Addr::UNSPECIFIED) && !member(source), "seed {seed}: ({source}, {group}) is excluded");
+            assert!(querier.is_excluded(group, source), "seed {seed}");
+            let [first, second, ..] = group.segments();
+            assert!((first & 0xfff0, second) != (0xff30, 0), "seed {seed}: {group} is source-specific");
+        }
         for group in groups {
             assert!(group.sources.len() <= LIMITS.sources_per_group, "seed {seed}");
             assert!(group.hosts.len() <= LIMITS.hosts_per_group, "seed {seed}");
@@ -203,11 +211,36 @@ fn check(router: &Router, seed: u64) {
     }
 }
 
+/// What the router has told of the members of its links.
+type Told = BTreeMap<(PortId, MrouteKey), Membership>;
+
+/// Takes its output in: each change of a membership is one, and they add up to what its queriers know.
+fn hear(router: &mut Router, told: &mut Told, seed: u64) {
+    while let Some(output) = router.poll_output() {
+        if let Output::Event(Event::MembershipChanged { port, key, membership, .. }) = output {
+            let before = told.remove(&(port, key));
+            let after = (membership != Membership::Left).then_some(membership);
+            assert_ne!(before, after, "seed {seed}: {key:?} on {port:?}");
+            told.extend(after.map(|after| ((port, key), after)));
+        }
+    }
+    let key = |(group, source)| MrouteKey { source, group };
+    let known: Told = router
+        .queriers()
+        .flat_map(|(port, querier)| {
+            let joined = querier.memberships().map(move |of| ((port, key(of)), Membership::Joined));
+            joined.chain(querier.excluded().map(move |of| ((port, key(of)), Membership::Excluded)))
+        })
+        .collect();
+    assert_eq!(*told, known, "seed {seed}");
+}
+
 fn simulate(seed: u64) -> usize {
     let mut rng = Rng::new(seed);
     let mut router = router();
     let mut now = Instant::ORIGIN;
     let mut most_entries = 0;
+    let mut told = Told::new();
     for port in 0..3 {
         router.handle_command(now, Command::LinkUp(PortId(port)));
     }
@@ -241,7 +274,7 @@ fn simulate(seed: u64) -> usize {
                 router.handle_packet(now, &meta, &packet);
             }
         }
-        while router.poll_output().is_some() {}
+        hear(&mut router, &mut told, seed);
         check(&router, seed);
         most_entries = most_entries.max(router.entry_count());
         now += rng.duration(Duration::ZERO..Duration::from_millis(500));
@@ -250,6 +283,7 @@ fn simulate(seed: u64) -> usize {
     }
     router.handle_command(now, Command::Stop);
     assert_eq!((router.entry_count(), router.poll_timeout()), (0, None), "seed {seed}");
+    hear(&mut router, &mut told, seed);
     most_entries
 }
 

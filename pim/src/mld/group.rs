@@ -16,6 +16,7 @@
 //!
 //! Beside that each host is tracked by its link-local address: what it asked for, and until when that holds.
 
+use super::change::{Membership, Memberships};
 use super::compat::{Compatibility, Version};
 use super::host::{Host, Tracked};
 use core::net::Ipv6Addr;
@@ -249,9 +250,25 @@ impl Group {
         (self.mode == FilterMode::Exclude).then_some(Ipv6Addr::UNSPECIFIED).into_iter().chain(self.requested())
     }
 
+    /// Sources that listeners to all sources do not want: the Exclude List.
+    pub(crate) fn excluded(&self) -> impl Iterator<Item = Ipv6Addr> {
+        self.sources.keys().copied().filter(|&source| self.is_excluded(source))
+    }
+
+    /// What is wanted and what is excluded.
+    pub(crate) fn memberships(&self) -> Memberships {
+        let joined = self.wanted().map(|source| (source, Membership::Joined));
+        joined.chain(self.excluded().map(|source| (source, Membership::Excluded))).collect()
+    }
+
     /// Whether this source has listeners that ask for it.
     pub(crate) fn is_requested(&self, source: Ipv6Addr) -> bool {
         self.sources.get(&source).is_some_and(|source| source.expires.is_some())
+    }
+
+    /// Whether this source is in the Exclude List.
+    pub(crate) fn is_excluded(&self, source: Ipv6Addr) -> bool {
+        self.mode == FilterMode::Exclude && self.sources.get(&source).is_some_and(|source| source.expires.is_none())
     }
 
     /// Whether nothing is known any more.

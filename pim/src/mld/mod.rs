@@ -1,15 +1,17 @@
 //! The router side of MLDv2 (RFC 3810 §7), with version 1 beside it (§8.3).
 
+mod change;
 mod compat;
 mod group;
 mod host;
 mod querier;
 
+pub use change::Membership;
 pub(crate) use compat::OlderMessage;
 pub use compat::Version;
 pub use group::{FilterMode, GroupView, HostView, SourceView};
 pub(crate) use querier::{LinkRouters, VersionMismatch};
-pub use querier::{Membership, Querier, QuerierState};
+pub use querier::{Querier, QuerierState};
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@
 //! that version too (§8.3.1), where there are no questions for sources: sources that are left then stay until their timers
 //! run out, and the mobility range is none.
 
+use super::change::{self, MembershipChange, Memberships};
 use super::compat::{self, OlderMessage, Version};
 use super::group::{FilterMode, Group, GroupView, Queries, Tracking};
 use super::host::Tracked;
@@ -19,23 +20,6 @@ use stack::rng::Rng;
 use stack::time::{Duration, Instant, Timers};
 use stack::wire::mld::{self, Query, Record, RecordType, Report};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// Whether hosts on a link want a source.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Membership {
-    /// They do.
-    Joined,
-    /// They did.
-    Left,
-}
-
-/// A change of what hosts on the link want.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct MembershipChange {
-    pub(crate) group: Ipv6Addr,
-    pub(crate) source: Ipv6Addr,
-    pub(crate) membership: Membership,
-}
 
 /// Another router asks in the other version than the one configured here (RFC 3810 §8.3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -201,6 +185,16 @@ impl Querier {
         })
     }
 
+    /// The group and the source of everything that nobody wants of those who listen to all sources of the group.
+    pub fn excluded(&self) -> impl Iterator<Item = (Ipv6Addr, Ipv6Addr)> {
+        self.groups.iter().flat_map(|(&address, group)| group.excluded().map(move |source| (address, source)))
+    }
+
+    /// local_receiver_exclude(S,G,I) (RFC 7761 §4.1.5). Never of a source-specific group.
+    pub fn is_excluded(&self, group: Ipv6Addr, source: Ipv6Addr) -> bool {
+        self.groups.get(&group).is_some_and(|group| group.is_excluded(source))
+    }
+
     /// The link is up: this router takes itself for the querier (§7.6.2) and asks at once.
     pub(crate) fn start(&mut self, now: Instant) {
         self.become_querier(now);
@@ -214,8 +208,7 @@ impl Querier {
         self.hosts.clear();
         self.tracked = 0;
         for (address, group) in core::mem::take(&mut self.groups) {
-            let left = |source| MembershipChange { group: address, source, membership: Membership::Left };
-            self.changes.extend(group.wanted().map(left));
+            self.changes.extend(change::changes(address, &group.memberships(), &Memberships::new()));
         }
     }
 
@@ -451,7 +444,7 @@ impl Querier {
         let Admitted { sources: b, adds } = admitted;
         let timing = self.timing(address);
         let mut group = self.groups.remove(&address).unwrap_or_default();
-        let before: BTreeSet<Ipv6Addr> = group.wanted().collect();
+        let before = group.memberships();
         let mali = timing.listening_interval;
         let is_querier = matches!(self.state, QuerierState::Querier { .. });
         if version == Version::V1 && kind == RecordType::ModeIsExclude {
@@ -549,7 +542,7 @@ impl Querier {
     fn group_timer_expires(&mut self, now: Instant, address: Ipv6Addr) {
         let timing = self.timing(address);
         let Some(mut group) = self.groups.remove(&address) else { return };
-        let before: BTreeSet<Ipv6Addr> = group.wanted().collect();
+        let before = group.memberships();
         let is_querier = matches!(self.state, QuerierState::Querier { .. });
         group.expire(now);
         if group.retransmit_at.is_some_and(|at| at <= now) {
@@ -571,12 +564,8 @@ impl Querier {
     }
 
     /// Stores the group, or forgets it where nothing is left; says what changed against `before`.
-    fn put_back(&mut self, address: Ipv6Addr, mut group: Group, before: &BTreeSet<Ipv6Addr>) {
-        let after: BTreeSet<Ipv6Addr> = group.wanted().collect();
-        for (from, to, membership) in [(&after, before, Membership::Joined), (before, &after, Membership::Left)] {
-            let change = |&source: &Ipv6Addr| MembershipChange { group: address, source, membership };
-            self.changes.extend(from.difference(to).map(change));
-        }
+    fn put_back(&mut self, address: Ipv6Addr, mut group: Group, before: &Memberships) {
+        self.changes.extend(change::changes(address, before, &group.memberships()));
         if group.is_empty() {
             for (host, named) in group.take_hosts() {
                 self.forget_share(host, named, Tracked::NoMore);
@@ -699,6 +688,7 @@ impl GroupView {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Membership;
     use super::*;
     use stack::machine::PortId;
 
@@ -856,7 +846,7 @@ mod tests {
                 _ => ("ff15:1::1", true),
             };
             let mut link = Link::new(group, 1 + rng.below(5) as usize);
-            let mut members = BTreeSet::new();
+            let mut members = BTreeMap::new();
             for _ in 0..60 {
                 let index = rng.below(link.hosts.len() as u64) as usize;
                 let sources = (0..rng.below(4)).map(|_| source(rng.below(5))).collect();
@@ -877,13 +867,23 @@ mod tests {
                     assert!(!exact || forwards == wanted, "{what} is forwarded");
                 }
                 while let Some(change) = link.querier.poll_change() {
-                    let news = match change.membership {
-                        Membership::Joined => members.insert(change.source),
-                        Membership::Left => members.remove(&change.source),
-                    };
-                    assert!(news, "seed {seed}: {change:?} is no change");
+                    let before = members.remove(&change.source);
+                    let after = (change.membership != Membership::Left).then_some(change.membership);
+                    assert_ne!(before, after, "seed {seed}: {change:?} is no change");
+                    members.extend(after.map(|membership| (change.source, membership)));
                 }
-                assert_eq!(members, link.querier.memberships().map(|(_, source)| source).collect());
+                let known = |of: Membership| -> BTreeSet<Ipv6Addr> {
+                    members.iter().filter(|&(_, &membership)| membership == of).map(|(&source, _)| source).collect()
+                };
+                let querier = &link.querier;
+                assert_eq!(known(Membership::Joined), querier.memberships().map(|(_, source)| source).collect());
+                assert_eq!(known(Membership::Excluded), querier.excluded().map(|(_, source)| source).collect());
+                // local_receiver_exclude(S,G,I): there are members of all sources and none of them wants this one.
+                for source in (0..5).map(source) {
+                    let excluded = querier.is_excluded(link.group, source);
+                    let all = querier.is_member(link.group, Ipv6Addr::UNSPECIFIED);
+                    assert_eq!(excluded, all && !link.forwards(source), "seed {seed}: {source}");
+                }
                 link.check_shares();
             }
         }

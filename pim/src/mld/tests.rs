@@ -1,7 +1,7 @@
 //! The router's tables of RFC 3810 §7 as data, held against a querier and against a router that is none: every filter
 //! mode with every type of record, and with every combination of lists out of three sources.
 
-use super::{FilterMode, GroupView, LinkRouters, Querier, QuerierState};
+use super::{FilterMode, GroupView, LinkRouters, Membership, Querier, QuerierState};
 use crate::config::{Config, InterfaceConfig, Limits, MldConfig};
 use crate::counters::Counters;
 use FilterMode::{Exclude, Include};
@@ -14,6 +14,7 @@ use stack::machine::PortId;
 use stack::rng::Rng;
 use stack::time::{Duration, Instant};
 use stack::wire::mld::{self, Message, Query, Record, RecordType, Report};
+use std::collections::BTreeMap;
 
 /// Multicast Address Listening Interval and Last Listener Query Time with the default values (§9.4, §9.10).
 const MALI: Duration = Duration::from_secs(260);
@@ -69,6 +70,8 @@ struct Bed {
     querier: Querier,
     counters: Counters,
     now: Instant,
+    /// What its changes add up to.
+    told: BTreeMap<Ipv6Addr, Membership>,
 }
 
 impl Bed {
@@ -78,7 +81,7 @@ impl Bed {
         let config = Config { limits, ..Config::new(Vec::new(), 1) };
         let mut querier = Querier::new(&config, &interface, mld, Rng::new(7));
         querier.start(Instant::ORIGIN);
-        let mut bed = Bed { querier, counters: Counters::default(), now: Instant::ORIGIN };
+        let mut bed = Bed { querier, counters: Counters::default(), now: Instant::ORIGIN, told: BTreeMap::new() };
         if role == Role::NonQuerier {
             bed.hear_query(LOWER, Ipv6Addr::UNSPECIFIED, false, 0);
         }
@@ -148,6 +151,17 @@ impl Bed {
         State { mode: view.mode, x: of(true), y: of(false) }
     }
 
+    /// What the router has told so far, of all sources (the unspecified address) and of each; every change is one.
+    fn told(&mut self) -> &BTreeMap<Ipv6Addr, Membership> {
+        while let Some(change) = self.querier.poll_change() {
+            let before = self.told.remove(&change.source);
+            let after = (change.membership != Membership::Left).then_some(change.membership);
+            assert_ne!(before, after, "{change:?}");
+            self.told.extend(after.map(|after| (change.source, after)));
+        }
+        &self.told
+    }
+
     fn source_timer(&self, source: u8) -> Option<Instant> {
         let view = self.view()?;
         view.sources.iter().find(|record| record.address == address(source))?.expires
@@ -164,6 +178,16 @@ struct State {
     mode: FilterMode,
     x: Set,
     y: Set,
+}
+
+impl State {
+    /// local_receiver_include(*,G,I) as the unspecified address, local_receiver_include(S,G,I) and
+    /// local_receiver_exclude(S,G,I) (RFC 7761 §4.1.5).
+    fn memberships(self) -> BTreeMap<Ipv6Addr, Membership> {
+        let all = (self.mode == Exclude).then_some(Ipv6Addr::UNSPECIFIED);
+        let joined = all.into_iter().chain(addresses(self.x)).map(|source| (source, Membership::Joined));
+        joined.chain(addresses(self.y).into_iter().map(|source| (source, Membership::Excluded))).collect()
+    }
 }
 
 fn include(x: Set) -> State {
@@ -272,6 +296,7 @@ fn check(role: Role, row: &Row, state: State, b: Set) {
     bed.hear(row.kind, b);
     let expected = (row.becomes)(&lists);
     assert_eq!(bed.state(), expected, "{what}");
+    assert_eq!(*bed.told(), expected.memberships(), "{what}: told");
 
     // The querier lowers the timers of what it asks for, and asks again (§7.6.3); another router waits for its queries.
     let (asks, asks_for_group) = match role {
@@ -311,6 +336,13 @@ fn check(role: Role, row: &Row, state: State, b: Set) {
         _ => include(left),
     };
     assert_eq!(bed.state(), silence, "{what}: after silence");
+    assert_eq!(*bed.told(), silence.memberships(), "{what}: told after silence");
+    for source in 0..SOURCES {
+        let excluded = silence.y >> source & 1 == 1;
+        assert_eq!(bed.querier.is_excluded(GROUP, address(source)), excluded, "{what}: {source} after silence");
+    }
+    bed.querier.stop();
+    assert_eq!(*bed.told(), BTreeMap::new(), "{what}: the link is down");
 }
 
 /// §7.4.1, §7.4.2 with §7.6.3, §7.2.3 and §7.5.
@@ -380,6 +412,7 @@ fn the_source_timers() {
             }
             assert_eq!(bed.run_until(NOW, at), [], "§{section}");
             assert_eq!((bed.state(), bed.forwards(0)), (expected, forwards), "§{section}");
+            assert_eq!(*bed.told(), expected.memberships(), "§{section}");
             assert_eq!(bed.view().is_none(), expected == include(0), "§{section}: the record");
         }
     }

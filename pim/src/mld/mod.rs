@@ -9,9 +9,9 @@ mod querier;
 pub use change::Membership;
 pub(crate) use compat::OlderMessage;
 pub use compat::Version;
-pub use group::{FilterMode, GroupView, HostView, SourceView};
+pub use group::FilterMode;
+pub use querier::{GroupView, HostView, Querier, QuerierState, SourceView};
 pub(crate) use querier::{LinkRouters, VersionMismatch};
-pub use querier::{Querier, QuerierState};
 
 #[cfg(test)]
 mod tests;

@@ -112,7 +112,6 @@ impl Router {
         }
         self.settle(now, key);
     }
-
 }
 
 #[cfg(test)]

@@ -136,6 +136,8 @@ impl Router {
         }
         if renamed {
             self.elect(now, port);
+            // Whoever was designated may be so under a name that is now another router's.
+            self.designated_router_changed(now, port);
             // Whoever forgot us forgot nothing that we asked for, but may have ignored what we said meanwhile.
             for key in self.tib.keys_where(|entry| entry.upstream_neighbor.is_some_and(|n| n.port == port)) {
                 self.upstream_event(now, key, UpstreamEvent::GenerationIdChanged);

@@ -282,7 +282,12 @@ impl Router {
             self.counters.drop_no_interface += 1;
             return;
         };
-        if !interface.is_pim_enabled() {
+        // What comes from afar passes links where no router is a neighbour.
+        let passes = match header.destination.is_multicast() {
+            true => interface.is_pim_enabled(),
+            false => !interface.is_site_border(),
+        };
+        if !passes {
             self.counters.drop_passive += 1;
             return;
         }
@@ -459,7 +464,8 @@ impl Router {
         }
         let is_new = trees.source.is_none();
         if is_new {
-            if event != RptUpstreamEvent::SeePrune || !addr::is_routable_unicast(key.source) || !self.ensure_entry(key) {
+            if event != RptUpstreamEvent::SeePrune || !addr::is_routable_unicast(key.source) || !self.ensure_entry(key)
+            {
                 return;
             }
             self.settle_rpt(now, key);

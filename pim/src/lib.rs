@@ -30,11 +30,11 @@ mod upstream;
 mod view;
 pub mod wire;
 
+pub use assert::{AssertMetric, AssertState};
 pub use config::{
     Border, Config, FirstHello, InterfaceConfig, JoinSuppression, Limits, LinkKind, MldConfig, MobilityMld,
     Participation, SptSwitchover,
 };
-pub use assert::{AssertMetric, AssertState};
 pub use counters::Counters;
 pub use downstream::DownstreamState;
 pub use instance::{Command, Event, Router};

@@ -111,10 +111,12 @@ impl Router {
     fn membership_changed(&mut self, now: Instant, port: PortId, key: MrouteKey) {
         let Some(interface) = self.interfaces.get(&port) else { return };
         let (is_member, is_excluded) = local_receivers(interface, key);
+        let is_new = self.tib.get(key).is_none();
         if (is_member || is_excluded) && interface.is_up() && interface.i_am_dr() && !self.ensure_entry(key) {
             return;
         }
-        if self.learn_port(port, key, is_member, is_excluded) {
+        // A new entry has heard of its members already.
+        if self.learn_port(port, key, is_member, is_excluded) || is_new {
             self.settle(now, key);
         }
     }

@@ -271,9 +271,8 @@ impl Trees<'_> {
     /// AssertWinner(S,G,I) == me)) OR (RPF_interface(S) == I AND JoinDesired(S,G) == TRUE)
     /// OR (RPF_interface(RP(G)) == I AND JoinDesired(*,G) == TRUE AND SPTbit(S,G) == FALSE)
     pub(crate) fn assert_tracking_desired_sg(&self, port: PortId) -> bool {
-        let is_member = self.source.is_some_and(|entry| {
-            entry.members.contains(port) && (self.i_am_dr(port) || entry.won(port))
-        });
+        let is_member =
+            self.source.is_some_and(|entry| entry.members.contains(port) && (self.i_am_dr(port) || entry.won(port)));
         self.wants_from_shared(port)
             || self.joins_sg().contains(port)
             || is_member
@@ -284,18 +283,20 @@ impl Trees<'_> {
     /// AssertTrackingDesired(*,G,I) := CouldAssert(*,G,I) OR (local_receiver_include(*,G,I) == TRUE AND (I_am_DR(I) OR
     /// AssertWinner(*,G,I) == me)) OR (RPF_interface(RP(G)) == I AND RPTJoinDesired(G))
     pub(crate) fn assert_tracking_desired_any(&self, port: PortId) -> bool {
-        let is_member = self.shared.is_some_and(|entry| {
-            entry.members.contains(port) && (self.i_am_dr(port) || entry.won(port))
-        });
-        self.could_assert_any(port)
-            || is_member
-            || self.rpf_interface_rp() == Some(port) && self.join_desired_any()
+        let is_member =
+            self.shared.is_some_and(|entry| entry.members.contains(port) && (self.i_am_dr(port) || entry.won(port)));
+        self.could_assert_any(port) || is_member || self.rpf_interface_rp() == Some(port) && self.join_desired_any()
     }
 
     /// spt_assert_metric(S,I) := { 0, MRIB.pref(S), MRIB.metric(S), my_ip_address(I) }
     pub(crate) fn spt_assert_metric(&self, port: PortId) -> AssertMetric {
         let metric = self.source.map(|entry| entry.metric).unwrap_or_default();
-        AssertMetric { rpt: false, preference: metric.preference, metric: metric.metric, address: self.my_address(port) }
+        AssertMetric {
+            rpt: false,
+            preference: metric.preference,
+            metric: metric.metric,
+            address: self.my_address(port),
+        }
     }
 
     /// rpt_assert_metric(G,I) := { 1, MRIB.pref(RP(G)), MRIB.metric(RP(G)), my_ip_address(I) }

@@ -163,15 +163,23 @@ impl Router {
 
     /// What the predicates now say to the machine of an (S,G); whether it changed its state.
     pub(crate) fn settle_register(&mut self, now: Instant, key: MrouteKey) -> bool {
-        let state = |router: &Router| router.tib.get(key)?.shared.as_ref().map(|shared| shared.register);
-        let Some(before) = state(self) else { return false };
-        let could = self.could_register(key);
-        if !could && before == RegisterState::NoInfo {
-            return false;
+        let Some(shared) = self.tib.get(key).and_then(|entry| entry.shared.as_ref()) else { return false };
+        let (before, registered_with) = (shared.register, shared.registered_with);
+        let point = self.rendezvous_point(key.group).filter(|_| self.could_register(key));
+        let Some(point) = point else {
+            if before == RegisterState::NoInfo {
+                return false;
+            }
+            self.step_register(now, key, RegisterEvent::CouldNotRegister);
+            return true;
+        };
+        if before != RegisterState::NoInfo && registered_with != Some(point) {
+            self.step_register(now, key, RegisterEvent::RendezvousPointChanges);
         }
-        let event = if could { RegisterEvent::CouldRegister } else { RegisterEvent::CouldNotRegister };
-        self.step_register(now, key, event);
-        state(self) != Some(before)
+        self.step_register(now, key, RegisterEvent::CouldRegister);
+        let Some(shared) = self.tib.get_mut(key).and_then(|entry| entry.shared.as_mut()) else { return false };
+        shared.registered_with = Some(point);
+        (shared.register, shared.registered_with) != (before, registered_with)
     }
 
     fn send_null_register(&mut self, key: MrouteKey) {
@@ -224,7 +232,11 @@ impl Router {
             self.send_register_stop(from, to, key);
         }
         if spt_bit || switch {
-            let period = if stops { RP_KEEPALIVE_PERIOD.max(self.config.keepalive_period) } else { self.config.keepalive_period };
+            let period = if stops {
+                RP_KEEPALIVE_PERIOD.max(self.config.keepalive_period)
+            } else {
+                self.config.keepalive_period
+            };
             self.restart_keepalive(now, key, period);
         }
     }
@@ -271,7 +283,12 @@ mod tests {
             ),
             (
                 Event::RendezvousPointChanges,
-                [(NoInfo, Action::None), (Join, Action::None), (Join, Action::CancelTimer), (Join, Action::CancelTimer)],
+                [
+                    (NoInfo, Action::None),
+                    (Join, Action::None),
+                    (Join, Action::CancelTimer),
+                    (Join, Action::CancelTimer),
+                ],
             ),
         ] {
             for (state, expected) in states.into_iter().zip(expected) {

@@ -316,21 +316,21 @@ impl Router {
     /// What the predicates now say to the upstream machine of an (S,G,rpt).
     pub(crate) fn settle_rpt(&mut self, now: Instant, key: MrouteKey) {
         let Some(shared) = self.tib.get(key).and_then(|entry| entry.shared.as_ref()) else { return };
-        let was_shared = shared.rpt_neighbor_is_shared;
+        let differed = shared.rpt_neighbor_differs;
         let trees = self.trees(key);
         let events = match (trees.join_desired_any(), trees.prune_desired_sg_rpt()) {
             (false, _) => [Some(RptUpstreamEvent::JoinNotDesired), None],
             (true, true) => [Some(RptUpstreamEvent::PruneDesired), None],
             (true, false) => [Some(RptUpstreamEvent::PruneNotDesired), Some(RptUpstreamEvent::OlistNotEmpty)],
         };
-        let is_shared = trees.rpf_neighbor_sg_rpt() == trees.rpf_neighbor_any();
+        let differs = trees.rpf_neighbor_sg_rpt() != trees.rpf_neighbor_any();
         for event in events.into_iter().flatten() {
             self.rpt_upstream_event(now, key, event);
         }
         if let Some(shared) = self.tib.get_mut(key).and_then(|entry| entry.shared.as_mut()) {
-            shared.rpt_neighbor_is_shared = is_shared;
+            shared.rpt_neighbor_differs = differs;
         }
-        if is_shared && !was_shared {
+        if differed && !differs {
             self.rpt_upstream_event(now, key, RptUpstreamEvent::NeighborBecomesShared);
         }
     }
@@ -360,13 +360,7 @@ mod tests {
         for (event, expected) in [
             (
                 Event::ReceiveJoinAny,
-                [
-                    (NoInfo, None),
-                    (PruneTmp, None),
-                    (PrunePendingTmp, None),
-                    (PruneTmp, None),
-                    (PrunePendingTmp, None),
-                ],
+                [(NoInfo, None), (PruneTmp, None), (PrunePendingTmp, None), (PruneTmp, None), (PrunePendingTmp, None)],
             ),
             (
                 Event::ReceiveJoin,

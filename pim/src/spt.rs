@@ -12,8 +12,6 @@
 //!   iif == RPF_interface(RP(G)) and not SPTbit(S,G)                   : forwarded; CheckSwitchToSpt(S,G)
 //!   else, iif in the outgoing interfaces                              : Assert
 //! ```
-// DEVIATION RFC 7761 §4.2: the packet that changes the tables was already dealt with by the tables as they were; what
-// follows goes by the new ones.
 
 use crate::config::is_routable_group;
 use crate::instance::{Router, TimerKey};
@@ -245,9 +243,11 @@ impl Router {
         let switches = !trees.pim_include_any().is_empty()
             && self.config.spt_switchover.is_desired(&self.config.mobility_ranges, key.group);
         // A source on the link that the shared tree comes by is the designated router's to register.
-        let registers = entry.rpf.interface().and_then(|port| self.interfaces.get(&port)).is_some_and(|interface| {
-            interface.config.link == crate::config::LinkKind::Lan && interface.i_am_dr()
-        });
+        let registers = entry
+            .rpf
+            .interface()
+            .and_then(|port| self.interfaces.get(&port))
+            .is_some_and(|interface| interface.config.link == crate::config::LinkKind::Lan && interface.i_am_dr());
         let watch = if switches || registers { Watch::Sources } else { Watch::Nothing };
         Some(Mroute { watch, ..mroute(entry.rpf.accept_shared()?, olist) })
     }

@@ -57,9 +57,11 @@ pub(crate) struct SharedState {
     pub(crate) excluded: PortSet,
     pub(crate) rpt: RptDownstream,
     pub(crate) rpt_upstream: RptUpstreamState,
-    /// Whether RPF'(S,G,rpt) was RPF'(*,G) when last looked at.
-    pub(crate) rpt_neighbor_is_shared: bool,
+    /// Whether RPF'(S,G,rpt) was another router than RPF'(*,G) when last looked at.
+    pub(crate) rpt_neighbor_differs: bool,
     pub(crate) register: RegisterState,
+    /// The rendezvous point that it is registered with.
+    pub(crate) registered_with: Option<Ipv6Addr>,
 }
 
 impl Entry {

@@ -404,11 +404,7 @@ mod tests {
             (Event::JoinTimerExpires, (NotJoined, Action::None), (Joined, Action::SendJoin)),
             (Event::SeeJoin { holdtime }, (NotJoined, Action::None), (Joined, Action::IncreaseJoinTimer { holdtime })),
             (Event::SeePrune, (NotJoined, Action::None), (Joined, Action::Override)),
-            (
-                Event::RpfNeighborChangedByAssert,
-                (NotJoined, Action::None),
-                (Joined, Action::DecreaseJoinTimer),
-            ),
+            (Event::RpfNeighborChangedByAssert, (NotJoined, Action::None), (Joined, Action::DecreaseJoinTimer)),
             (Event::RpfNeighborChanged { old }, (NotJoined, Action::None), (Joined, Action::SwitchNeighbor { old })),
             (Event::GenerationIdChanged, (NotJoined, Action::None), (Joined, Action::Refresh)),
         ] {

@@ -13,7 +13,7 @@ use crate::tib::Entry;
 use crate::upstream::UpstreamState;
 use core::net::Ipv6Addr;
 use stack::machine::PortId;
-use stack::tables::{MrouteKey, PortSet};
+use stack::tables::{Accept, MrouteKey, PortSet};
 use stack::time::Instant;
 
 /// A PIM interface, to look at.
@@ -73,7 +73,9 @@ pub struct EntryView {
     pub asserts: Vec<(PortId, AssertState, Option<Instant>)>,
     /// What a source of a group that has a shared tree has beside that.
     pub shared: Option<SharedView>,
-    /// Where packets go that have this route.
+    /// Where packets that have this route have to come from; `None` where packets have none of their own.
+    pub accept: Option<Accept>,
+    /// Where they go.
     pub forward: PortSet,
 }
 
@@ -90,8 +92,10 @@ pub struct SharedView {
     pub rpt_upstream: RptUpstreamState,
     /// Interfaces on which routers prune the source off the shared tree.
     pub rpt_downstream: Vec<(PortId, RptDownstreamState)>,
-    /// pim_exclude(S,G): interfaces whose members of all sources want this one not.
-    pub exclude: PortSet,
+    /// local_receiver_exclude(S,G,I): interfaces whose members of all sources want this one not.
+    pub excluded: PortSet,
+    /// When a Join(S,G,rpt) overrides what another router pruned.
+    pub override_at: Option<Instant>,
 }
 
 /// Downstream state of an interface, to look at.
@@ -187,8 +191,10 @@ impl Router {
                 register: shared.register,
                 rpt_upstream: shared.rpt_upstream,
                 rpt_downstream: shared.rpt.known().iter().map(|port| (port, shared.rpt.state(port))).collect(),
-                exclude: trees.pim_exclude(),
+                excluded: shared.excluded,
+                override_at: self.timers.deadline(TimerKey::RptOverride(key)),
             }),
+            accept: entry.installed.map(|mroute| mroute.accept),
             forward: entry.installed.map_or(PortSet::EMPTY, |mroute| mroute.forward),
         }
     }

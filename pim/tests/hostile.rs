@@ -5,12 +5,17 @@ mod net;
 use core::net::Ipv6Addr;
 use net::link_local;
 use pim::mld::Membership;
-use pim::wire::{EncodedGroup, EncodedSource, GroupSet, Hello, JoinPrune, LanPruneDelay};
-use pim::{Command, Config, Event, InterfaceConfig, Limits, LinkKind, MldConfig, Router};
+use pim::wire::{
+    Assert, EncodedGroup, EncodedSource, GroupSet, Hello, JoinPrune, LanPruneDelay, Register, RegisterStop,
+};
+use pim::{
+    Command, Config, EntryView, Event, InterfaceConfig, Limits, LinkKind, MldConfig, RegisterState, RouteMetric,
+    Router, RptDownstreamState,
+};
 use stack::addr::{ALL_PIM_ROUTERS, Prefix};
 use stack::machine::{Machine, Output, PortId, RxMeta};
 use stack::rng::Rng;
-use stack::tables::{MrouteKey, Route};
+use stack::tables::{Accept, MrouteKey, Route};
 use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
 use stack::wire::checksum;
@@ -19,6 +24,7 @@ use stack::wire::mld::{Message, Query, Record, RecordType, Report};
 use std::collections::BTreeMap;
 
 const LIMITS: Limits = Limits {
+    sources: 8,
     entries: 16,
     neighbors: 4,
     groups_per_port: 20,
@@ -72,7 +78,7 @@ fn sensible(rng: &mut Rng) -> Vec<u8> {
         body(&mut message);
         PacketBuilder::new(from, ALL_PIM_ROUTERS).hop_limit(1).checksummed(103, message, 2)
     };
-    match rng.below(7) {
+    match rng.below(9) {
         0 => {
             let small = |rng: &mut Rng| rng.below(4) as u16;
             let hello = Hello {
@@ -124,6 +130,28 @@ fn sensible(rng: &mut Rng) -> Vec<u8> {
                 sources: if group.is_unspecified() { Vec::new() } else { list(rng, 3, source) },
             };
             query.packet(from)
+        }
+        7 => {
+            let message = Assert {
+                group: group(rng),
+                source: source(rng),
+                rpt: rng.below(2) == 0,
+                metric_preference: [0, 1, 110, Assert::INFINITE_PREFERENCE][rng.below(4) as usize],
+                metric: [0, 5, Assert::INFINITE_METRIC][rng.below(3) as usize],
+            };
+            pim(5, &|into| message.emit(into))
+        }
+        8 => {
+            let (from, to) = (source(rng), source(rng));
+            let (source, group) = (source(rng), group(rng));
+            let stop = rng.below(2) == 0;
+            let mut message = vec![if stop { 0x22 } else { 0x21 }, 0, 0, 0];
+            if stop {
+                RegisterStop { group, source }.emit(&mut message);
+            } else {
+                Register::emit_null(source, group, &mut message);
+            }
+            PacketBuilder::new(from, to).checksummed(103, message, 2)
         }
         4 => {
             let group = group(rng);
@@ -204,10 +232,25 @@ fn check(router: &Router, seed: u64) {
         }
     }
     for entry in router.entries() {
-        assert!(!entry.downstream.is_empty() || !entry.include.is_empty(), "seed {seed}: an entry nobody wants");
-        if let Some(port) = entry.rpf.interface() {
+        let is_wanted = !entry.downstream.is_empty() || !entry.include.is_empty() || !entry.asserts.is_empty();
+        let is_known = entry.shared.as_ref().is_some_and(|shared| {
+            let is_sending = shared.keepalive.is_some() || shared.register != RegisterState::NoInfo;
+            let is_pruned = !shared.rpt_downstream.is_empty() || !shared.excluded.is_empty();
+            is_sending || is_pruned || shared.override_at.is_some()
+        });
+        assert!(is_wanted || is_known, "seed {seed}: an entry of which nothing is known: {entry:?}");
+        if let Some(Accept::Port(port)) = entry.accept {
             assert!(!entry.forward.contains(port), "seed {seed}");
         }
+    }
+    let kept_alive = |entry: &EntryView| entry.shared.as_ref().is_some_and(|shared| shared.keepalive.is_some());
+    assert!(router.entries().filter(kept_alive).count() <= LIMITS.sources + LIMITS.entries, "seed {seed}");
+    for entry in router.entries() {
+        let temporary = |(_, state): &(PortId, RptDownstreamState)| {
+            matches!(state, RptDownstreamState::PruneTmp | RptDownstreamState::PrunePendingTmp)
+        };
+        let rpt = entry.shared.iter().flat_map(|shared| &shared.rpt_downstream).copied();
+        assert_eq!(rpt.filter(temporary).next(), None, "seed {seed}: a state outlives its message");
     }
 }
 
@@ -258,6 +301,20 @@ fn simulate(seed: u64) -> usize {
                     _ => Route::Via { port, next_hop: host(&mut rng) },
                 };
                 router.handle_command(now, Command::RouteSet(prefix, route));
+            }
+            5 => {
+                let metric = RouteMetric { preference: rng.below(3) as u32, metric: rng.below(3) as u32 };
+                let prefix = Prefix::new(source(&mut rng), [0, 32, 64, 128][rng.below(4) as usize]).unwrap();
+                router.handle_command(now, Command::RouteMetric(prefix, metric));
+            }
+            6 => {
+                let key = MrouteKey { source: source(&mut rng), group: group(&mut rng) };
+                router.handle_command(now, Command::Register { from: source(&mut rng), to: source(&mut rng), key });
+            }
+            7..=11 => {
+                let port = (rng.below(5) > 0).then_some(port);
+                let (source, group) = (source(&mut rng), group(&mut rng));
+                router.handle_command(now, Command::Data { port, source, group });
             }
             3 => router.handle_command(now, Command::RouteRemove(Prefix::host(source(&mut rng)))),
             4 => {

@@ -12,6 +12,7 @@ use stack::time::Duration;
 use stack::wire::mld::{Record, RecordType, Report};
 
 const LIMITS: Limits = Limits {
+    sources: 100,
     entries: 1000,
     neighbors: 4,
     groups_per_port: 20,

@@ -446,7 +446,7 @@ fn what_is_wrong_is_dropped_and_counted() {
         (packet(neighbor, &join(own, GROUP, wildcard)), "drop-pim-no-rendezvous-point"),
         (packet(neighbor, &join(own, GROUP, masked)), "drop-pim-join-prune-source"),
         (packet(neighbor, &join(own, GROUP, EncodedSource::host(GROUP))), "drop-pim-join-prune-source"),
-        (pim_packet(neighbor, 5, |into| into.extend_from_slice(&[0; 46])), "drop-pim-assert-not-handled"),
+        (pim_packet(neighbor, 5, |into| into.extend_from_slice(&[0; 46])), "drop-pim-malformed"),
         (pim_packet(neighbor, 4, |into| into.extend_from_slice(&[0; 10])), "drop-pim-not-handled"),
     ];
     let count = |net: &Net, name: &str| {
@@ -489,6 +489,7 @@ fn limits_hold() {
     let mut net = Net::default();
     let mut limited = config(vec![access(0, P0), lan_port(0, P1)]);
     limited.limits = pim::Limits {
+        sources: 3,
         entries: 6,
         neighbors: 1,
         groups_per_port: 3,

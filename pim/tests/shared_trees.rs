@@ -49,7 +49,7 @@ fn a_terminal_that_names_no_source_moves_between_access_routers() {
     let start = net.now;
     net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
     net.run_for(DELAY * 3);
-    assert_eq!(net.mroute(0, ANY), mroute(Accept::Local, &[P0]));
+    assert_eq!(net.mroute(0, ANY), mroute(Accept::RendezvousPoint, &[P0]));
     assert_eq!(net.mroute(1, ANY), mroute(Accept::Port(P0), &[P1]));
     assert_eq!(net.mroute(2, ANY), mroute(Accept::Port(P0), &[P1]));
     assert_eq!(said(&net, start, 2), (vec![SHARED], vec![]));
@@ -105,7 +105,7 @@ fn a_shared_tree_is_refreshed_and_runs_out_without() {
     let mut net = site();
     net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
     net.run_for(Duration::from_secs(1000));
-    assert_eq!(net.mroute(0, ANY), mroute(Accept::Local, &[P0]), "queries and joins keep it");
+    assert_eq!(net.mroute(0, ANY), mroute(Accept::RendezvousPoint, &[P0]), "queries and joins keep it");
     net.lose = Some(|sent| sent.node == 2);
     net.run_for(Duration::from_secs(211));
     assert_eq!((net.mroute(1, ANY), net.mroute(0, ANY)), (None, None));
@@ -163,7 +163,7 @@ fn a_rendezvous_point_that_restarts_is_asked_again_at_once() {
     assert_eq!(net.mroute(0, ANY), None);
     net.command(0, Command::LinkUp(P0));
     net.run_for(DELAY * 3);
-    assert_eq!(net.mroute(0, ANY), mroute(Accept::Local, &[P0]));
+    assert_eq!(net.mroute(0, ANY), mroute(Accept::RendezvousPoint, &[P0]));
 }
 
 fn packet(source: Ipv6Addr, message: &JoinPrune) -> Vec<u8> {
@@ -195,7 +195,6 @@ fn what_names_no_rendezvous_point_or_another_is_refused_and_counted() {
         (GROUP, elsewhere, "drop-pim-rendezvous-point-mismatch"),
         (GROUP, masked, "drop-pim-join-prune-source"),
         (GROUP, EncodedSource { rpt: false, ..SHARED }, "drop-pim-join-prune-source"),
-        (GROUP, EncodedSource { wildcard: false, ..SHARED }, "drop-pim-join-prune-not-handled"),
     ] {
         let before = count(&net, counter);
         net.inject(0, P0, &packet(neighbor, &message(own, group, &[source], &[])));
@@ -229,7 +228,7 @@ fn on_a_lan_joins_are_suppressed_and_prunes_overridden() {
     net.run_for(Duration::from_secs(10));
     assert_eq!(said(&net, start, 1), (vec![], vec![SHARED]));
     assert!(said(&net, start, 2).0.contains(&SHARED), "the other router still wants it");
-    assert_eq!(net.mroute(0, ANY), mroute(Accept::Local, &[P0]));
+    assert_eq!(net.mroute(0, ANY), mroute(Accept::RendezvousPoint, &[P0]));
     assert_eq!(net.nodes[2].router.counters().overridden_prunes, 1);
 }
 
@@ -303,7 +302,7 @@ fn a_rendezvous_point_may_be_an_address_of_a_link() {
     net.run_for(DELAY);
     net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
     net.run_for(DELAY * 3);
-    assert_eq!(net.mroute(0, ANY), mroute(Accept::Local, &[P0]));
+    assert_eq!(net.mroute(0, ANY), mroute(Accept::RendezvousPoint, &[P0]));
     assert_eq!(net.mroute(1, ANY), mroute(Accept::Port(P0), &[P1]));
     assert_eq!(net.walk(0, KEY), [(0, 1), (1, 1), (LINK_A, 1)].into());
     let rpf = RpfInfo::Via { port: P0, next_hop: RP, neighbor: Some(link_local(0, P0)) };

@@ -1,15 +1,16 @@
-//! A small network on a virtual clock: routers, links of two or more ends, and MLD hosts. No data plane: the multicast
-//! routes are kept in a map, and packets are walked through them.
+//! A small network on a virtual clock: routers, links of two or more ends, and MLD hosts. The multicast routes are kept in a
+//! map; packets are walked through them at one instant, or fly and are told of as the data plane does ([`data`]).
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this module")]
 
+pub mod data;
 pub mod site;
 
 use core::net::Ipv6Addr;
 use pim::wire::{JoinPrune, Message};
 use pim::{Command, Config, Event, Router};
 use stack::machine::{Machine, Output, PortId, RxMeta, Via};
-use stack::tables::{Accept, Mroute, MrouteKey, TableUpdate};
+use stack::tables::{Accept, Mroute, MrouteKey, Route, TableUpdate, Watch};
 use stack::time::{Duration, Instant};
 use stack::wire::ext::Chain;
 use stack::wire::ipv6::{Header, protocol};
@@ -84,6 +85,9 @@ pub struct Host {
 
 enum Delivery {
     Router(NodeId, PortId, Vec<u8>),
+    /// A packet of a machine to an address of this node, by whatever port.
+    Unicast(NodeId, Vec<u8>),
+    Data(NodeId, data::From, data::Packet),
     Hosts(LinkId, Vec<u8>),
 }
 
@@ -95,6 +99,10 @@ pub struct Net {
     pub sent: Vec<Sent>,
     /// Packets that are lost although their link is up, by a test's choice.
     pub lose: Option<fn(&Sent) -> bool>,
+    /// Packets of sources, where they are now and where they came.
+    pub data: data::Data,
+    /// Whose address it is.
+    pub owners: BTreeMap<Ipv6Addr, NodeId>,
     queue: BTreeMap<(Instant, u64), Delivery>,
     sequence: u64,
 }
@@ -124,6 +132,9 @@ impl Net {
 
     pub fn command(&mut self, node: NodeId, command: Command) {
         let now = self.now;
+        if let Command::RouteSet(prefix, Route::Local) = command {
+            self.owners.insert(prefix.address(), node);
+        }
         self.nodes[node].router.handle_command(now, command);
         self.drain(node);
     }
@@ -200,6 +211,8 @@ impl Net {
         while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= at) {
             match entry.remove() {
                 Delivery::Router(node, port, packet) => self.inject(node, port, &packet),
+                Delivery::Unicast(node, packet) => self.inject(node, PortId(0), &packet),
+                Delivery::Data(node, from, packet) => self.data_arrives(node, from, packet),
                 Delivery::Hosts(link, packet) => self.answer(link, &packet),
             }
         }
@@ -227,7 +240,8 @@ impl Net {
             assert!(steps < 10_000, "{key:?} runs in a loop at {:?}", self.now);
             let any_source = MrouteKey { source: Ipv6Addr::UNSPECIFIED, ..key };
             let found = self.mroute(node, key).or_else(|| self.mroute(node, any_source));
-            let Some(mroute) = found.filter(|mroute| mroute.accept == from) else { continue };
+            let is_own = |mroute: &Mroute| from == Accept::Local && mroute.accept == Accept::RendezvousPoint;
+            let Some(mroute) = found.filter(|mroute| mroute.accept == from || is_own(mroute)) else { continue };
             for port in mroute.forward.iter() {
                 assert_ne!(mroute.accept, Accept::Port(port), "node {node} sends {key:?} back");
                 let Some(link) = self.link_of(node, port) else { continue };
@@ -255,6 +269,16 @@ impl Net {
             match output {
                 Output::Event(event) => self.nodes[node].events.push(event),
                 Output::Table(update) => self.apply(node, update),
+                Output::Transmit(transmit) if transmit.via == Via::Route => {
+                    let sent = Sent { at: self.now, node, port: PortId(u8::MAX), packet: transmit.packet };
+                    let header = Header::parse(&sent.packet).unwrap();
+                    assert!(header.hop_limit > 1 && !header.destination.is_multicast() && sent.pim().is_some());
+                    let lost = self.lose.is_some_and(|lose| lose(&sent));
+                    if let Some(&owner) = self.owners.get(&header.destination).filter(|_| !lost) {
+                        self.enqueue(Delivery::Unicast(owner, sent.packet.clone()));
+                    }
+                    self.sent.push(sent);
+                }
                 Output::Transmit(transmit) => {
                     let Via::Link(port) = transmit.via else { panic!("{:?} is not on a link", transmit.via) };
                     let sent = Sent { at: self.now, node, port, packet: transmit.packet };
@@ -281,7 +305,9 @@ impl Net {
         let node = &mut self.nodes[node];
         match update {
             TableUpdate::MrouteSet(key, mroute) => {
-                assert_ne!(node.mroutes.insert(key, mroute), Some(mroute), "{key:?} is set to what it is");
+                let before = node.mroutes.insert(key, mroute);
+                // Only what may have been lost is said again.
+                assert!(before != Some(mroute) || mroute.watch == Watch::NextPacket, "{key:?} is set to what it is");
             }
             TableUpdate::MrouteRemove(key) => assert!(node.mroutes.remove(&key).is_some(), "{key:?} is not there"),
             TableUpdate::LinkGroupJoin(port, group) => assert!(node.link_groups.insert((port, group))),
@@ -304,7 +330,10 @@ impl Net {
             for source in &set.joined {
                 let address = if source.wildcard { Ipv6Addr::UNSPECIFIED } else { source.address };
                 let key = MrouteKey { source: address, group: set.group.address };
-                assert!(self.mroute(sent.node, key).is_some(), "the join of {key:?} leaves before its entry stands");
+                let any_source = MrouteKey { source: Ipv6Addr::UNSPECIFIED, ..key };
+                // A tree that is joined beside the shared one takes over once its packets come.
+                let stands = self.mroute(sent.node, key).or_else(|| self.mroute(sent.node, any_source)).is_some();
+                assert!(stands || source.rpt, "the join of {key:?} leaves before its entry stands");
             }
         }
     }

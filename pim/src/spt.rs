@@ -15,7 +15,7 @@
 
 use crate::config::is_routable_group;
 use crate::instance::{Router, TimerKey};
-use crate::olist::{minus, union};
+use crate::olist::{Trees, minus, union};
 use crate::register::RegisterState;
 use crate::tib::{SharedState, any_source_key};
 use crate::upstream::UpstreamState;
@@ -151,10 +151,15 @@ impl Router {
         if !by_shared_tree || trees.spt_bit() || self.is_own(key.source) {
             return;
         }
-        let members = union(minus(trees.pim_include_any(), trees.pim_exclude()), trees.pim_include_sg());
-        if !members.is_empty() && self.config.spt_switchover.is_desired(&self.config.mobility_ranges, key.group) {
+        if self.switches_to_spt(trees, key.group) {
             self.restart_keepalive(now, key, self.config.keepalive_period);
         }
+    }
+
+    /// (pim_include(*,G) (-) pim_exclude(S,G) (+) pim_include(S,G)) != NULL AND SwitchToSptDesired(S,G)
+    fn switches_to_spt(&self, trees: Trees<'_>, group: Ipv6Addr) -> bool {
+        let members = union(minus(trees.pim_include_any(), trees.pim_exclude()), trees.pim_include_sg());
+        !members.is_empty() && self.config.spt_switchover.is_desired(&self.config.mobility_ranges, group)
     }
 
     /// KAT(S,G) := `period`. Makes the entry where there is none.
@@ -218,7 +223,8 @@ impl Router {
             let olist = trees.immediate_olist_sg();
             return if olist.is_empty() { None } else { Some(mroute(entry.rpf.accept()?, olist)) };
         };
-        let watch = if state.awaits_packet { Watch::NextPacket } else { Watch::Nothing };
+        // A packet that takes this route starts KAT(S,G), or restarts it.
+        let watch = if state.awaits_packet || !state.is_kept_alive { Watch::NextPacket } else { Watch::Nothing };
         let of_source = state.spt_bit || self.is_first_hop(key, state);
         let mroute = if of_source {
             mroute(entry.rpf.accept()?, trees.inherited_olist_sg())
@@ -228,7 +234,8 @@ impl Router {
             if olist == trees.immediate_olist_any() {
                 return None;
             }
-            mroute(shared.rpf.accept_shared()?, olist)
+            let watch = if self.switches_to_spt(trees, key.group) { watch } else { Watch::Nothing };
+            return Some(Mroute { watch, ..mroute(shared.rpf.accept_shared()?, olist) });
         };
         Some(Mroute { register: self.register_tunnel(key), watch, ..mroute })
     }
@@ -240,8 +247,7 @@ impl Router {
         if olist.is_empty() {
             return None;
         }
-        let switches = !trees.pim_include_any().is_empty()
-            && self.config.spt_switchover.is_desired(&self.config.mobility_ranges, key.group);
+        let switches = self.switches_to_spt(trees, key.group);
         // A source on the link that the shared tree comes by is the designated router's to register.
         let registers = entry
             .rpf
@@ -258,14 +264,14 @@ impl Router {
     }
 
     /// What is known of one (S,G), or of a (*,G).
-    pub(crate) fn trees(&self, key: MrouteKey) -> crate::olist::Trees<'_> {
+    pub(crate) fn trees(&self, key: MrouteKey) -> Trees<'_> {
         let source = if key.source.is_unspecified() { None } else { self.tib.get(key) };
         // A source-specific group has no shared tree.
         let shared = match source {
             Some(entry) if entry.shared.is_none() => None,
             _ => self.tib.get(any_source_key(key.group)),
         };
-        crate::olist::Trees { interfaces: &self.interfaces, shared, source }
+        Trees { interfaces: &self.interfaces, shared, source }
     }
 }
 

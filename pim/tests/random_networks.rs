@@ -4,6 +4,7 @@
 mod net;
 
 use core::net::Ipv6Addr;
+use net::ways::{port_on, ways};
 use net::{LinkId, Net, NodeId, link_local};
 use pim::{Command, Config, FirstHello, InterfaceConfig, LinkKind, MldConfig};
 use stack::addr::Prefix;
@@ -101,37 +102,10 @@ fn build(seed: u64, rng: &mut Rng) -> (Net, Plan) {
     (net, Plan { transit, stubs, priorities, sources, groups, routes, only_point_to_point })
 }
 
-/// Hops to `root` over transit links that are up, and the way: the link and the next node. Among equal ways the next node
-/// with the lowest number wins, so that the routers of one link agree.
-fn ways(net: &Net, plan: &Plan, root: NodeId) -> BTreeMap<NodeId, (usize, Option<(LinkId, NodeId)>)> {
-    let mut found = BTreeMap::from([(root, (0, None))]);
-    for hops in 1.. {
-        let mut next: BTreeMap<NodeId, (NodeId, LinkId)> = BTreeMap::new();
-        for &link in &plan.transit {
-            let up = || net.links[link].ends.iter().filter(|(node, _)| !net.links[link].down.contains(node));
-            for &(node, _) in up().filter(|(node, _)| !found.contains_key(node)) {
-                for &(via, _) in up().filter(|(via, _)| found.get(via).is_some_and(|&(h, _)| h == hops - 1)) {
-                    let way = (via, link);
-                    next.entry(node).and_modify(|best| *best = way.min(*best)).or_insert(way);
-                }
-            }
-        }
-        if next.is_empty() {
-            break;
-        }
-        found.extend(next.into_iter().map(|(node, (via, link))| (node, (hops, Some((link, via))))));
-    }
-    found
-}
-
-fn port_on(net: &Net, node: NodeId, link: LinkId) -> PortId {
-    net.links[link].ends.iter().find(|end| end.0 == node).unwrap().1
-}
-
 /// Tells every router what has changed for it.
 fn set_routes(net: &mut Net, plan: &mut Plan, rng: &mut Rng) {
     for (root, source) in plan.sources.clone() {
-        let ways = ways(net, plan, root);
+        let ways = ways(net, &plan.transit, &[root]);
         for node in 0..net.nodes.len() {
             let route = ways.get(&node).map(|&(_, way)| match way {
                 None => Route::Local,
@@ -165,7 +139,7 @@ fn set_routes(net: &mut Net, plan: &mut Plan, rng: &mut Rng) {
 fn expected_mroutes(net: &Net, plan: &Plan) -> Vec<BTreeMap<MrouteKey, Mroute>> {
     let mut trees = vec![BTreeMap::new(); net.nodes.len()];
     for &(root, source) in &plan.sources {
-        let ways = ways(net, plan, root);
+        let ways = ways(net, &plan.transit, &[root]);
         for &group in &plan.groups {
             let key = MrouteKey { source, group };
             let mut forward: BTreeMap<NodeId, PortSet> = BTreeMap::new();

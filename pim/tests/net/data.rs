@@ -62,6 +62,13 @@ impl Net {
         self.data.arrivals.get(&number).cloned().unwrap_or_default()
     }
 
+    /// What came of the packets so far is of no interest any more.
+    pub fn forget_data(&mut self) {
+        self.data.arrivals.clear();
+        self.data.told.clear();
+        self.sent.clear();
+    }
+
     fn put_on_link(&mut self, link: LinkId, sender: Option<NodeId>, packet: Packet) {
         *self.data.arrivals.entry(packet.number).or_default().entry(link).or_default() += 1;
         let hears = |node: &NodeId| Some(*node) != sender && !self.links[link].down.contains(node);

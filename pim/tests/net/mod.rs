@@ -5,6 +5,7 @@
 
 pub mod data;
 pub mod site;
+pub mod ways;
 
 use core::net::Ipv6Addr;
 use pim::wire::{JoinPrune, Message};
@@ -330,10 +331,9 @@ impl Net {
             for source in &set.joined {
                 let address = if source.wildcard { Ipv6Addr::UNSPECIFIED } else { source.address };
                 let key = MrouteKey { source: address, group: set.group.address };
-                let any_source = MrouteKey { source: Ipv6Addr::UNSPECIFIED, ..key };
                 // A tree that is joined beside the shared one takes over once its packets come.
-                let stands = self.mroute(sent.node, key).or_else(|| self.mroute(sent.node, any_source)).is_some();
-                assert!(stands || source.rpt, "the join of {key:?} leaves before its entry stands");
+                let waits = stack::addr::embedded_rp(key.group).is_ok() && !source.wildcard;
+                assert!(waits || self.mroute(sent.node, key).is_some(), "the join of {key:?} leaves before its entry");
             }
         }
     }

@@ -154,6 +154,12 @@ pub struct InterfaceConfig {
     pub border: Border,
     /// Whether joins are suppressed.
     pub join_suppression: JoinSuppression,
+    /// Whose Hellos are heard: routers with these addresses; `None` is all.
+    pub neighbors: Option<Vec<Prefix>>,
+    /// Which groups other routers may join and prune here; `None` is all.
+    pub joins: Option<Vec<Prefix>>,
+    /// Groups that do not pass here: nobody joins them by this interface, and they are joined by no way that leads over it.
+    pub boundary: Vec<Prefix>,
     /// The MLD querier on its link; `None` where there are no hosts.
     pub mld: Option<MldConfig>,
 }
@@ -188,6 +194,9 @@ impl InterfaceConfig {
             first_hello: FirstHello::Random,
             border: Border::Inside,
             join_suppression: JoinSuppression::Enabled,
+            neighbors: None,
+            joins: None,
+            boundary: Vec::new(),
             mld: None,
         }
     }

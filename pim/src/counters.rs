@@ -78,6 +78,12 @@ stack::counters! {
         drop_source_limit = "drop-pim-source-limit",
         /// Hellos of new neighbours beyond the limit.
         drop_neighbor_limit = "drop-pim-neighbor-limit",
+        /// Hellos of routers that the interface's configuration does not name.
+        drop_neighbor_filter = "drop-pim-neighbor-filter",
+        /// Group sets of groups that may not be joined on the interface.
+        drop_join_filter = "drop-pim-join-filter",
+        /// Group sets, and reports of members, of groups that do not pass the interface.
+        drop_boundary = "drop-pim-boundary",
         /// Secondary addresses that a neighbour took over from another.
         secondary_address_conflicts = "secondary-address-conflicts",
         /// Join/Prune and Assert messages of routers that are no neighbours.

@@ -198,6 +198,10 @@ impl Router {
             Restarted,
             Same,
         }
+        if !interface.hears_neighbor(source) {
+            self.counters.drop_neighbor_filter += 1;
+            return;
+        }
         let full = interface.neighbors.len() >= limit;
         let (change, addresses_changed) = match interface.neighbors.get_mut(&source) {
             None if full => {

@@ -360,6 +360,8 @@ impl Router {
         for set in &message.groups {
             if !self.is_group_accepted(set) {
                 self.counters.drop_group += 1;
+            } else if to_us && self.is_filtered(port, set.group.address) {
+                continue;
             } else if to_us {
                 self.receive_group_set(now, port, message.holdtime, set, &mut temporary);
             } else {
@@ -374,6 +376,19 @@ impl Router {
         for key in temporary {
             self.rpt_downstream_event(now, key, port, RptDownstreamEvent::EndOfMessage);
         }
+    }
+
+    /// Whether the interface's configuration keeps other routers from joining this group here.
+    fn is_filtered(&mut self, port: PortId, group: Ipv6Addr) -> bool {
+        let Some(interface) = self.interfaces.get(&port) else { return true };
+        if interface.bounds(group) {
+            self.counters.drop_boundary += 1;
+        } else if !interface.takes_joins(group) {
+            self.counters.drop_join_filter += 1;
+        } else {
+            return false;
+        }
+        true
     }
 
     /// A group set for us. The sources whose prunes the end of the message cancels go to `temporary`.

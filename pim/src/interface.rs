@@ -1,10 +1,11 @@
 //! An interface: its link's state, its neighbours, the designated router, and the MLD querier on it.
 
-use crate::config::{Border, InterfaceConfig, Participation};
+use crate::config::{self, Border, InterfaceConfig, Participation};
 use crate::dr;
 use crate::mld::Querier;
 use crate::neighbor::Neighbor;
 use core::net::Ipv6Addr;
+use stack::addr::Prefix;
 use std::collections::BTreeMap;
 
 /// Whether packets can pass.
@@ -68,6 +69,22 @@ impl Interface {
         self.config.border == Border::SiteBorder
     }
 
+    /// Whether packets of this group may neither leave nor come by it: its configuration says so, or the group stays within
+    /// the site and the interface leads out of it.
+    pub(crate) fn bounds(&self, group: Ipv6Addr) -> bool {
+        self.is_site_border() && config::is_site_scoped(group) || is_in(&self.config.boundary, group)
+    }
+
+    /// Whether Hellos of this router are heard.
+    pub(crate) fn hears_neighbor(&self, address: Ipv6Addr) -> bool {
+        self.config.neighbors.as_ref().is_none_or(|prefixes| is_in(prefixes, address))
+    }
+
+    /// Whether other routers may join this group here.
+    pub(crate) fn takes_joins(&self, group: Ipv6Addr) -> bool {
+        self.config.joins.as_ref().is_none_or(|prefixes| is_in(prefixes, group))
+    }
+
     /// NBR(I, A) (RFC 7761 §4.1.5): the primary address of the neighbour that has this address.
     pub(crate) fn neighbor_with(&self, address: Ipv6Addr) -> Option<Ipv6Addr> {
         if self.neighbors.contains_key(&address) { Some(address) } else { self.secondary.get(&address).copied() }
@@ -94,4 +111,8 @@ impl Interface {
         let taken = neighbor.secondary_addresses.iter().map(|&address| self.secondary.insert(address, primary));
         taken.filter(Option::is_some).count() as u64
     }
+}
+
+fn is_in(prefixes: &[Prefix], address: Ipv6Addr) -> bool {
+    prefixes.iter().any(|prefix| prefix.contains(address))
 }

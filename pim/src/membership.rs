@@ -111,6 +111,9 @@ impl Router {
     fn membership_changed(&mut self, now: Instant, port: PortId, key: MrouteKey) {
         let Some(interface) = self.interfaces.get(&port) else { return };
         let (is_member, is_excluded) = local_receivers(interface, key);
+        if interface.bounds(key.group) {
+            self.counters.drop_boundary += 1;
+        }
         let is_new = self.tib.get(key).is_none();
         if (is_member || is_excluded) && interface.is_up() && interface.i_am_dr() && !self.ensure_entry(key) {
             return;
@@ -147,6 +150,6 @@ impl Router {
 
 /// local_receiver_include(S,G,I) or local_receiver_include(*,G,I), and local_receiver_exclude(S,G,I)
 fn local_receivers(interface: &Interface, key: MrouteKey) -> (bool, bool) {
-    let Some(querier) = &interface.mld else { return (false, false) };
+    let Some(querier) = interface.mld.as_ref().filter(|_| !interface.bounds(key.group)) else { return (false, false) };
     (querier.is_member(key.group, key.source), querier.is_excluded(key.group, key.source))
 }

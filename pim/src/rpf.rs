@@ -1,6 +1,5 @@
 //! Reverse path forwarding: the router's own copy of the unicast routes, and where it says that a source is.
 
-use crate::config;
 use crate::interface::Interface;
 use core::net::Ipv6Addr;
 use stack::addr::Prefix;
@@ -132,8 +131,7 @@ impl Rib {
 /// Where `root`, the source or the rendezvous point of `group`, is, as the routes and the neighbours now say. An address
 /// of a link is a host's (MRIB.next_hop is NULL, RFC 7761 §4.1.5), unless a neighbour has said that it is its own.
 pub(crate) fn rpf(rib: &Rib, interfaces: &BTreeMap<PortId, Interface>, root: Ipv6Addr, group: Ipv6Addr) -> RpfInfo {
-    let blocked =
-        |port: PortId| config::is_site_scoped(group) && interfaces.get(&port).is_some_and(Interface::is_site_border);
+    let blocked = |port: PortId| interfaces.get(&port).is_some_and(|interface| interface.bounds(group));
     let neighbor = |port: PortId, address| {
         let interface = interfaces.get(&port).filter(|interface| interface.speaks_pim());
         interface.and_then(|interface| interface.neighbor_with(address))

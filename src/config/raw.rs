@@ -83,6 +83,17 @@ pub struct RawRoute {
     pub port: Field<String>,
     pub blackhole: Field<bool>,
     pub unreachable: Field<bool>,
+    pub preference: Field<i64>,
+    pub metric: Field<i64>,
+}
+
+/// A word, or a list of prefixes.
+#[derive(Deserialize, Debug)]
+#[serde(untagged, expecting = "expected a word or a list of prefixes")]
+#[allow(missing_docs)]
+pub enum RawWordOrPrefixes {
+    Word(String),
+    Prefixes(Vec<String>),
 }
 
 /// `[admin]`
@@ -103,6 +114,8 @@ pub struct RawRouter {
     pub mobility_range: Field<String>,
     pub join_prune_period_secs: Field<i64>,
     pub max_entries: Field<i64>,
+    pub max_sources: Field<i64>,
+    pub spt_switchover: Field<RawWordOrPrefixes>,
     #[serde(default)]
     pub port: Vec<Spanned<RawPimPort>>,
 }
@@ -119,6 +132,10 @@ pub struct RawPimPort {
     pub hello_at_once: Field<bool>,
     pub propagation_delay_ms: Field<i64>,
     pub override_interval_ms: Field<i64>,
+    pub neighbors: Option<Vec<Spanned<String>>>,
+    pub joins: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub boundary: Vec<Spanned<String>>,
 }
 
 /// `[access_router]`

@@ -6,6 +6,7 @@
 use core::fmt;
 use core::net::Ipv6Addr;
 use core::time::Duration;
+use pim::{RouteMetric, SptSwitchover};
 use stack::addr::{Eui64, GroupLayout, Prefix};
 use stack::host::services::Service;
 use stack::machine::PortId;
@@ -229,6 +230,8 @@ pub struct StaticRoute {
     pub prefix: Prefix,
     /// Where they go.
     pub target: RouteTarget,
+    /// What it is worth where routers of a link compare theirs (RFC 7761 §4.6.3).
+    pub metric: RouteMetric,
 }
 
 /// Where a static route leads.
@@ -260,12 +263,16 @@ pub struct RouterConfig {
     pub join_prune_period: Duration,
     /// (S,G) entries at the most; further Joins are refused and counted.
     pub max_entries: usize,
+    /// Those of them that a packet or a Register message made, at the most.
+    pub max_sources: usize,
+    /// Whose sources get a tree of their own (RFC 7761 §4.2.1, §4.4.2).
+    pub spt_switchover: SptSwitchover,
     /// The ports where PIM is spoken or state is kept, in the order of ports.
     pub ports: Vec<PimPort>,
 }
 
 /// PIM on one port.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PimPort {
     /// The port.
     pub port: PortId,
@@ -281,6 +288,12 @@ pub struct PimPort {
     pub propagation_delay: Duration,
     /// Interval over which overriding Joins are spread (RFC 7761 §4.3.3: 2.5 s).
     pub override_interval: Duration,
+    /// Whose Hellos are heard; `None` is every router's.
+    pub neighbors: Option<Vec<Prefix>>,
+    /// Groups that other routers may join here; `None` is all.
+    pub joins: Option<Vec<Prefix>>,
+    /// Groups that do not pass the port.
+    pub boundary: Vec<Prefix>,
 }
 
 /// `[access_router]`.

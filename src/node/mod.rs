@@ -437,6 +437,9 @@ impl DroverNode {
             self.set_route(Prefix::host(address), Route::Local);
         }
         for route in &config.routes {
+            if let Some(pim) = &mut self.pim {
+                pim.handle_command(Instant::ORIGIN, pim::Command::RouteMetric(route.prefix, route.metric));
+            }
             let action = match route.target {
                 RouteTarget::Via { port, next_hop } => Route::Via { port, next_hop },
                 RouteTarget::OnLink(port) => Route::OnLink(port),
@@ -716,8 +719,19 @@ impl Node for DroverNode {
                     mma.handle_command(now, seen);
                 }
             }
-            Notice::NeighborMissing { .. } | Notice::NeighborUsed { .. } | Notice::MulticastMiss { .. } => {}
-            Notice::MulticastWrongPort { .. } | Notice::MulticastSeen { .. } | Notice::Register { .. } => {}
+            Notice::MulticastMiss { port, source, group }
+            | Notice::MulticastWrongPort { port, source, group }
+            | Notice::MulticastSeen { port, source, group } => {
+                if let Some(pim) = &mut self.pim {
+                    pim.handle_command(now, pim::Command::Data { port, source, group });
+                }
+            }
+            Notice::Register { from, to, key } => {
+                if let Some(pim) = &mut self.pim {
+                    pim.handle_command(now, pim::Command::Register { from, to, key });
+                }
+            }
+            Notice::NeighborMissing { .. } | Notice::NeighborUsed { .. } => {}
         }
         self.settle(now);
     }

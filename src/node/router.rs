@@ -17,6 +17,9 @@ pub(super) fn config(config: &NodeConfig, ports: &[NodePort], seed: u64) -> Opti
             continue;
         }
         let mut interface = InterfaceConfig {
+            neighbors: spoken.and_then(|spoken| spoken.neighbors.clone()),
+            joins: spoken.and_then(|spoken| spoken.joins.clone()),
+            boundary: spoken.map_or_else(Vec::new, |spoken| spoken.boundary.clone()),
             addresses: configured.addresses.iter().map(|address| address.address).collect(),
             link: if configured.point_to_point { LinkKind::PointToPoint } else { LinkKind::Lan },
             // A link of hosts alone: members, no neighbours.
@@ -38,6 +41,7 @@ pub(super) fn config(config: &NodeConfig, ports: &[NodePort], seed: u64) -> Opti
     }
     let limits = Limits {
         entries: router.max_entries,
+        sources: router.max_sources,
         groups_per_port: access.iter().map(|access| access.mld.max_groups).max().unwrap_or(0),
         sources_per_group: access.iter().map(|access| access.mld.max_sources).max().unwrap_or(0),
         groups_per_host: access.iter().map(|access| access.mld.max_groups_per_host).max().unwrap_or(0),
@@ -52,6 +56,8 @@ pub(super) fn config(config: &NodeConfig, ports: &[NodePort], seed: u64) -> Opti
         ssm_ranges: router.ssm_ranges.clone(),
         mobility_ranges,
         join_prune_period: router.join_prune_period,
+        spt_switchover: router.spt_switchover.clone(),
+        register_source: config.loopback.first().copied(),
         limits,
         ..Config::new(interfaces, seed)
     })

@@ -31,6 +31,30 @@ fn multicast_routing() {
                 0,
                 "router.port[0].hello_at_once: this is the number 1; give true or false",
             ),
+            (
+                "# join_prune_period_secs = 60",
+                "spt_switchover = \"later\"",
+                0,
+                "router.spt_switchover: \"later\" is not known; give \"immediate\", \"always\", \"never\" or a list of prefixes of groups",
+            ),
+            (
+                "# join_prune_period_secs = 60",
+                "spt_switchover = [\"ff15::/16\", \"2001:db8::/32\"]",
+                0,
+                "router.spt_switchover[1]: 2001:db8::/32 is not a multicast prefix; give one as ff35::/64",
+            ),
+            (
+                "hello_at_once = true",
+                "joins = [\"fd00::/8\"]",
+                0,
+                "router.port[0].joins[0]: fd00::/8 is not a multicast prefix; give one as ff35::/64",
+            ),
+            (
+                "hello_at_once = true",
+                "boundary = [\"ff15\"]",
+                0,
+                "router.port[0].boundary[0]: \"ff15\" is not a prefix; write it as in 2001:db8:1::/64",
+            ),
             // A port that has no link-local address has no part in PIM.
             (
                 "name = \"a\"\nhello",

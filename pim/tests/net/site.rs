@@ -70,11 +70,21 @@ impl Trees {
 
     /// The agent (0), a core router (1), access routers A (2) and B (3) with a host link each.
     pub fn site(&self) -> Net {
+        self.site_with(|_, _| {})
+    }
+
+    /// The same; `edit` changes the configuration of each node.
+    pub fn site_with(&self, mut edit: impl FnMut(NodeId, &mut Config)) -> Net {
         let mut net = Net::default();
-        net.add_node(self.config(vec![point_to_point(0, P0)]));
-        net.add_node(self.config(vec![point_to_point(1, P0), point_to_point(1, P1), point_to_point(1, P2)]));
+        let mut add = |node, interfaces| {
+            let mut config = self.config(interfaces);
+            edit(node, &mut config);
+            net.add_node(config);
+        };
+        add(0, vec![point_to_point(0, P0)]);
+        add(1, vec![point_to_point(1, P0), point_to_point(1, P1), point_to_point(1, P2)]);
         for node in [2, 3] {
-            net.add_node(self.config(vec![point_to_point(node, P0), access(node, P1)]));
+            add(node, vec![point_to_point(node, P0), access(node, P1)]);
         }
         net.add_link(&[(0, P0), (1, P0)]);
         net.add_link(&[(1, P1), (2, P0)]);

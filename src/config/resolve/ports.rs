@@ -6,6 +6,7 @@ use super::super::resolved::{Attachment, InterfaceAddress, PortConfig, RouteTarg
 use super::section::{Section, address, flag, in_range, interface, name, prefix, span_of, unicast_prefix, word};
 use super::{Place, port_by_name};
 use core::net::Ipv6Addr;
+use pim::RouteMetric;
 use stack::addr::{Prefix, is_link_local, is_routable_unicast};
 use stack::machine::{MAX_PORTS, PortId};
 use stack::packet::{FRAME_LEN, HEADROOM};
@@ -290,7 +291,10 @@ fn route(section: &Section<'_, '_>, raw: &RawRoute, ports: &[PortConfig]) -> Opt
             }
         }
     };
-    Some(StaticRoute { prefix: destination?, target: target? })
+    let preference = section.number("preference", &raw.preference, 0..=i64::from(i32::MAX) - 1, 1);
+    let metric = section.number("metric", &raw.metric, 0..=i64::from(u32::MAX) - 1, 0);
+    let metric = RouteMetric { preference: preference?, metric: metric? };
+    Some(StaticRoute { prefix: destination?, target: target?, metric })
 }
 
 fn reachable_on(port: &PortConfig, next_hop: Ipv6Addr) -> bool {

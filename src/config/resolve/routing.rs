@@ -3,6 +3,7 @@
 use super::super::document::Fault;
 use super::super::raw::{
     Field, RawAccessRouter, RawAdvertisedPrefix, RawAdvertisement, RawMap, RawMld, RawPimPort, RawRouter,
+    RawWordOrPrefixes,
 };
 use super::super::resolved::{
     AccessPort, AccessRouterConfig, AdvertisedHomeAgent, AdvertisedMap, AdvertisedPrefix, Attachment, MldConfig,
@@ -10,8 +11,9 @@ use super::super::resolved::{
 };
 use super::port_by_name;
 use super::ports::{MAX_MTU, MIN_MTU};
-use super::section::{Section, flag, in_range, multicast_prefix, routable, span_of, unicast_prefix};
+use super::section::{Section, flag, in_range, multicast_prefix, prefix, routable, span_of, unicast_prefix};
 use core::time::Duration;
+use pim::SptSwitchover;
 use pim::mld::Version;
 use stack::addr::Prefix;
 use stack::machine::PortId;
@@ -39,6 +41,11 @@ pub(super) fn router(
         section.or("mobility_range", &raw.mobility_range, mobility_range, |text| multicast_prefix(text));
     let period = section.secs("join_prune_period_secs", &raw.join_prune_period_secs, 1..=18_000, 60);
     let max_entries = section.number("max_entries", &raw.max_entries, 1..=MAX_ENTRIES, DEFAULT_ENTRIES);
+    let max_sources = section.number("max_sources", &raw.max_sources, 1..=MAX_ENTRIES, DEFAULT_ENTRIES);
+    let spt_switchover = match &raw.spt_switchover {
+        Some(policy) => spt_switchover(section, policy),
+        None => Some(SptSwitchover::default()),
+    };
     let mut named = BTreeSet::new();
     let changed = section.tables("port", &raw.port, |section, raw| {
         let port = port_by_name(section, "name", &raw.name, ports)?;
@@ -54,7 +61,7 @@ pub(super) fn router(
     let nothing = RawPimPort::default();
     let ports = taking_part
         .map(|port| match changed.iter().find(|changed| changed.port == port.id) {
-            Some(changed) => Some(*changed),
+            Some(changed) => Some(changed.clone()),
             None => pim_port(section, &nothing, port.id, advertised.contains(&port.name.as_str())),
         })
         .collect::<Option<Vec<_>>>();
@@ -63,8 +70,29 @@ pub(super) fn router(
         mobility_range: mobility_range?,
         join_prune_period: period?,
         max_entries: max_entries?,
+        max_sources: max_sources?,
+        spt_switchover: spt_switchover?,
         ports: ports?,
     })
+}
+
+fn spt_switchover(section: &Section<'_, '_>, raw: &Spanned<RawWordOrPrefixes>) -> Option<SptSwitchover> {
+    let key = "spt_switchover";
+    match raw.get_ref() {
+        RawWordOrPrefixes::Word(word) => match word.as_str() {
+            "immediate" => Some(SptSwitchover::Immediate),
+            "always" => Some(SptSwitchover::Always),
+            "never" => Some(SptSwitchover::Never),
+            word => {
+                let remedy = "give \"immediate\", \"always\", \"never\" or a list of prefixes of groups";
+                section.fault(key, raw.span(), Fault::new(format!("\"{word}\" is not known"), remedy))
+            }
+        },
+        RawWordOrPrefixes::Prefixes(prefixes) => {
+            let prefixes: Vec<_> = prefixes.iter().map(|prefix| Spanned::new(raw.span(), prefix.clone())).collect();
+            Some(SptSwitchover::Groups(section.list(key, &prefixes, |text| multicast_prefix(text))?))
+        }
+    }
 }
 
 fn pim_port(section: &Section<'_, '_>, raw: &RawPimPort, port: PortId, terminals: bool) -> Option<PimPort> {
@@ -72,6 +100,15 @@ fn pim_port(section: &Section<'_, '_>, raw: &RawPimPort, port: PortId, terminals
     let hello_period = section.secs("hello_period_secs", &raw.hello_period_secs, 1..=18_000, 30);
     let propagation = section.millis("propagation_delay_ms", &raw.propagation_delay_ms, 0..=32_767, 500);
     let override_interval = section.millis("override_interval_ms", &raw.override_interval_ms, 0..=65_535, 2_500);
+    let neighbors = match &raw.neighbors {
+        Some(list) => section.list("neighbors", list, |text| prefix(text)).map(Some),
+        None => Some(None),
+    };
+    let joins = match &raw.joins {
+        Some(list) => section.list("joins", list, |text| multicast_prefix(text)).map(Some),
+        None => Some(None),
+    };
+    let boundary = section.list("boundary", &raw.boundary, |text| multicast_prefix(text));
     Some(PimPort {
         port,
         passive: flag(&raw.passive, terminals),
@@ -80,6 +117,9 @@ fn pim_port(section: &Section<'_, '_>, raw: &RawPimPort, port: PortId, terminals
         hello_at_once: flag(&raw.hello_at_once, false),
         propagation_delay: propagation?,
         override_interval: override_interval?,
+        neighbors: neighbors?,
+        joins: joins?,
+        boundary: boundary?,
     })
 }
 

@@ -1,7 +1,10 @@
 //! What holds of the parsers of `pim::wire` whatever they are given.
 
 use core::net::Ipv6Addr;
-use pim::wire::{EncodedGroup, EncodedSource, GroupSet, Hello, JoinPrune, LanPruneDelay, Message};
+use pim::wire::{
+    Bootstrap, CandidateRpAdvertisement, EncodedGroup, EncodedSource, GroupSet, Hello, JoinPrune, LanPruneDelay,
+    Message, RpEntry, RpRange,
+};
 use stack::addr::ALL_PIM_ROUTERS;
 use stack::wire::WireError;
 use stack::wire::checksum;
@@ -36,6 +39,17 @@ pub(crate) fn message(input: &[u8]) {
             assert_eq!(body.len(), join_prune.len());
             assert_eq!(JoinPrune::parse(&body), Ok(join_prune));
         }
+        Ok(Message::Bootstrap(bootstrap)) => {
+            let mut body = Vec::new();
+            bootstrap.emit(&mut body);
+            assert_eq!(body.len(), bootstrap.len());
+            assert_eq!(Bootstrap::parse(bootstrap.no_forward, &body), Ok(bootstrap));
+        }
+        Ok(Message::CandidateRpAdvertisement(advertisement)) => {
+            let mut body = Vec::new();
+            advertisement.emit(&mut body);
+            assert_eq!(CandidateRpAdvertisement::parse(&body), Ok(advertisement));
+        }
         _ => {}
     }
 }
@@ -69,8 +83,29 @@ pub(crate) fn samples() -> Vec<Vec<u8>> {
         generation_id: Some(7),
         addresses: vec![A],
     };
+    let rp = RpEntry { address: A, holdtime: 150, priority: 192 };
+    let bootstrap = Bootstrap {
+        no_forward: false,
+        fragment_tag: 7,
+        hash_mask_length: 126,
+        bsr_priority: 64,
+        bsr_address: A,
+        ranges: vec![
+            RpRange { group: EncodedGroup { scope_zone: true, mask_length: 16, ..group }, rp_count: 0, rps: vec![] },
+            RpRange { group, rp_count: 3, rps: vec![rp, rp] },
+        ],
+    };
+    let advertisement = CandidateRpAdvertisement { priority: 192, holdtime: 150, address: A, ranges: vec![group; 2] };
     let mut messages = vec![vec![0x20, 0, 0, 0], vec![0x23, 0, 0, 0], vec![0x21, 0, 0, 0, 0, 0, 0, 0, 1]];
     hello.emit(&mut messages[0]);
     join_prune.emit(&mut messages[1]);
+    for (kind, body) in [
+        (0x24, &(|into: &mut Vec<u8>| bootstrap.emit(into)) as &dyn Fn(&mut Vec<u8>)),
+        (0x28, &|into: &mut Vec<u8>| advertisement.emit(into)),
+    ] {
+        let mut message = vec![kind, 0, 0, 0];
+        body(&mut message);
+        messages.push(message);
+    }
     messages
 }

@@ -1,6 +1,7 @@
 //! What a PIM router is told at its start.
 
 use crate::mld::Version;
+use crate::rp::{BsrBoundary, RpConfig};
 pub use crate::spt::SptSwitchover;
 use core::net::Ipv6Addr;
 use stack::addr::{Prefix, Scope};
@@ -25,6 +26,8 @@ pub struct Config {
     pub spt_switchover: SptSwitchover,
     /// The address that Register messages are sent from; `None` is one of the interface towards the rendezvous point.
     pub register_source: Option<Ipv6Addr>,
+    /// Rendezvous points beside those that groups name.
+    pub rendezvous_points: RpConfig,
     /// Limits on the state that others can make this router hold.
     pub limits: Limits,
     /// Seed of the generation identifiers and of the timers that the RFC randomises. Another one at each start of the
@@ -49,6 +52,7 @@ impl Config {
             keepalive_period: Config::KEEPALIVE_PERIOD,
             spt_switchover: SptSwitchover::default(),
             register_source: None,
+            rendezvous_points: RpConfig::default(),
             limits: Limits::default(),
             seed,
         }
@@ -152,6 +156,8 @@ pub struct InterfaceConfig {
     pub first_hello: FirstHello,
     /// Where it leads.
     pub border: Border,
+    /// Which Bootstrap messages stay on one side of it.
+    pub bsr_boundary: BsrBoundary,
     /// Whether joins are suppressed.
     pub join_suppression: JoinSuppression,
     /// Whose Hellos are heard: routers with these addresses; `None` is all.
@@ -193,6 +199,7 @@ impl InterfaceConfig {
             participation: Participation::Active,
             first_hello: FirstHello::Random,
             border: Border::Inside,
+            bsr_boundary: BsrBoundary::Open,
             join_suppression: JoinSuppression::Enabled,
             neighbors: None,
             joins: None,

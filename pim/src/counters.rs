@@ -38,6 +38,16 @@ stack::counters! {
         tx_null_register = "tx-null-register",
         /// Register-Stop messages sent.
         tx_register_stop = "tx-register-stop",
+        /// Bootstrap messages received, fragments counted singly.
+        rx_bootstrap = "rx-bootstrap",
+        /// Bootstrap messages sent, fragments counted singly.
+        tx_bootstrap = "tx-bootstrap",
+        /// Candidate-RP-Advertisements received.
+        rx_candidate_rp = "rx-candidate-rp",
+        /// Candidate-RP-Advertisements sent.
+        tx_candidate_rp = "tx-candidate-rp",
+        /// Bootstrap messages of routers that are no better than the current bootstrap router.
+        bootstrap_not_preferred = "bootstrap-not-preferred",
         /// MLDv2 reports received.
         rx_mld_report = "rx-mld-report",
         /// MLDv2 queries received.
@@ -68,14 +78,36 @@ stack::counters! {
         drop_checksum = "drop-pim-checksum",
         /// PIM messages that are malformed.
         drop_malformed = "drop-pim-malformed",
-        /// PIM messages of types that no machine of this router reads.
-        drop_not_handled = "drop-pim-not-handled",
         /// Register messages between addresses, or about a source and group, that cannot be.
         drop_register = "drop-pim-register",
         /// Register-Stop messages of routers that are not the group's rendezvous point.
         drop_register_stop = "drop-pim-register-stop",
         /// Sources beyond the limit of those that send.
         drop_source_limit = "drop-pim-source-limit",
+        /// Bootstrap messages and Candidate-RP-Advertisements at a router that takes no part in the mechanism.
+        drop_bootstrap_disabled = "drop-pim-bootstrap-disabled",
+        /// Those on an interface at which their zone or the mechanism ends, or that has no neighbours (RFC 5059 §3.4, §6).
+        drop_bootstrap_boundary = "drop-pim-bootstrap-boundary",
+        /// Bootstrap messages that are not from the neighbour towards the bootstrap router (RFC 5059 §3.1.3).
+        drop_bootstrap_rpf = "drop-pim-bootstrap-rpf",
+        /// Bootstrap messages that are not to be forwarded, after the start (RFC 5059 §3.1.3).
+        drop_bootstrap_not_starting = "drop-pim-bootstrap-not-starting",
+        /// Bootstrap messages to this router alone, where these are not taken (RFC 5059 §3.5.2).
+        drop_bootstrap_unicast = "drop-pim-bootstrap-unicast",
+        /// Bootstrap messages of a zone whose scope cannot be one (RFC 5059 §3.1).
+        drop_bootstrap_scope = "drop-pim-bootstrap-scope",
+        /// Bootstrap messages of an address that cannot be a router's.
+        drop_bootstrap_address = "drop-pim-bootstrap-address",
+        /// Group ranges, in messages of either kind, that are not of multicast groups or not of their zone.
+        drop_rp_range = "drop-pim-rp-range",
+        /// Rendezvous points in Bootstrap messages whose address cannot be one.
+        drop_rp_address = "drop-pim-rp-address",
+        /// Group-to-RP mappings beyond the limit.
+        drop_rp_mapping_limit = "drop-pim-rp-mapping-limit",
+        /// Candidate rendezvous points whose address cannot be one or is not accepted.
+        drop_candidate_rp_address = "drop-pim-candidate-rp-address",
+        /// Group ranges of candidate rendezvous points for which this router is not the bootstrap router.
+        drop_candidate_rp_not_elected = "drop-pim-candidate-rp-not-elected",
         /// Hellos of new neighbours beyond the limit.
         drop_neighbor_limit = "drop-pim-neighbor-limit",
         /// Hellos of routers that the interface's configuration does not name.
@@ -92,7 +124,7 @@ stack::counters! {
         drop_group = "drop-pim-group",
         /// Sources of a group set that are no (S,G) or (*,G): masks, flags, and addresses that cannot be sources.
         drop_join_prune_source = "drop-pim-join-prune-source",
-        /// Joins and members of all sources of a group whose rendezvous point is not known (RFC 3956 §4, §6.3).
+        /// Joins and members of all sources of a group whose rendezvous point is not known (RFC 7761 §4.7.1).
         drop_no_rendezvous_point = "drop-pim-no-rendezvous-point",
         /// Joins of all sources of a group that name another rendezvous point than the group does (RFC 7761 §4.5.1).
         drop_rendezvous_point_mismatch = "drop-pim-rendezvous-point-mismatch",

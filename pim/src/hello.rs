@@ -183,6 +183,9 @@ impl Router {
         self.timers.cancel(TimerKey::TriggeredHello(port));
         self.counters.tx_hello += 1;
         self.outputs.transmit(packet, Via::Link(port));
+        if holdtime == Holdtime::Configured {
+            self.pay_bootstrap(port);
+        }
     }
 
     /// A Hello of a neighbour.
@@ -234,6 +237,9 @@ impl Router {
             }
             Some(seconds) => self.timers.set(liveness, now + Duration::from_secs(u64::from(seconds))),
             None => self.timers.set(liveness, now + crate::config::InterfaceConfig::DEFAULT_HELLO_HOLDTIME),
+        }
+        if !matches!(change, Change::Same) {
+            self.owe_bootstrap(port, source);
         }
         match change {
             Change::New => {

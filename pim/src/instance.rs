@@ -14,6 +14,7 @@ use crate::join_prune_builder::{self, JoinPruneBuilder, Request, Requests, Subje
 use crate::join_timer::JoinTimers;
 use crate::mld::{Membership, Querier, Version};
 use crate::register::RegisterEvent;
+use crate::rp::RendezvousPoints;
 use crate::rpf::{LinkNeighbor, Rib, RouteMetric};
 use crate::sg_rpt::{RptDownstream, RptDownstreamEvent, RptUpstreamEvent};
 use crate::tib::{Tib, any_source_key};
@@ -199,6 +200,8 @@ pub(crate) enum TimerKey {
     Join(LinkNeighbor),
     /// The querier of a port.
     Mld(PortId),
+    /// The bootstrap router mechanism.
+    Bsr,
 }
 
 /// What another router sent to another one.
@@ -239,6 +242,7 @@ pub struct Router {
     pub(crate) timers: Timers<TimerKey>,
     pub(crate) join_timers: JoinTimers,
     pub(crate) requests: JoinPruneBuilder,
+    pub(crate) rendezvous_points: RendezvousPoints,
     pub(crate) outputs: Outputs<Event>,
     pub(crate) counters: Counters,
     /// How many KAT(S,G) run.
@@ -262,11 +266,12 @@ impl Router {
             interfaces.insert(port, interface);
         }
         Router {
+            rendezvous_points: RendezvousPoints::new(&config),
+            tib: Tib::default(),
             config,
             rng,
             interfaces,
             rib: Rib::default(),
-            tib: Tib::default(),
             timers: Timers::new(),
             join_timers: JoinTimers::default(),
             requests: JoinPruneBuilder::default(),
@@ -312,14 +317,17 @@ impl Router {
             Message::RegisterStop(_) => MessageType::RegisterStop,
             Message::JoinPrune(_) => MessageType::JoinPrune,
             Message::Assert(_) => MessageType::Assert,
-            Message::Other(kind) => *kind,
+            Message::Bootstrap(_) => MessageType::Bootstrap,
+            Message::CandidateRpAdvertisement(_) => MessageType::CandidateRpAdvertisement,
         };
-        if (header.destination == ALL_PIM_ROUTERS) != kind.is_link_local() {
+        // A Bootstrap message may be to this router alone (RFC 5059 §3.5.2).
+        let may_differ = kind == MessageType::Bootstrap && !header.destination.is_multicast();
+        if (header.destination == ALL_PIM_ROUTERS) != kind.is_link_local() && !may_differ {
             self.counters.drop_destination += 1;
             return;
         }
         if kind.is_link_local() {
-            if header.hop_limit != 1 {
+            if header.hop_limit != 1 && !may_differ {
                 self.counters.drop_hop_limit += 1;
                 return;
             }
@@ -336,7 +344,10 @@ impl Router {
                 self.handle_register(now, header.source, header.destination, MrouteKey { source, group });
             }
             Message::RegisterStop(message) => self.handle_register_stop(now, header.source, message),
-            Message::Other(_) => self.counters.drop_not_handled += 1,
+            Message::Bootstrap(message) => self.handle_bootstrap(now, meta.port, header, &message),
+            Message::CandidateRpAdvertisement(message) => {
+                self.handle_candidate_rp(now, meta.port, header, &message);
+            }
         }
     }
 
@@ -516,6 +527,7 @@ impl Router {
                 self.counters.drop_rendezvous_point_mismatch += 1;
                 None
             }
+            None if source.wildcard && request == Request::Prune => Some(ListEntry::Tree(any_source_key(group))),
             None => {
                 self.counters.drop_no_rendezvous_point += 1;
                 None
@@ -539,14 +551,21 @@ impl Router {
             self.counters.tx_prune += (requests.len() - joins) as u64;
             let holdtime = join_prune_holdtime(self.config.join_prune_period);
             let (source, mtu) = (interface.config.link_local, interface.config.mtu);
-            // A prune may be of a group that has no rendezvous point any more (§4.5.4).
-            let rendezvous_point = |group| self.rendezvous_point(group).unwrap_or(Ipv6Addr::UNSPECIFIED);
-            for message in join_prune_builder::pack(to.address, holdtime, mtu, &requests, rendezvous_point) {
+            let named = |group, request| self.rendezvous_point_to_name(group, request);
+            for message in join_prune_builder::pack(to.address, holdtime, mtu, &requests, named) {
                 let packet = wire::packet(source, MessageType::JoinPrune, |into| message.emit(into));
                 self.counters.tx_join_prune += 1;
                 self.outputs.transmit(packet, Via::Link(to.port));
             }
         }
+        self.rendezvous_points.former.clear();
+    }
+
+    /// The rendezvous point that a request of (*,G) names: a prune that of the tree that is left; none where there is none
+    /// any more (§4.5.4).
+    fn rendezvous_point_to_name(&self, group: Ipv6Addr, request: Request) -> Ipv6Addr {
+        let former = self.rendezvous_points.former.get(&group).filter(|_| request == Request::Prune);
+        former.copied().or_else(|| self.rendezvous_point(group)).unwrap_or(Ipv6Addr::UNSPECIFIED)
     }
 
     /// With every Join(*,G) go the sources that are not wanted by it (§4.5.6).
@@ -599,6 +618,7 @@ impl Router {
                 }
                 self.drain_querier(now, port);
             }
+            TimerKey::Bsr => self.bsr_timer_expires(now),
         }
     }
 
@@ -627,6 +647,7 @@ impl Router {
             self.settle(now, key);
         }
         self.flush();
+        self.stop_bsr(now);
         for port in self.interfaces.keys().copied().collect::<Vec<_>>() {
             self.send_hello(port, Holdtime::Goodbye);
         }
@@ -694,7 +715,10 @@ impl Machine for Router {
             return;
         }
         match command {
-            Command::LinkUp(port) => self.link_up(now, port),
+            Command::LinkUp(port) => {
+                self.link_up(now, port);
+                self.start_bsr(now);
+            }
             Command::LinkDown(port) => self.link_down(now, port),
             Command::RouteSet(prefix, route) => {
                 if self.rib.set(prefix, route) {

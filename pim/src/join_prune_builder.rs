@@ -75,7 +75,8 @@ pub(crate) fn joins_per_packet(mtu: usize) -> usize {
     ((room(mtu) - JOIN_PRUNE_LEN) / (GROUP_SET_LEN + SOURCE_LEN)).min(MAX_GROUP_SETS)
 }
 
-/// The messages that carry these requests, each as full as can be. `rendezvous_point` is that of a group.
+/// The messages that carry these requests, each as full as can be. `named` is the rendezvous point that a request of (*,G)
+/// names.
 ///
 /// A Join(*,G) and the Prunes(S,G,rpt) that go with it are in one message; where that has no room for all of them, those of
 /// the lowest sources (§4.9.5.2).
@@ -84,7 +85,7 @@ pub(crate) fn pack(
     holdtime: u16,
     mtu: usize,
     requests: &Requests,
-    rendezvous_point: impl Fn(Ipv6Addr) -> Ipv6Addr,
+    named: impl Fn(Ipv6Addr, Request) -> Ipv6Addr,
 ) -> Vec<JoinPrune> {
     let room = room(mtu);
     let empty = || JoinPrune { upstream_neighbor, holdtime, groups: Vec::new() };
@@ -94,12 +95,12 @@ pub(crate) fn pack(
     let mut requests = requests.iter().peekable();
     while let Some((&(group, subject), &request)) = requests.next() {
         let is_together = |next: &Subject| subject == Subject::Any && matches!(next, Subject::Rpt(_));
-        let mut sources = vec![(encoded(subject, group, &rendezvous_point), request)];
+        let mut sources = vec![(encoded(subject, || named(group, request)), request)];
         while let Some((&(_, next), &request)) =
             requests.next_if(|((other, next), _)| *other == group && request == Request::Join && is_together(next))
         {
             if sources.len() < most_together {
-                sources.push((encoded(next, group, &rendezvous_point), request));
+                sources.push((encoded(next, || named(group, request)), request));
             }
         }
         let continues = filling.groups.last().is_some_and(|set| set.group.address == group);
@@ -127,9 +128,9 @@ pub(crate) fn pack(
     messages
 }
 
-fn encoded(subject: Subject, group: Ipv6Addr, rendezvous_point: impl Fn(Ipv6Addr) -> Ipv6Addr) -> EncodedSource {
+fn encoded(subject: Subject, rendezvous_point: impl Fn() -> Ipv6Addr) -> EncodedSource {
     match subject {
-        Subject::Any => EncodedSource::rendezvous_point(rendezvous_point(group)),
+        Subject::Any => EncodedSource::rendezvous_point(rendezvous_point()),
         Subject::Rpt(source) => EncodedSource { rpt: true, ..EncodedSource::host(source) },
         Subject::Source(source) => EncodedSource::host(source),
     }
@@ -139,7 +140,7 @@ fn encoded(subject: Subject, group: Ipv6Addr, rendezvous_point: impl Fn(Ipv6Addr
 mod tests {
     use super::*;
 
-    fn no_point(_group: Ipv6Addr) -> Ipv6Addr {
+    fn no_point(_group: Ipv6Addr, _request: Request) -> Ipv6Addr {
         Ipv6Addr::UNSPECIFIED
     }
 
@@ -154,7 +155,7 @@ mod tests {
             wanted.insert((group, Subject::Any), Request::Join);
             wanted.extend((0..pruned).map(|number| ((group, Subject::Rpt(source(number))), Request::Prune)));
             wanted.extend((0..joined).map(|number| ((group, Subject::Source(source(number))), Request::Join)));
-            let packed = pack(Ipv6Addr::LOCALHOST, 210, 1500, &wanted, |_| source(99));
+            let packed = pack(Ipv6Addr::LOCALHOST, 210, 1500, &wanted, |_, _| source(99));
             assert_eq!(packed.len(), messages, "{others} {pruned} {joined}");
             assert!(packed.iter().all(|message| message.len() <= room(1500)));
             let sets = packed.iter().flat_map(|message| &message.groups).filter(|set| set.group.address == group);

@@ -108,7 +108,7 @@ impl Router {
 
     /// local_receiver_include(S,G,I) or local_receiver_exclude(S,G,I) may have changed. The entry is made where this router
     /// is the designated one.
-    fn membership_changed(&mut self, now: Instant, port: PortId, key: MrouteKey) {
+    pub(crate) fn membership_changed(&mut self, now: Instant, port: PortId, key: MrouteKey) {
         let Some(interface) = self.interfaces.get(&port) else { return };
         let (is_member, is_excluded) = local_receivers(interface, key);
         if interface.bounds(key.group) {

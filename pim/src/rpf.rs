@@ -136,6 +136,9 @@ pub(crate) fn rpf(rib: &Rib, interfaces: &BTreeMap<PortId, Interface>, root: Ipv
         let interface = interfaces.get(&port).filter(|interface| interface.speaks_pim());
         interface.and_then(|interface| interface.neighbor_with(address))
     };
+    if root.is_unspecified() {
+        return RpfInfo::Unreachable;
+    }
     match rib.lookup(root) {
         Some(Route::Local) => RpfInfo::Local,
         Some(Route::OnLink(port)) if !blocked(port) => match neighbor(port, root) {

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// State of one (S,G) or (*,G). Its timers are the router's, but for the join timer.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    /// What the tree grows towards: S, or RP(G).
+    /// What the tree grows towards: S, or RP(G); unspecified where the group has no rendezvous point any more.
     pub(crate) root: Ipv6Addr,
     /// Where the routes say that is.
     pub(crate) rpf: RpfInfo,
@@ -172,12 +172,13 @@ impl Tib {
         }
     }
 
-    /// The (*,G) grows towards another rendezvous point.
-    pub(crate) fn set_root(&mut self, group: Ipv6Addr, root: Ipv6Addr) {
-        let Some(entry) = self.entries.get_mut(&any_source_key(group)) else { return };
-        let old = core::mem::replace(&mut entry.root, root);
-        take(&mut self.by_rendezvous_point, old, group);
-        self.by_rendezvous_point.entry(root).or_default().insert(group);
+    /// Gives a (*,G) another root; answers the one that it had.
+    pub(crate) fn set_root(&mut self, key: MrouteKey, root: Ipv6Addr) -> Option<Ipv6Addr> {
+        let entry = self.entries.get_mut(&key)?;
+        let former = core::mem::replace(&mut entry.root, root);
+        take(&mut self.by_rendezvous_point, former, key.group);
+        self.by_rendezvous_point.entry(root).or_default().insert(key.group);
+        Some(former)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (MrouteKey, &Entry)> {

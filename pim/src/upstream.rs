@@ -294,6 +294,23 @@ impl Router {
         self.settle(now, key);
     }
 
+    /// Lets a (*,G) grow towards the rendezvous point that its group has now, or nowhere where it has none: the neighbour
+    /// towards the former one gets a prune that names it, the new one a join (§4.5.4).
+    pub(crate) fn reroot(&mut self, now: Instant, key: MrouteKey) {
+        let root = self.root(key).unwrap_or(Ipv6Addr::UNSPECIFIED);
+        let Some(former) = self.tib.set_root(key, root) else { return };
+        if !former.is_unspecified() {
+            self.rendezvous_points.former.insert(key.group, former);
+        }
+        let neighbor = |router: &Router| router.tib.get(key).and_then(|entry| entry.rpf.neighbor());
+        let before = neighbor(self);
+        self.reroute(now, key);
+        // The same neighbour has to hear of the other rendezvous point.
+        if before.is_some() && before == neighbor(self) {
+            self.send_join(now, key);
+        }
+    }
+
     /// Looks up every source behind this port again.
     pub(crate) fn reroute_port(&mut self, now: Instant, port: PortId) {
         for key in self.tib.keys_where(|entry| entry.rpf.interface() == Some(port)) {
@@ -389,7 +406,6 @@ const EARLY_REFRESH_DIVISOR: u32 = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::net::Ipv6Addr;
 
     #[test]
     fn every_state_and_event() {

@@ -447,7 +447,7 @@ fn what_is_wrong_is_dropped_and_counted() {
         (packet(neighbor, &join(own, GROUP, masked)), "drop-pim-join-prune-source"),
         (packet(neighbor, &join(own, GROUP, EncodedSource::host(GROUP))), "drop-pim-join-prune-source"),
         (pim_packet(neighbor, 5, |into| into.extend_from_slice(&[0; 46])), "drop-pim-malformed"),
-        (pim_packet(neighbor, 4, |into| into.extend_from_slice(&[0; 10])), "drop-pim-not-handled"),
+        (pim_packet(neighbor, 4, |into| into.extend_from_slice(&[0; 10])), "drop-pim-malformed"),
     ];
     let count = |net: &Net, name: &str| {
         net.nodes[0].router.counters().iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("{name}")).1

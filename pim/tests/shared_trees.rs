@@ -9,7 +9,8 @@ use pim::mld::Membership;
 use pim::wire::{EncodedGroup, EncodedSource, GroupSet, JoinPrune};
 use pim::{Command, Event, RpfInfo};
 use stack::addr::Prefix;
-use stack::tables::{Accept, MrouteKey, Route};
+use stack::machine::PortId;
+use stack::tables::{Accept, Mroute, MrouteKey, Route, Watch};
 use stack::time::{Duration, Instant};
 
 /// The rendezvous point, and another address of its node, the source.
@@ -20,6 +21,11 @@ const GROUP: Ipv6Addr = Ipv6Addr::new(0xff75, 0x0520, 0x2001, 0xdb8, 0x200, 0x5e
 const ANY: MrouteKey = MrouteKey { source: Ipv6Addr::UNSPECIFIED, group: GROUP };
 const KEY: MrouteKey = MrouteKey { source: SOURCE, group: GROUP };
 const TREES: Trees = Trees { range: "ff75:520:2001:db8::/64", roots: &[RP, SOURCE] };
+
+/// A route of a source, whose first packet starts its keepalive timer.
+fn watched(accept: Accept, forward: &[PortId]) -> Option<Mroute> {
+    Some(Mroute { watch: Watch::NextPacket, ..mroute(accept, forward)? })
+}
 
 fn site() -> Net {
     TREES.site()
@@ -118,14 +124,14 @@ fn a_source_that_is_asked_for_by_name_goes_by_both_trees() {
     net.set_listening(LINK_B, 0, GROUP, SOURCE, true);
     net.run_for(DELAY * 4);
     // inherited_olist(S,G) has the branches of (*,G).
-    assert_eq!(net.mroute(1, KEY), mroute(Accept::Port(P0), &[P1, P2]));
+    assert_eq!(net.mroute(1, KEY), watched(Accept::Port(P0), &[P1, P2]));
     assert_eq!(net.mroute(1, ANY), mroute(Accept::Port(P0), &[P1]));
     assert_eq!(net.mroute(2, KEY), None);
     let everywhere = [(0, 1), (1, 1), (2, 1), (LINK_A, 1), (LINK_B, 1)].into();
     assert_eq!(net.walk(0, KEY), everywhere);
     net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, false);
     net.run_for(DELAY * 4);
-    assert_eq!(net.mroute(1, KEY), mroute(Accept::Port(P0), &[P2]));
+    assert_eq!(net.mroute(1, KEY), watched(Accept::Port(P0), &[P2]));
     assert_eq!(net.walk(0, KEY), [(0, 1), (2, 1), (LINK_B, 1)].into());
     net.set_listening(LINK_A, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
     net.run_for(DELAY * 4);
@@ -243,7 +249,7 @@ fn a_prune_of_the_group_is_overridden_for_a_source_of_it_too() {
     net.run_for(Duration::from_secs(10));
     let joined = said(&net, start, 2).0;
     assert!(!joined.is_empty() && joined.iter().all(|&source| source == EncodedSource::host(SOURCE)));
-    assert_eq!((net.mroute(0, ANY), net.mroute(0, KEY)), (None, mroute(Accept::Local, &[P0])));
+    assert_eq!((net.mroute(0, ANY), net.mroute(0, KEY)), (None, watched(Accept::Local, &[P0])));
 }
 
 /// Listeners of all sources and of this one, on one link or on two: with the last of them both trees go at once, and

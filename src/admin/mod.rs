@@ -42,6 +42,10 @@ pub enum Topic {
     Groups,
     /// Multicast routes.
     Mroutes,
+    /// Which groups have which rendezvous points.
+    Rp,
+    /// The bootstrap routers of the scope zones.
+    Bsr,
     /// The mobile terminal of this node, and terminals that agents know.
     Terminals,
     /// All counters.
@@ -54,13 +58,15 @@ pub enum Topic {
 
 impl Topic {
     /// All topics.
-    pub const ALL: [Topic; 10] = [
+    pub const ALL: [Topic; 12] = [
         Topic::Neighbors,
         Topic::Routes,
         Topic::Bindings,
         Topic::Optimisations,
         Topic::Groups,
         Topic::Mroutes,
+        Topic::Rp,
+        Topic::Bsr,
         Topic::Terminals,
         Topic::Counters,
         Topic::Ports,
@@ -76,6 +82,8 @@ impl Topic {
             Topic::Optimisations => "optimisations",
             Topic::Groups => "groups",
             Topic::Mroutes => "mroutes",
+            Topic::Rp => "rp",
+            Topic::Bsr => "bsr",
             Topic::Terminals => "terminals",
             Topic::Counters => "counters",
             Topic::Ports => "ports",

@@ -116,6 +116,12 @@ pub struct RawRouter {
     pub max_entries: Field<i64>,
     pub max_sources: Field<i64>,
     pub spt_switchover: Field<RawWordOrPrefixes>,
+    pub bootstrap: Field<bool>,
+    pub unicast_bootstrap: Field<bool>,
+    #[serde(default)]
+    pub static_rp: Vec<Spanned<RawStaticRp>>,
+    pub candidate_bsr: Field<RawCandidateBsr>,
+    pub candidate_rp: Field<RawCandidateRp>,
     #[serde(default)]
     pub port: Vec<Spanned<RawPimPort>>,
 }
@@ -136,6 +142,46 @@ pub struct RawPimPort {
     pub joins: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     pub boundary: Vec<Spanned<String>>,
+    pub bsr_boundary: Field<bool>,
+    pub bsr_scope_boundary: Field<i64>,
+}
+
+/// `[[router.static_rp]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawStaticRp {
+    pub address: Field<String>,
+    pub groups: Field<Vec<Spanned<String>>>,
+    #[serde(rename = "override")]
+    pub overrides: Field<bool>,
+}
+
+/// `[router.candidate_bsr]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawCandidateBsr {
+    pub address: Field<String>,
+    pub port: Field<String>,
+    pub priority: Field<i64>,
+    pub hash_mask_length: Field<i64>,
+    #[serde(default)]
+    pub scopes: Vec<Spanned<i64>>,
+    #[serde(default)]
+    pub candidate_rps: Vec<Spanned<String>>,
+}
+
+/// `[router.candidate_rp]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawCandidateRp {
+    pub address: Field<String>,
+    pub port: Field<String>,
+    pub groups: Field<Vec<Spanned<String>>>,
+    pub priority: Field<i64>,
+    pub interval_secs: Field<i64>,
 }
 
 /// `[access_router]`

@@ -267,6 +267,8 @@ pub struct RouterConfig {
     pub max_sources: usize,
     /// Whose sources get a tree of their own (RFC 7761 §4.2.1, §4.4.2).
     pub spt_switchover: SptSwitchover,
+    /// Rendezvous points beside those that groups name.
+    pub rendezvous_points: pim::RpConfig,
     /// The ports where PIM is spoken or state is kept, in the order of ports.
     pub ports: Vec<PimPort>,
 }
@@ -294,6 +296,8 @@ pub struct PimPort {
     pub joins: Option<Vec<Prefix>>,
     /// Groups that do not pass the port.
     pub boundary: Vec<Prefix>,
+    /// Which Bootstrap messages neither come in nor go out here (RFC 5059 §3.4, §6.3).
+    pub bsr_boundary: pim::BsrBoundary,
 }
 
 /// `[access_router]`.

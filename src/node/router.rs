@@ -35,6 +35,7 @@ pub(super) fn config(config: &NodeConfig, ports: &[NodePort], seed: u64) -> Opti
             interface.hello_holdtime = spoken.hello_period * 7 / 2;
             interface.propagation_delay = spoken.propagation_delay;
             interface.override_interval = spoken.override_interval;
+            interface.bsr_boundary = spoken.bsr_boundary;
             interface.first_hello = if spoken.hello_at_once { FirstHello::Fast } else { FirstHello::Random };
         }
         interfaces.push(interface);
@@ -58,6 +59,7 @@ pub(super) fn config(config: &NodeConfig, ports: &[NodePort], seed: u64) -> Opti
         join_prune_period: router.join_prune_period,
         spt_switchover: router.spt_switchover.clone(),
         register_source: config.loopback.first().copied(),
+        rendezvous_points: router.rendezvous_points.clone(),
         limits,
         ..Config::new(interfaces, seed)
     })

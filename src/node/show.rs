@@ -7,6 +7,7 @@ use crate::config::resolved::PollMode;
 use ::ha::correspondent::Authorisation;
 use ::ha::mobile::movement::Site;
 use core::net::Ipv6Addr;
+use pim::{BsrState, RpSource, ScopeZone, StaticPrecedence};
 use serde_json::{Map, Value, json};
 use stack::machine::PortId;
 use stack::nd::Entry;
@@ -33,6 +34,8 @@ pub fn show_all(worker: &Worker<DroverNode>, now: Instant, topic: Topic, reports
         Topic::Optimisations => view.optimisations(),
         Topic::Groups => view.groups(),
         Topic::Mroutes => view.mroutes(),
+        Topic::Rp => view.rendezvous_points(),
+        Topic::Bsr => view.bootstrap_routers(),
         Topic::Terminals => view.terminals(),
         Topic::Counters => view.counters(),
         Topic::Ports => view.ports(),
@@ -261,6 +264,51 @@ impl View<'_> {
         routes.collect()
     }
 
+    fn rendezvous_points(&self) -> Value {
+        let row = |mapping: pim::RpMappingView| {
+            let (source, zone) = match mapping.source {
+                RpSource::Embedded => ("embedded", None),
+                RpSource::Static(StaticPrecedence::BehindLearned) => ("static", None),
+                RpSource::Static(StaticPrecedence::OverridesLearned) => ("static, overrides", None),
+                RpSource::Bsr(zone) => ("bsr", Some(zone_name(zone))),
+            };
+            json!({
+                "groups": mapping.groups.to_string(),
+                "rendezvous_point": mapping.rendezvous_point,
+                "from": source,
+                "zone": zone,
+                "protocol": if mapping.bidirectional { "bidirectional" } else { "sparse" },
+                "priority": mapping.priority,
+                "holdtime_secs": mapping.holdtime.map(|holdtime| holdtime.as_secs()),
+                "remaining_secs": mapping.expires.map(|expires| expires.since(self.now).as_secs()),
+            })
+        };
+        self.node.pim.iter().flat_map(pim::Router::rp_mappings).map(row).collect()
+    }
+
+    fn bootstrap_routers(&self) -> Value {
+        let row = |view: pim::BsrView| {
+            json!({
+                "zone": zone_name(view.zone),
+                "state": match view.state {
+                    BsrState::NoInfo => "no info",
+                    BsrState::AcceptAny => "accept any",
+                    BsrState::AcceptPreferred => "accept preferred",
+                    BsrState::Candidate => "candidate",
+                    BsrState::Pending => "pending",
+                    BsrState::Elected => "elected",
+                },
+                "address": view.address,
+                "priority": view.priority,
+                "hash_mask_length": view.hash_mask_length,
+                "since_secs": self.now.since(view.since).as_secs(),
+                "remaining_secs": view.expires.map(|expires| expires.since(self.now).as_secs()),
+                "zone_remaining_secs": view.zone_expires.map(|expires| expires.since(self.now).as_secs()),
+            })
+        };
+        self.node.pim.iter().flat_map(pim::Router::bsr).map(row).collect()
+    }
+
     fn terminals(&self) -> Value {
         let Some(terminal) = &self.node.terminal else { return self.known_terminals() };
         let site = terminal.site();
@@ -453,6 +501,13 @@ fn sum<'a>(counters: impl Iterator<Item = &'a Counters>) -> Vec<(&'static str, u
         }
     }
     total
+}
+
+fn zone_name(zone: ScopeZone) -> String {
+    match zone {
+        ScopeZone::Domain => "domain".to_owned(),
+        ScopeZone::Scope(scope) => format!("scope {}", scope.value()),
+    }
 }
 
 fn words(addresses: impl Iterator<Item = Ipv6Addr>) -> String {

@@ -3,6 +3,120 @@
 use super::*;
 
 #[test]
+fn rendezvous_points() {
+    let bsr = "# [router.candidate_bsr]                # stand for bootstrap router";
+    let rp = "# [router.candidate_rp]                 # offer to be a rendezvous point";
+    let fixed = "# [[router.static_rp]]                  # a rendezvous point for groups that do not name theirs";
+    check(
+        "router.toml",
+        &[
+            (
+                fixed,
+                "[[router.static_rp]]\naddress = \"ff15::1\"\ngroups = [\"ff15::/16\"]",
+                1,
+                "router.static_rp[0].address: ff15::1 is not a routable unicast address; give one as 2001:db8::1",
+            ),
+            (
+                fixed,
+                "[[router.static_rp]]\naddress = \"2001:db8::1\"",
+                0,
+                "router.static_rp[0].groups: this key is missing; give the groups that it serves as groups = [\"ff15::/16\"]",
+            ),
+            (
+                fixed,
+                "[[router.static_rp]]\naddress = \"2001:db8::1\"\ngroups = []",
+                2,
+                "router.static_rp[0].groups: 0 ranges of groups are too few; give 1 to 256",
+            ),
+            (
+                fixed,
+                "[[router.static_rp]]\naddress = \"2001:db8::1\"\ngroups = [\"ff75:140::/32\"]",
+                2,
+                "router.static_rp[0].groups[0]: groups of ff75:140::/32 name their rendezvous points themselves; give groups outside of ff70::/12",
+            ),
+            (
+                fixed,
+                "[[router.static_rp]]\naddress = \"2001:db8::1\"\ngroups = [\"ff15::/16\", \"ff35::/64\"]",
+                2,
+                "router.static_rp[0].groups[1]: groups of ff35::/64 are source-specific and have no rendezvous point; give groups of any-source multicast",
+            ),
+            (
+                bsr,
+                "[router.candidate_bsr]",
+                0,
+                "router.candidate_bsr.address: this key is missing; give one of this node's as address = \"2001:db8::5\", or a port",
+            ),
+            (
+                bsr,
+                "[router.candidate_bsr]\naddress = \"2001:db8::77\"",
+                1,
+                "router.candidate_bsr.address: 2001:db8::77 is not an address of this node; give one of a port's addresses or of node.loopback",
+            ),
+            (
+                bsr,
+                "[router.candidate_bsr]\nport = \"c\"",
+                1,
+                "router.candidate_bsr.port: there is no port \"c\"; name one of the ports: mma, a, b",
+            ),
+            (
+                bsr,
+                "[router.candidate_bsr]\nport = \"a\"\naddress = \"2001:db8:200:2::1\"",
+                1,
+                "router.candidate_bsr.port: the address is given, so that no port is asked for one; give one of address and port",
+            ),
+            (
+                bsr,
+                "[router.candidate_bsr]\nport = \"a\"\npriority = 256",
+                2,
+                "router.candidate_bsr.priority: 256 is too large; give 0 to 255",
+            ),
+            (
+                bsr,
+                "[router.candidate_bsr]\nport = \"a\"\nhash_mask_length = 129",
+                2,
+                "router.candidate_bsr.hash_mask_length: 129 is too large; give 0 to 128",
+            ),
+            (
+                bsr,
+                "[router.candidate_bsr]\nport = \"a\"\nscopes = [5, 2]",
+                2,
+                "router.candidate_bsr.scopes[1]: 2 is too small; give 3 to 14",
+            ),
+            (
+                rp,
+                "[router.candidate_rp]\nport = \"a\"\ninterval_secs = 0",
+                2,
+                "router.candidate_rp.interval_secs: 0 is too small; give 1 to 26214",
+            ),
+            (
+                rp,
+                "[router.candidate_rp]\nport = \"a\"\ngroups = [\"2001:db8::/32\"]",
+                2,
+                "router.candidate_rp.groups[0]: 2001:db8::/32 is not a multicast prefix; give one as ff35::/64",
+            ),
+            (
+                "# bsr_boundary = true                   # no Bootstrap message passes",
+                "bsr_boundary = true\nbsr_scope_boundary = 5",
+                1,
+                "router.port[0].bsr_scope_boundary: bsr_boundary keeps the messages of all scopes in; remove this key, or bsr_boundary",
+            ),
+            (
+                "# bsr_boundary = true                   # no Bootstrap message passes",
+                "bsr_scope_boundary = 15",
+                0,
+                "router.port[0].bsr_scope_boundary: 15 is too large; give 3 to 14",
+            ),
+            (
+                "# bootstrap = true                      # learn rendezvous points from a bootstrap router, and pass its messages on",
+                "bootstrap = false\ncandidate_rp = { port = \"a\" }",
+                0,
+                "router.bootstrap: a candidate takes part in the bootstrap router mechanism; give true, or remove candidate_bsr and candidate_rp",
+            ),
+        ],
+    );
+}
+
+#[test]
 fn multicast_routing() {
     check(
         "router.toml",

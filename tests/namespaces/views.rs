@@ -7,8 +7,19 @@ use serde_json::Value;
 const HOME_ADDRESS: &str = "2001:db8:100:1::55";
 const GROUP: &str = "ff35::200:5eff:fe10:55";
 const AGENT: &str = "2001:db8:200::1";
-const TABLES: [&str; 9] =
-    ["neighbors", "routes", "bindings", "optimisations", "groups", "mroutes", "terminals", "ports", "workers"];
+const TABLES: [&str; 11] = [
+    "neighbors",
+    "routes",
+    "bindings",
+    "optimisations",
+    "groups",
+    "mroutes",
+    "rp",
+    "bsr",
+    "terminals",
+    "ports",
+    "workers",
+];
 
 fn row(site: &Site, node: &str, topic: &str, holds: impl Fn(&Value) -> bool) -> Value {
     until(&format!("{topic} of {node}"), || site.node(node).rows(topic).into_iter().find(|row| holds(row)))

@@ -1,15 +1,19 @@
 //! PIM messages (RFC 7761 §4.9), IPv6 only.
-//!
-//! Types that no machine here reads are recognised, their checksum is verified, and they come out as [`Message::Other`].
 
 mod address;
 mod assert;
+mod bootstrap;
+mod candidate_rp;
 mod hello;
 mod join_prune;
 mod register;
 
 pub use address::{EncodedGroup, EncodedSource, EncodedUnicast};
 pub use assert::Assert;
+pub use bootstrap::{
+    BOOTSTRAP_LEN, Bootstrap, MAX_RP_RANGES, MAX_RPS_PER_RANGE, RP_ENTRY_LEN, RP_RANGE_LEN, RpEntry, RpRange,
+};
+pub use candidate_rp::{CANDIDATE_RP_LEN, CandidateRpAdvertisement};
 pub use hello::{HOLDTIME_FOREVER, Hello, LanPruneDelay, MAX_SECONDARY_ADDRESSES};
 pub use join_prune::{GROUP_SET_LEN, GroupSet, JOIN_PRUNE_LEN, JoinPrune, MAX_GROUP_SETS, SOURCE_LEN};
 pub use register::{Register, RegisterStop};
@@ -24,6 +28,8 @@ use stack::wire::{checksum, ipv6::protocol};
 pub const HEADER_LEN: usize = 4;
 /// The version of the protocol.
 pub const VERSION: u8 = 2;
+/// The N bit of a Bootstrap message, in the second octet of its header (RFC 5059 §4.1).
+const NO_FORWARD: u8 = 0x80;
 /// Octets of a Register message that its checksum covers (§4.9).
 const REGISTER_CHECKSUM_LEN: usize = 8;
 
@@ -93,8 +99,10 @@ pub enum Message {
     JoinPrune(JoinPrune),
     /// Assert (§4.9.6).
     Assert(Assert),
-    /// A message of another type, its body not read.
-    Other(MessageType),
+    /// Bootstrap (RFC 5059 §4.1).
+    Bootstrap(Bootstrap),
+    /// Candidate-RP-Advertisement (RFC 5059 §4.2).
+    CandidateRpAdvertisement(CandidateRpAdvertisement),
 }
 
 impl Message {
@@ -125,10 +133,32 @@ impl Message {
             MessageType::RegisterStop => RegisterStop::parse(body).map(Message::RegisterStop),
             MessageType::JoinPrune => JoinPrune::parse(body).map(Message::JoinPrune),
             MessageType::Assert => Assert::parse(body).map(Message::Assert),
-            other => Ok(Message::Other(other)),
+            MessageType::Bootstrap => Bootstrap::parse(bytes[1] & NO_FORWARD != 0, body).map(Message::Bootstrap),
+            MessageType::CandidateRpAdvertisement => {
+                CandidateRpAdvertisement::parse(body).map(Message::CandidateRpAdvertisement)
+            }
         }
         .map_err(|error| error.shift(HEADER_LEN))
     }
+}
+
+/// The packet of a Bootstrap message to ALL-PIM-ROUTERS.
+pub(crate) fn bootstrap_packet(source: Ipv6Addr, message: &Bootstrap) -> Vec<u8> {
+    let flags = if message.no_forward { NO_FORWARD } else { 0 };
+    let mut octets = vec![VERSION << 4 | MessageType::Bootstrap.value(), flags, 0, 0];
+    message.emit(&mut octets);
+    PacketBuilder::new(source, ALL_PIM_ROUTERS).hop_limit(1).traffic_class(INTERNETWORK_CONTROL).checksummed(
+        protocol::PIM,
+        octets,
+        2,
+    )
+}
+
+/// The packet of a Candidate-RP-Advertisement to the bootstrap router.
+pub(crate) fn candidate_rp_packet(source: Ipv6Addr, bsr: Ipv6Addr, message: &CandidateRpAdvertisement) -> Vec<u8> {
+    let mut octets = vec![VERSION << 4 | MessageType::CandidateRpAdvertisement.value(), 0, 0, 0];
+    message.emit(&mut octets);
+    PacketBuilder::new(source, bsr).traffic_class(INTERNETWORK_CONTROL).checksummed(protocol::PIM, octets, 2)
 }
 
 /// A whole packet to ALL-PIM-ROUTERS, hop limit 1, with a message of this type and body.

@@ -10,6 +10,7 @@ pub mod ways;
 use core::net::Ipv6Addr;
 use pim::wire::{JoinPrune, Message};
 use pim::{Command, Config, Event, Router};
+use stack::addr::Prefix;
 use stack::machine::{Machine, Output, PortId, RxMeta, Via};
 use stack::tables::{Accept, Mroute, MrouteKey, Route, TableUpdate, Watch};
 use stack::time::{Duration, Instant};
@@ -89,6 +90,8 @@ enum Delivery {
     /// A packet of a machine to an address of this node, by whatever port.
     Unicast(NodeId, Vec<u8>),
     Data(NodeId, data::From, data::Packet),
+    /// A unicast packet, which goes on where the router is not its destination.
+    Routed(NodeId, PortId, Vec<u8>),
     Hosts(LinkId, Vec<u8>),
 }
 
@@ -104,6 +107,8 @@ pub struct Net {
     pub data: data::Data,
     /// Whose address it is.
     pub owners: BTreeMap<Ipv6Addr, NodeId>,
+    /// The unicast routes that the nodes were told.
+    routes: BTreeMap<(NodeId, Prefix), Route>,
     queue: BTreeMap<(Instant, u64), Delivery>,
     sequence: u64,
 }
@@ -136,6 +141,11 @@ impl Net {
         if let Command::RouteSet(prefix, Route::Local) = command {
             self.owners.insert(prefix.address(), node);
         }
+        match command {
+            Command::RouteSet(prefix, route) => self.routes.insert((node, prefix), route),
+            Command::RouteRemove(prefix) => self.routes.remove(&(node, prefix)),
+            _ => None,
+        };
         self.nodes[node].router.handle_command(now, command);
         self.drain(node);
     }
@@ -214,6 +224,7 @@ impl Net {
                 Delivery::Router(node, port, packet) => self.inject(node, port, &packet),
                 Delivery::Unicast(node, packet) => self.inject(node, PortId(0), &packet),
                 Delivery::Data(node, from, packet) => self.data_arrives(node, from, packet),
+                Delivery::Routed(node, port, packet) => self.route(node, Some(port), packet),
                 Delivery::Hosts(link, packet) => self.answer(link, &packet),
             }
         }
@@ -271,14 +282,22 @@ impl Net {
                 Output::Event(event) => self.nodes[node].events.push(event),
                 Output::Table(update) => self.apply(node, update),
                 Output::Transmit(transmit) if transmit.via == Via::Route => {
-                    let sent = Sent { at: self.now, node, port: PortId(u8::MAX), packet: transmit.packet };
-                    let header = Header::parse(&sent.packet).unwrap();
-                    assert!(header.hop_limit > 1 && !header.destination.is_multicast() && sent.pim().is_some());
-                    let lost = self.lose.is_some_and(|lose| lose(&sent));
-                    if let Some(&owner) = self.owners.get(&header.destination).filter(|_| !lost) {
-                        self.enqueue(Delivery::Unicast(owner, sent.packet.clone()));
+                    let header = Header::parse(&transmit.packet).unwrap();
+                    assert!(header.hop_limit > 1 && !header.destination.is_multicast());
+                    let is_routed = |((of, prefix), _): (&(NodeId, Prefix), &Route)| {
+                        *of == node && prefix.contains(header.destination)
+                    };
+                    if self.routes.iter().any(is_routed) {
+                        self.route(node, None, transmit.packet);
+                    } else {
+                        // Of addresses that the test tells no routes to.
+                        let sent = Sent { at: self.now, node, port: PortId(u8::MAX), packet: transmit.packet };
+                        let owner = self.owners.get(&header.destination).copied();
+                        if let Some(owner) = owner.filter(|_| !self.lose.is_some_and(|lose| lose(&sent))) {
+                            self.enqueue(Delivery::Unicast(owner, sent.packet.clone()));
+                        }
+                        self.sent.push(sent);
                     }
-                    self.sent.push(sent);
                 }
                 Output::Transmit(transmit) => {
                     let Via::Link(port) = transmit.via else { panic!("{:?} is not on a link", transmit.via) };
@@ -299,6 +318,31 @@ impl Net {
                     self.sent.push(sent);
                 }
             }
+        }
+    }
+
+    /// A unicast packet at a node, which has come by `from`: to its router, or a hop further.
+    fn route(&mut self, node: NodeId, from: Option<PortId>, packet: Vec<u8>) {
+        let destination = Header::parse(&packet).unwrap().destination;
+        let of_node = self.routes.iter().filter(|((of, prefix), _)| *of == node && prefix.contains(destination));
+        match (of_node.max_by_key(|((_, prefix), _)| prefix.length()).map(|(_, &route)| route), from) {
+            (Some(Route::Local), Some(port)) => self.inject(node, port, &packet),
+            (Some(Route::Via { port, next_hop }), _) => {
+                let Some(link) = self.link_of(node, port) else { return };
+                let ends = &self.links[link];
+                let hop = ends.ends.iter().find(|&&(other, port)| link_local(other, port) == next_hop).copied();
+                let Some((other, at)) =
+                    hop.filter(|(other, _)| !ends.down.contains(&node) && !ends.down.contains(other))
+                else {
+                    return;
+                };
+                let sent = Sent { at: self.now, node, port, packet };
+                if !self.lose.is_some_and(|lose| lose(&sent)) {
+                    self.enqueue(Delivery::Routed(other, at, sent.packet.clone()));
+                }
+                self.sent.push(sent);
+            }
+            _ => {}
         }
     }
 

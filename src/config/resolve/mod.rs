@@ -5,6 +5,7 @@ mod correspondent;
 mod group;
 mod mobility;
 mod ports;
+mod rendezvous;
 mod routing;
 pub(crate) mod section;
 mod workers;
@@ -82,7 +83,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
     let mobility_range = mma.as_ref().and_then(|mma| mma.as_ref()).map(|mma| mma.group_layout.range());
     let mobility_range = mobility_range.unwrap_or_else(|| group::DEFAULT.range());
     let router = optional(root, "router", &raw.router, |section, raw| {
-        routing::router(section, raw, &ports, &advertised, mobility_range)
+        routing::router(section, raw, &ports, &loopback, &advertised, mobility_range)
     });
     let immediate_leave =
         router.as_ref().and_then(|router| router.as_ref()).map_or(mobility_range, |router| router.mobility_range);

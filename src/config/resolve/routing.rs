@@ -11,10 +11,12 @@ use super::super::resolved::{
 };
 use super::port_by_name;
 use super::ports::{MAX_MTU, MIN_MTU};
+use super::rendezvous::{OwnAddresses, rendezvous_points, zone_scope};
 use super::section::{Section, flag, in_range, multicast_prefix, prefix, routable, span_of, unicast_prefix};
+use core::net::Ipv6Addr;
 use core::time::Duration;
-use pim::SptSwitchover;
 use pim::mld::Version;
+use pim::{BsrBoundary, SptSwitchover};
 use stack::addr::Prefix;
 use stack::machine::PortId;
 use stack::wire::mld::MAX_V1_RESPONSE_DELAY;
@@ -33,6 +35,7 @@ pub(super) fn router(
     section: &Section<'_, '_>,
     raw: &RawRouter,
     ports: &[PortConfig],
+    loopback: &[Ipv6Addr],
     advertised: &[&str],
     mobility_range: Prefix,
 ) -> Option<RouterConfig> {
@@ -46,6 +49,8 @@ pub(super) fn router(
         Some(policy) => spt_switchover(section, policy),
         None => Some(SptSwitchover::default()),
     };
+    let own = OwnAddresses { ports, loopback };
+    let rendezvous_points = rendezvous_points(section, raw, own, ssm_ranges.as_deref().unwrap_or_default());
     let mut named = BTreeSet::new();
     let changed = section.tables("port", &raw.port, |section, raw| {
         let port = port_by_name(section, "name", &raw.name, ports)?;
@@ -72,6 +77,7 @@ pub(super) fn router(
         max_entries: max_entries?,
         max_sources: max_sources?,
         spt_switchover: spt_switchover?,
+        rendezvous_points: rendezvous_points?,
         ports: ports?,
     })
 }
@@ -109,6 +115,17 @@ fn pim_port(section: &Section<'_, '_>, raw: &RawPimPort, port: PortId, terminals
         None => Some(None),
     };
     let boundary = section.list("boundary", &raw.boundary, |text| multicast_prefix(text));
+    let scope_boundary = section.optional("bsr_scope_boundary", &raw.bsr_scope_boundary, |&scope| zone_scope(scope));
+    let bsr_boundary = match (flag(&raw.bsr_boundary, false), scope_boundary?) {
+        (true, Some(_)) => {
+            let what = "bsr_boundary keeps the messages of all scopes in";
+            let fault = Fault::new(what, "remove this key, or bsr_boundary");
+            return section.fault("bsr_scope_boundary", span_of(section, &raw.bsr_scope_boundary), fault);
+        }
+        (true, None) => BsrBoundary::Closed,
+        (false, Some(scope)) => BsrBoundary::Scope(scope),
+        (false, None) => BsrBoundary::Open,
+    };
     Some(PimPort {
         port,
         passive: flag(&raw.passive, terminals),
@@ -120,6 +137,7 @@ fn pim_port(section: &Section<'_, '_>, raw: &RawPimPort, port: PortId, terminals
         neighbors: neighbors?,
         joins: joins?,
         boundary: boundary?,
+        bsr_boundary,
     })
 }
 

@@ -8,6 +8,7 @@ use core::net::Ipv6Addr;
 use net::data::Origin;
 use net::ways::{port_on, ways};
 use net::{DELAY, LinkId, Net, NodeId, link_local};
+use pim::wire::EncodedSource;
 use pim::{Command, Config, FirstHello, InterfaceConfig, LinkKind, MldConfig, RouteMetric, SptSwitchover};
 use stack::addr::{self, Prefix};
 use stack::machine::PortId;
@@ -297,6 +298,23 @@ fn describe(net: &Net, key: MrouteKey) -> String {
             if let Some(entry) = node.router.entry(key) {
                 text += &format!("\nnode {number}: {entry:?}");
             }
+        }
+    }
+    let recent = net.sent.iter().filter(|sent| sent.at + Duration::from_secs(90) > net.now);
+    for (sent, message) in recent.filter_map(|sent| Some((sent, sent.join_prune()?))) {
+        for set in message.groups.iter().filter(|set| set.group.address == key.group) {
+            let to = message.upstream_neighbor;
+            let link = net.link_of(sent.node, sent.port);
+            text += &format!("\n{:?} {} on {link:?} to {to}: ", sent.at, sent.node);
+            let names = |sources: &[EncodedSource]| {
+                let name = |source: &EncodedSource| match (source.wildcard, source.rpt) {
+                    (true, _) => "*".to_owned(),
+                    (false, true) => format!("{} rpt", source.address),
+                    (false, false) => source.address.to_string(),
+                };
+                sources.iter().map(name).collect::<Vec<_>>().join(", ")
+            };
+            text += &format!("join {}; prune {}", names(&set.joined), names(&set.pruned));
         }
     }
     text

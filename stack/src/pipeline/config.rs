@@ -119,7 +119,7 @@ pub struct Limits {
     pub unresolved_neighbors: usize,
     /// Packets that wait for neighbours, at most 32 each, and no more than an eighth of the pool.
     pub waiting_packets: usize,
-    /// Multicast routes; 64 octets each, and 64 more with a port above the 64th.
+    /// Multicast routes; 64 octets each, and 128 more with a port above the 64th, and with a register tunnel.
     pub mroutes: u32,
     /// Bindings of the mobility agent; 192 octets each.
     pub mma_bindings: u32,

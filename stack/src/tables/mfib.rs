@@ -1,32 +1,42 @@
 //! The multicast forwarding table: (S,G), then (*,G).
 //!
-//! An entry is one cache line: source and group, the port that the RPF check accepts, the outgoing ports as a bitmap, and
-//! the count of packets that the owner keeps. Trees with a port above the 64th, which only a very large router has, keep
-//! their bitmap in a second table.
+//! An entry is one cache line: source and group, the way in, the outgoing ports as a bitmap, and the count of packets that
+//! the owner keeps. The way in is one word: the port that the RPF check accepts, and flags of what few routes have. Trees
+//! with a port above the 64th, which only a very large router has, keep their bitmap in a second table, and trees of a
+//! designated router that registers keep their tunnel in a third.
 
 use super::hash::{HashTable, Slot, TableFull};
-use super::{Accept, Mroute, MrouteKey, PortSet};
+use super::{Accept, Mroute, MrouteKey, PortSet, RegisterTunnel, Watch};
 use crate::addr::{halves, whole};
 use crate::machine::PortId;
 use core::net::Ipv6Addr;
 use core::sync::atomic::Ordering;
 
+// Flags of the way in, above the eight bits of a port.
 const LOCAL: u64 = 1 << 8;
-/// Beside [`LOCAL`]: out of Register messages too.
-const REGISTERED: u64 = 1 << 10;
 /// The outgoing ports stand in the second table.
 const WIDE: u64 = 1 << 9;
+/// Beside [`LOCAL`]: out of Register messages too.
+const REGISTERED: u64 = 1 << 10;
+/// The third table has a register tunnel.
+const REGISTERS: u64 = 1 << 11;
+const WATCH_NEXT: u64 = 1 << 12;
+const WATCH_SOURCES: u64 = 1 << 13;
+const WATCH: u64 = WATCH_NEXT | WATCH_SOURCES;
 
 /// Multicast routes.
 pub(crate) struct Mfib {
     routes: HashTable<4, 2, 1>,
     wide: HashTable<4, 4, 0>,
+    registers: HashTable<4, 4, 0>,
 }
 
-/// A route all of whose ports are below the 65th.
+/// What the express way knows of a route: that it may send by it, where one of the questions below is answered with yes.
+/// Each compares the whole of the way in, so that a route with anything to tell, with a register tunnel or with a port
+/// above the 64th says no.
 #[derive(Clone, Copy)]
 pub(crate) struct NarrowRoute {
-    accept: u64,
+    way: u64,
     /// Outgoing ports, port 0 the lowest bit.
     pub(crate) ports: u64,
 }
@@ -35,25 +45,26 @@ impl NarrowRoute {
     /// Whether packets of this node take it.
     #[inline(always)]
     pub(crate) fn is_local(self) -> bool {
-        self.accept == LOCAL
+        self.way & !REGISTERED == LOCAL
     }
 
     /// Whether packets take it that come in there.
     #[inline(always)]
     pub(crate) fn accepts(self, port: PortId) -> bool {
-        self.accept == u64::from(port.0)
+        self.way == u64::from(port.0)
     }
 }
 
 impl Mfib {
     /// An empty table for up to `limit` routes.
     pub(crate) fn new(limit: u32, seed: u64) -> Self {
-        Mfib { routes: HashTable::new(limit, seed), wide: HashTable::new(limit, seed) }
+        let second = || HashTable::new(limit, seed);
+        Mfib { routes: HashTable::new(limit, seed), wide: second(), registers: second() }
     }
 
     /// A handle for another thread.
     pub(crate) fn reader(&mut self) -> Self {
-        Mfib { routes: self.routes.reader(), wide: self.wide.reader() }
+        Mfib { routes: self.routes.reader(), wide: self.wide.reader(), registers: self.registers.reader() }
     }
 
     /// Where (*,G) stands.
@@ -121,15 +132,28 @@ impl Mfib {
             LOCAL => Accept::Local,
             _ => Accept::RendezvousPoint,
         };
-        Mroute::new(accept, PortSet::from_words(forward))
+        let register = if way & REGISTERS == 0 { None } else { self.registers.get(&key).map(tunnel) };
+        let watch = match way & WATCH {
+            0 => Watch::Nothing,
+            WATCH_NEXT => Watch::NextPacket,
+            _ => Watch::Sources,
+        };
+        Mroute { accept, forward: PortSet::from_words(forward), register, watch }
     }
 
-    /// What the express way needs of the route at `slot`; `None` where it is not that of `key`, and where one of its ports
-    /// is above the 64th.
+    /// What the express way needs of the route at `slot`; `None` where it is not that of `key`.
     #[inline(always)]
     pub(crate) fn narrow(&self, slot: Slot, key: &[u64; 4]) -> Option<NarrowRoute> {
         let [way, ports] = self.routes.value_of(slot, key)?;
-        (way & WIDE == 0).then_some(NarrowRoute { accept: way, ports })
+        Some(NarrowRoute { way, ports })
+    }
+
+    /// The route at `slot` has nothing to tell any more.
+    #[cold]
+    pub(crate) fn end_watch(&mut self, slot: Slot) {
+        let (key, [way, forward]) = self.routes.entry(slot);
+        let replaced = self.routes.insert(key, [way & !WATCH, forward]);
+        debug_assert!(replaced.is_ok(), "it is there");
     }
 
     /// Counts a packet of the route at `slot`.
@@ -144,24 +168,43 @@ impl Mfib {
     /// [`TableFull`].
     pub(crate) fn insert(&mut self, name: MrouteKey, mroute: Mroute) -> Result<(), TableFull> {
         let key = key(name.source, name.group);
-        let accept = match mroute.accept {
+        let mut way = match mroute.accept {
             Accept::Port(port) => u64::from(port.0),
             Accept::Local => LOCAL,
             Accept::RendezvousPoint => LOCAL | REGISTERED,
         };
+        way |= match mroute.watch {
+            Watch::Nothing => 0,
+            Watch::NextPacket => WATCH_NEXT,
+            Watch::Sources => WATCH_SOURCES,
+        };
         let words = mroute.forward.words();
-        if words[1..] == [0; 3] {
-            self.routes.insert(key, [accept, words[0]])?;
-            self.wide.remove(&key);
-        } else {
-            if self.routes.len() >= self.routes.limit() && self.routes.find(&key).is_none() {
-                return Err(TableFull);
-            }
-            // The ports are there before they are looked for.
+        let is_wide = words[1..] != [0; 3];
+        // What stands elsewhere is there before it is looked for, and after it was.
+        if (is_wide || mroute.register.is_some()) && self.is_full_for(&key) {
+            return Err(TableFull);
+        }
+        if is_wide {
             self.wide.insert(key, words)?;
-            self.routes.insert(key, [accept | WIDE, 0])?;
+            way |= WIDE;
+        }
+        if let Some(RegisterTunnel { source, rendezvous_point }) = mroute.register {
+            let ([a, b], [c, d]) = (halves(source), halves(rendezvous_point));
+            self.registers.insert(key, [a, b, c, d])?;
+            way |= REGISTERS;
+        }
+        self.routes.insert(key, [way, if is_wide { 0 } else { words[0] }])?;
+        if !is_wide {
+            self.wide.remove(&key);
+        }
+        if mroute.register.is_none() {
+            self.registers.remove(&key);
         }
         Ok(())
+    }
+
+    fn is_full_for(&self, key: &[u64; 4]) -> bool {
+        self.routes.len() >= self.routes.limit() && self.routes.find(key).is_none()
     }
 
     /// The route of this name.
@@ -174,6 +217,7 @@ impl Mfib {
         let key = key(name.source, name.group);
         let there = self.routes.remove(&key);
         self.wide.remove(&key);
+        self.registers.remove(&key);
         there
     }
 
@@ -203,34 +247,77 @@ fn key(source: Ipv6Addr, group: Ipv6Addr) -> [u64; 4] {
     [a, b, c, d]
 }
 
+fn tunnel([a, b, c, d]: [u64; 4]) -> RegisterTunnel {
+    RegisterTunnel { source: whole([a, b]), rendezvous_point: whole([c, d]) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
+    fn is_express(route: Mroute) -> bool {
+        route.watch == Watch::Nothing && route.register.is_none() && route.forward.words()[1..] == [0; 3]
+    }
+
     proptest! {
         #[test]
-        fn matches_a_plain_map(operations in prop::collection::vec((0u8..3, 0u16..6, 1u16..6, any::<[u64; 4]>()), 0..120)) {
-            let mut mfib = Mfib::new(64, 1);
+        fn matches_a_plain_map(
+            operations in prop::collection::vec(
+                (0u8..7, 0u16..6, 1u16..6, any::<[u64; 4]>(), 0u8..3, any::<Option<u16>>()),
+                0..120,
+            ),
+        ) {
+            let mut mfib = Mfib::new(12, 1);
             let mut map = BTreeMap::new();
-            for (operation, source, group, words) in operations {
+            for (operation, source, group, words, watch, register) in operations {
                 let name = MrouteKey {
                     source: Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, source),
                     group: Ipv6Addr::new(0xff35, 0, 0, 0, 0, 0, 0, group),
                 };
-                let accept = if operation == 0 { Accept::Local } else { Accept::Port(PortId(source as u8)) };
+                let accept = match operation {
+                    0 => Accept::Local,
+                    1 => Accept::RendezvousPoint,
+                    _ => Accept::Port(PortId(source as u8)),
+                };
                 // Most trees have no port beyond the first word's.
                 let words = if words[3] % 4 == 0 { words } else { [words[0], 0, 0, 0] };
-                let mroute = Mroute::new(accept, PortSet::from_words(words));
-                if operation == 2 {
-                    prop_assert_eq!(mfib.remove(name), map.remove(&name).is_some());
-                } else {
-                    mfib.insert(name, mroute).unwrap();
-                    map.insert(name, mroute);
+                let register = register.map(|last| RegisterTunnel {
+                    source: Ipv6Addr::new(1, 0, 0, 0, 0, 0, 0, last),
+                    rendezvous_point: Ipv6Addr::new(2, 0, 0, 0, 0, 0, 0, last),
+                });
+                let watch = [Watch::Nothing, Watch::NextPacket, Watch::Sources][usize::from(watch)];
+                let mroute = Mroute { accept, forward: PortSet::from_words(words), register, watch };
+                let key = Mfib::key(name.source, name.group);
+                match operation {
+                    2 | 3 => prop_assert_eq!(mfib.remove(name), map.remove(&name).is_some()),
+                    4 => if let Some(slot) = mfib.find_exact(&key) {
+                        mfib.end_watch(slot);
+                        map.entry(name).and_modify(|there: &mut Mroute| there.watch = Watch::Nothing);
+                    },
+                    _ if map.len() == 12 && !map.contains_key(&name) => {
+                        prop_assert_eq!(mfib.insert(name, mroute), Err(TableFull));
+                    }
+                    _ => {
+                        mfib.insert(name, mroute).unwrap();
+                        map.insert(name, mroute);
+                    }
                 }
-                let found = mfib.find_exact(&Mfib::key(name.source, name.group));
+                let found = mfib.find_exact(&key);
                 prop_assert_eq!(found.map(|slot| mfib.route(slot)), map.get(&name).copied());
+                prop_assert_eq!(mfib.get(name), map.get(&name).copied());
+                if let (Some(slot), Some(route)) = (found, map.get(&name).copied()) {
+                    let narrow = mfib.narrow(slot, &key).unwrap();
+                    let is_local = matches!(route.accept, Accept::Local | Accept::RendezvousPoint);
+                    prop_assert_eq!(narrow.is_local(), is_local && is_express(route));
+                    for port in (0..=255).map(PortId) {
+                        let accepts = route.accept == Accept::Port(port) && is_express(route);
+                        prop_assert_eq!(narrow.accepts(port), accepts);
+                    }
+                }
+                let second = map.values().filter(|route| route.register.is_some()).count();
+                prop_assert_eq!((mfib.len(), mfib.registers.len()), (map.len(), second));
             }
             let all: Vec<_> = mfib.iter().map(|(name, mroute, _)| (name, mroute)).collect();
             prop_assert_eq!(all, map.into_iter().collect::<Vec<_>>());

@@ -99,8 +99,8 @@ pub(crate) fn is_allowed(packet: &[u8], cause: Cause, link_multicast: bool) -> b
     }
 }
 
-/// Protocol and place of the upper layer, whatever the options in front of it say; `None` where a header does not end
-/// within the packet, or in a fragment that is not the first.
+/// Protocol and place of the upper layer, whatever the options in front of it say; `None` where a header does not begin
+/// within the packet, or in a fragment that is not the first. The place may be behind the packet's end.
 pub(crate) fn upper_layer(packet: &[u8]) -> Option<(u8, usize)> {
     let (mut kind, mut at) = (packet[6], HEADER_LEN);
     for _ in 0..crate::wire::ext::MAX_HEADERS {

@@ -35,7 +35,7 @@ pub(super) fn clamp(plane: &mut Dataplane, packet: &mut [u8], at: usize, path_mt
 /// Answers whether it had to.
 fn lower(packet: &mut [u8], most: u16) -> bool {
     let Some((protocol::TCP, tcp_at)) = icmpv6::upper_layer(packet) else { return false };
-    let segment = &mut packet[tcp_at..];
+    let Some(segment) = packet.get_mut(tcp_at..) else { return false };
     if segment.len() < TCP_LEN || segment[13] & SYN == 0 {
         return false;
     }
@@ -140,6 +140,9 @@ mod tests {
         assert!(!lower(&mut PacketBuilder::new(A, B).payload(protocol::FRAGMENT, &later), 1300));
         let short = PacketBuilder::new(A, B).payload(protocol::TCP, &syn[..19]);
         assert!(!lower(&mut short.clone(), 1300));
+        // Options that are longer than the packet.
+        let beyond = [&[protocol::TCP, 90][..], &syn].concat();
+        assert!(!lower(&mut PacketBuilder::new(A, B).payload(protocol::DESTINATION_OPTIONS, &beyond), 1300));
     }
 
     proptest! {

@@ -12,13 +12,13 @@ use stack::port::{LinkState, Medium, PortInfo};
 use stack::rng::Rng;
 use stack::tables::{
     Accept, BindingState, Correspondent, CorrespondentBinding, GroupReception, HomeAddressPolicy, HomeBinding,
-    IngressFilter, MmaBinding, MmaService, Mroute, MrouteKey, Neighbor, PortSet, Route, TableUpdate, TunnelReception,
-    Uplink,
+    IngressFilter, MmaBinding, MmaService, Mroute, MrouteKey, Neighbor, PortSet, RegisterTunnel, Route, TableUpdate,
+    TunnelReception, Uplink, Watch,
 };
 use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
 use stack::wire::ipv6::{self, protocol};
-use stack::wire::{ethernet, mobility};
+use stack::wire::{checksum, ethernet, mobility};
 
 const FRAMES: u32 = 512;
 /// Access link, site border, programs, and a link of the smallest MTU.
@@ -92,6 +92,11 @@ fn updates() -> Vec<TableUpdate> {
         let forward: PortSet = ports.iter().copied().collect();
         TableUpdate::MrouteSet(MrouteKey { source, group: group(number) }, Mroute::new(accept, forward))
     };
+    let registered = |source, number, accept, ports: &[PortId], rendezvous_point: Option<Ipv6Addr>, watch| {
+        let register = rendezvous_point.map(|rendezvous_point| RegisterTunnel { source: OWN, rendezvous_point });
+        let mroute = Mroute { accept, forward: ports.iter().copied().collect(), register, watch };
+        TableUpdate::MrouteSet(MrouteKey { source, group: group(number) }, mroute)
+    };
     let reception = |number, gre_key| {
         let reception = GroupReception { source: OTHER_AGENT, gre_key, care_of: CARE_OF[0], home_address: HOME };
         TableUpdate::GroupReceptionSet(group(number), reception)
@@ -127,6 +132,12 @@ fn updates() -> Vec<TableUpdate> {
         mroute(OWN, 2, Accept::Local, &[ACCESS]),
         mroute(CORRESPONDENT, 8, Accept::Port(ACCESS), &[BORDER, NARROW]),
         mroute(Ipv6Addr::UNSPECIFIED, 9, Accept::Port(NARROW), &[ACCESS, NARROW]),
+        registered(ON_LINK, 10, Accept::Port(ACCESS), &[NARROW], Some(OTHER_AGENT), Watch::NextPacket),
+        registered(ON_LINK, 11, Accept::Port(ACCESS), &[], Some(PEER_CARE_OF), Watch::Nothing),
+        registered(ON_LINK, 12, Accept::Port(ACCESS), &[NARROW], Some(OWN), Watch::Sources),
+        registered(Ipv6Addr::UNSPECIFIED, 13, Accept::RendezvousPoint, &[ACCESS, BORDER], None, Watch::Sources),
+        registered(ON_LINK, 13, Accept::RendezvousPoint, &[NARROW], Some(OTHER_AGENT), Watch::NextPacket),
+        registered(OWN, 13, Accept::Local, &[], Some(PEER_CARE_OF), Watch::NextPacket),
         service(true),
         binding(0, None, BindingState::Active),
         binding(1, Some(7), BindingState::Active),
@@ -171,6 +182,8 @@ fn removals() -> Vec<TableUpdate> {
         TableUpdate::NeighborFailed(ACCESS, NEIGHBOR),
         TableUpdate::NeighborFailed(NARROW, site(0xd, 2)),
         TableUpdate::MrouteRemove(MrouteKey { source: OWN, group: group(1) }),
+        TableUpdate::MrouteRemove(MrouteKey { source: ON_LINK, group: group(13) }),
+        TableUpdate::MrouteRemove(MrouteKey { source: ON_LINK, group: group(11) }),
         TableUpdate::MmaBindingRemove(SERVED[1]),
         TableUpdate::MmaBindingRemove(REGIONAL),
         TableUpdate::OptimisedRemove { home_address: SERVED[0], correspondent: CORRESPONDENT },
@@ -219,6 +232,12 @@ pub(crate) fn packets() -> Vec<Vec<u8>> {
     let routed = |to, home| PacketBuilder::new(CORRESPONDENT, to).type2_routing(home);
     let from_peer = |packet: PacketBuilder| packet.home_address(PEER).payload(protocol::UDP, &[0; 30]);
     let up = |inner: &[u8]| tunnel(ACCESS_ADDRESS, OWN, inner);
+    let register = |from, to, data: &[u8]| {
+        let mut message = [&[0x21, 0, 0, 0, 0, 0, 0, 0], data].concat();
+        let sum = checksum::upper_layer(from, to, protocol::PIM, &message[..8]);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        PacketBuilder::new(from, to).payload(protocol::PIM, &message)
+    };
     let mut packets = vec![
         udp(CORRESPONDENT, site(0xa, 9), 100),
         udp(CORRESPONDENT, site(0xd, 1), 1400),
@@ -229,6 +248,20 @@ pub(crate) fn packets() -> Vec<Vec<u8>> {
         udp(CORRESPONDENT, AWAY, 1460),
         udp(CORRESPONDENT, group(8), 100),
         udp(site(0xd, 1), group(9), 100),
+        udp(ON_LINK, group(10), 100),
+        udp(ON_LINK, group(10), 1400),
+        udp(ON_LINK, group(11), 1190),
+        udp(ON_LINK, group(11), 1400),
+        udp(ON_LINK, group(12), 100),
+        udp(OWN, group(13), 100),
+        register(OTHER_AGENT, OWN, &udp(CORRESPONDENT, group(13), 100)),
+        register(OTHER_AGENT, OWN, &udp(ON_LINK, group(13), 1380)),
+        register(OTHER_AGENT, OWN, &udp(CORRESPONDENT, group(14), 100)),
+        register(OTHER_AGENT, OWN, &udp(CORRESPONDENT, group(1), 100)),
+        register(OTHER_AGENT, OWN, &udp(OWN, group(13), 100)),
+        register(OTHER_AGENT, OWN, &udp(CORRESPONDENT, OWN, 100)),
+        register(OTHER_AGENT, HOME, &udp(CORRESPONDENT, group(13), 100)),
+        register(OWN, OTHER_AGENT, &udp(ON_LINK, group(10), 1200)),
         udp(HOME, CORRESPONDENT, 100),
         udp(HOME, OWN, 100),
         udp(HOME, CORRESPONDENT, 1440),
@@ -351,6 +384,7 @@ impl Subject {
             host_ports: PortSet::single(PROGRAMS),
             site_border: PortSet::single(BORDER),
             transport: Transport::Unreachable,
+            registers: true,
             icmp_errors_per_second: 1_000_000,
             icmp_error_burst: 1_000_000,
             limits,

@@ -307,6 +307,7 @@ impl DroverNode {
             host_ports: config.programs_port().map_or(PortSet::EMPTY, PortSet::single),
             site_border: border.collect(),
             transport: correspondent::transport(config),
+            registers: config.router.is_some(),
             tunnel_dscp: config.tunnel_dscp,
             mss_clamp: config.mss_clamp,
             reorder_delay: config

@@ -11,7 +11,7 @@ use stack::pipeline::{DataplaneConfig, Forwarding};
 use stack::port::Medium;
 use stack::tables::{
     Accept, BindingState, Correspondent, CorrespondentBinding, GroupReception, HomeAddressPolicy, HomeBinding,
-    MmaBinding, MmaService, Mroute, MrouteKey, PortSet, Route, TableUpdate, Uplink,
+    MmaBinding, MmaService, Mroute, MrouteKey, PortSet, RegisterTunnel, Route, TableUpdate, Uplink, Watch,
 };
 use stack::wire::build::PacketBuilder;
 use stack::wire::ipv6::protocol;
@@ -71,7 +71,8 @@ fn in_gre(sequence: u32, inner: &[u8]) -> Vec<u8> {
 }
 
 fn plane(forwarding: Forwarding) -> Bench {
-    let config = DataplaneConfig { forwarding, host_ports: PortSet::single(TUN), ..DataplaneConfig::default() };
+    let config =
+        DataplaneConfig { forwarding, host_ports: PortSet::single(TUN), registers: true, ..DataplaneConfig::default() };
     let mut ports: Vec<_> = (0..3).map(|index| port(index, Medium::Ethernet, 1500)).collect();
     ports.push(port(TUN.0, Medium::Ip, 1500));
     let mut bench = Bench::with(config, ports);
@@ -131,6 +132,40 @@ fn the_fast_paths_allocate_nothing() {
     let mut bench = plane(Forwarding::Router);
     bench.apply(mroute(Accept::Port(P0)));
     assert_free("multicast", bench, P0, |n| udp(SOURCE, GROUP, 64, &n.to_be_bytes()), "copied");
+
+    let tunnel_to_point = Some(RegisterTunnel { source: SELF, rendezvous_point: FAR });
+    for (forward, name) in [(PortSet::EMPTY, "register"), (PortSet::single(P2), "register and forward")] {
+        let mut bench = plane(Forwarding::Router);
+        let mroute = Mroute { register: tunnel_to_point, ..Mroute::new(Accept::Port(P0), forward) };
+        bench.apply(TableUpdate::MrouteSet(MrouteKey { source: SOURCE, group: GROUP }, mroute));
+        assert_free(name, bench, P0, |n| udp(SOURCE, GROUP, 64, &n.to_be_bytes()), "registers-sent");
+    }
+    let shared = |accept| {
+        let mut bench = plane(Forwarding::Router);
+        let mroute = Mroute { watch: Watch::Sources, ..Mroute::new(accept, PortSet::single(P1)) };
+        bench.apply(TableUpdate::MrouteSet(MrouteKey { source: Ipv6Addr::UNSPECIFIED, group: GROUP }, mroute));
+        bench
+    };
+    let of_many = |n: u32| {
+        let source = Ipv6Addr::from_bits(CN.to_bits() + u128::from(n));
+        udp(source, GROUP, 64, &n.to_be_bytes())
+    };
+    assert_free("sources told", shared(Accept::Port(P0)), P0, of_many, "output");
+    assert_free("wrong port told", shared(Accept::Port(P1)), P0, of_many, "drop-multicast-wrong-port");
+    let registered = |n: u32| {
+        let message = [0x21, 0, 0, 0, 0, 0, 0, 0].into_iter().chain(of_many(n)).collect();
+        let mut packet = PacketBuilder::new(FAR, SELF).checksummed(protocol::PIM, message, 2);
+        if n % 2 == 0 {
+            // Over eight octets, as it should be.
+            packet[42..44].fill(0);
+            let sum = stack::wire::checksum::upper_layer(FAR, SELF, protocol::PIM, &packet[40..48]);
+            packet[42..44].copy_from_slice(&sum.to_be_bytes());
+        }
+        packet
+    };
+    assert_free("out of a register", shared(Accept::RendezvousPoint), P0, registered, "registers-received");
+    let missed = plane(Forwarding::Router);
+    assert_free("missing route told", missed, P0, of_many, "drop-multicast-no-route");
 
     let binding = MmaBinding {
         care_of: CARE_OF,

@@ -10,7 +10,7 @@ use super::{Cause, is_allowed, kind};
 use crate::addr::Scope;
 use crate::machine::PortId;
 use crate::pipeline::home_address::{self, OPTION_LEN, ROUTING_LEN};
-use crate::pipeline::{Counter, Dataplane, header};
+use crate::pipeline::{Counter, Dataplane, header, register};
 use crate::tables::{BindingState, Uplink};
 use crate::wire::ext::option;
 use crate::wire::gre;
@@ -59,6 +59,17 @@ pub(crate) fn relay(plane: &mut Dataplane, message: &[u8], arrival: Option<PortI
             _ => return Relay::Ended,
         };
         if let Some(cause) = cause {
+            send(plane, cause, original);
+        }
+        return Relay::PassedOn;
+    }
+    if let Some(at) = register::quoted_data(plane, quoted) {
+        // A group's source can use nothing but a size (RFC 4443 §2.4 (e.3), RFC 7761 §4.4.1).
+        if kind != kind::PACKET_TOO_BIG {
+            return Relay::Ended;
+        }
+        let original = &quoted[at..];
+        if let Some(cause) = too_big(plane, word, quoted, at, original) {
             send(plane, cause, original);
         }
         return Relay::PassedOn;

@@ -67,10 +67,26 @@ pub struct DataplaneConfig {
     pub icmp_errors_per_second: u32,
     /// ICMPv6 errors sent at once.
     pub icmp_error_burst: u32,
+    /// Whether data are taken out of Register messages to this node: it is a multicast router, which may be a rendezvous
+    /// point. Elsewhere such messages are the node's.
+    pub registers: bool,
     /// [`crate::machine::Notice::MulticastMiss`] notices a second in the long run.
     pub multicast_misses_per_second: u32,
     /// Those at once.
     pub multicast_miss_burst: u32,
+    /// [`crate::machine::Notice::MulticastWrongPort`] notices a second in the long run.
+    pub multicast_wrong_ports_per_second: u32,
+    /// Those at once.
+    pub multicast_wrong_port_burst: u32,
+    /// [`crate::machine::Notice::MulticastSeen`] notices a second in the long run of routes with
+    /// [`crate::tables::Watch::Sources`].
+    pub multicast_sources_per_second: u32,
+    /// Those at once.
+    pub multicast_source_burst: u32,
+    /// [`crate::machine::Notice::Register`] notices a second in the long run.
+    pub registers_per_second: u32,
+    /// Those at once.
+    pub register_burst: u32,
     /// [`crate::machine::Notice::Correspondent`] notices a second in the long run.
     pub correspondents_per_second: u32,
     /// Those at once.
@@ -97,8 +113,15 @@ impl Default for DataplaneConfig {
             reorder_delay: Duration::from_millis(5),
             icmp_errors_per_second: 100,
             icmp_error_burst: 50,
+            registers: false,
             multicast_misses_per_second: 200,
             multicast_miss_burst: 100,
+            multicast_wrong_ports_per_second: 200,
+            multicast_wrong_port_burst: 100,
+            multicast_sources_per_second: 500,
+            multicast_source_burst: 200,
+            registers_per_second: 500,
+            register_burst: 200,
             correspondents_per_second: 500,
             correspondent_burst: 200,
             limits: Limits::default(),

@@ -37,6 +37,7 @@ pub(super) fn is_own(plane: &Dataplane, meta: &Meta) -> bool {
         && meta.tunnel.is_none()
         && match meta.origin {
             Origin::Own => true,
+            Origin::Registered => false,
             Origin::Received => meta.port.is_some_and(|port| plane.config.host_ports.contains(port)),
         }
 }

@@ -121,10 +121,24 @@ counters! {
     DropMulticastHopLimit = "drop-multicast-hop-limit",
     /// A route without a branch for it.
     DropMulticastNoBranch = "drop-multicast-no-branch",
+    /// From a link-local address to a group that reaches beyond the link (RFC 4291 §2.5.6).
+    DropMulticastLinkLocal = "drop-multicast-link-local",
     /// A group of the link that the node does not hear.
     DropMulticastNotHeard = "drop-multicast-not-heard",
     /// No frame for the copy of a branch.
     DropMulticastNoFrame = "drop-multicast-no-frame",
+    /// A Register message to the node that sent it.
+    DropRegisterLoop = "drop-register-loop",
+    /// A Register message with something else than one whole IPv6 packet.
+    DropRegisterInner = "drop-register-inner",
+    /// A Register message with a packet to anything but a group that reaches beyond the link.
+    DropRegisterGroup = "drop-register-group",
+    /// A Register message with a packet from an address of this node, or from one that nobody can route.
+    DropRegisterSource = "drop-register-source",
+    /// A Register message with a group of the site that came, or would have gone, across its border.
+    DropRegisterSiteBorder = "drop-register-site-border",
+    /// Out of a Register message, and no route of this group.
+    DropRegisterNoRoute = "drop-register-no-route",
     /// To a care-of address, with neither a tunnel nor a type 2 routing header.
     DropBindingNoHomeAddress = "drop-binding-no-home-address",
     /// Through a tunnel that does not come from the home agent.
@@ -259,6 +273,10 @@ counters! {
     TunnelFormerCareOf = "tunnel-former-care-of",
     /// Packets tunnelled to a care-of address.
     HomeIntercepted = "home-intercepted",
+    /// Packets sent to a rendezvous point in Register messages.
+    RegistersSent = "registers-sent",
+    /// Packets taken out of Register messages.
+    RegistersReceived = "registers-received",
     /// Packets of this node to a bound home address, with a type 2 routing header.
     HomeRouted = "home-routed",
     /// Packets of a bound terminal to this node, its Home Address option taken out.
@@ -283,6 +301,14 @@ counters! {
     RefusedPorts = "refused-ports",
     /// Notices that were lost because nobody took them.
     LostNotices = "lost-notices",
+    /// Notices of groups without a route that the rate limit held back.
+    MulticastMissesSuppressed = "multicast-misses-suppressed",
+    /// Notices of multicast packets by a wrong port that the rate limit held back.
+    MulticastWrongPortsSuppressed = "multicast-wrong-ports-suppressed",
+    /// Notices of sources of shared trees that the rate limit held back.
+    MulticastSourcesSuppressed = "multicast-sources-suppressed",
+    /// Notices of Register messages that the rate limit held back.
+    RegistersSuppressed = "registers-suppressed",
     /// Notices of correspondents that the rate limit held back, or that named none.
     CorrespondentsSuppressed = "correspondents-suppressed",
     /// Errors from inside tunnels that were not passed on: rate limit, or nobody to tell.

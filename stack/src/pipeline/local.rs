@@ -1,6 +1,7 @@
 //! Packets for this node: what it answers here, what leaves a tunnel here, and what its machines are given.
 
 use super::counters::Counter;
+use super::register::{self, Received};
 use super::vector::{Found, Job, Lane, Origin, Vector};
 use super::{Dataplane, Transport, header, home_address, reassembly, sighting};
 use crate::icmpv6::relay::{self, Relay};
@@ -23,6 +24,8 @@ enum Next {
     Relayed,
     Lookup,
     Tunnel,
+    /// The data of a Register message, on their way to a group.
+    Multicast,
     Drop(Counter),
     IcmpError(Cause),
 }
@@ -35,6 +38,7 @@ pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
             Next::Relayed => plane.discard(vector.take(place), Counter::IcmpErrorRelayed),
             Next::Lookup => vector.next(place, Lane::Lookup),
             Next::Tunnel => vector.next(place, Lane::Tunnel),
+            Next::Multicast => vector.next(place, Lane::Multicast),
             Next::Drop(reason) => plane.discard(vector.take(place), reason),
             Next::IcmpError(cause) => plane.icmp_error(vector.take(place), cause),
         }
@@ -92,7 +96,12 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
     }
     match chain.upper {
         protocol::IPV6 => Next::Tunnel,
-        protocol::MOBILITY | protocol::PIM => Next::Node,
+        protocol::MOBILITY => Next::Node,
+        protocol::PIM => match register::receive(plane, job, &chain) {
+            Received::Node => Next::Node,
+            Received::ToGroup => Next::Multicast,
+            Received::Drop(reason) => Next::Drop(reason),
+        },
         protocol::ICMPV6 => icmpv6(plane, job, &chain),
         _ if chain.home_address.is_some() => from_home(plane, job, &chain),
         protocol::NONE => Next::Drop(Counter::DropLocalNoNextHeader),

@@ -7,8 +7,10 @@
 //!                                  │  └───┼────────────────────────────────┘
 //!                                  │      ├─► binding (agent) ─ to the group ─► multicast ─► output, once a branch
 //!                                  │      ├─► multicast ─┬─► terminal ─► (lookup)
+//!                                  │      │              ├─► register (designated router) ─► (lookup)
 //!                                  │      │              └─► local
-//!                                  └──────┴─► local ─► tunnel ─► (lookup)
+//!                                  └──────┴─► local ─┬─► tunnel ─► (lookup)
+//!                                                    └─► register (rendezvous point) ─► (multicast)
 //! ```
 //!
 //! In front of all this stands `express`: packets on the common ways through a router do not stop at stages at all.
@@ -35,8 +37,10 @@ mod local;
 mod lookup;
 mod mss;
 mod multicast;
+mod multicast_notice;
 mod output;
 mod reassembly;
+pub(crate) mod register;
 mod reorder;
 mod reverse_tunnel;
 mod sighting;
@@ -70,6 +74,7 @@ use crate::tables::{
 use crate::time::Instant;
 use crate::wire::ipv6;
 use core::net::Ipv6Addr;
+use multicast_notice::MulticastNotices;
 use reassembly::Reassemblies;
 use reorder::{Order, Reorders};
 use sighting::Sightings;
@@ -109,7 +114,7 @@ pub struct Dataplane {
     reassemblies: Reassemblies,
     counters: Counters,
     error_limit: TokenBucket,
-    miss_limit: TokenBucket,
+    multicast_notices: MulticastNotices,
     sightings: Sightings,
     /// Home Address options that are not believed.
     option_limit: TokenBucket,
@@ -158,7 +163,7 @@ impl Dataplane {
             reassemblies: Reassemblies::default(),
             counters: Counters::default(),
             error_limit: TokenBucket::per_second(config.icmp_errors_per_second, config.icmp_error_burst),
-            miss_limit: TokenBucket::per_second(config.multicast_misses_per_second, config.multicast_miss_burst),
+            multicast_notices: MulticastNotices::new(&config, seed(10)),
             option_limit: TokenBucket::per_second(config.icmp_errors_per_second, config.icmp_error_burst),
             sightings: Sightings::new(
                 seed(7),
@@ -392,11 +397,14 @@ impl Dataplane {
         self.local.push_back((job.meta.rx(), job.packet));
     }
 
-    fn notify(&mut self, notice: Notice) {
+    /// Tells the node; whether there was room for it.
+    fn notify(&mut self, notice: Notice) -> bool {
         if self.notices.len() >= MAX_NOTICES {
-            return self.counters.add(Counter::LostNotices);
+            self.counters.add(Counter::LostNotices);
+            return false;
         }
         self.notices.push_back(notice);
+        true
     }
 
     /// Ends a packet with an ICMPv6 error to its source, where one may be sent.

@@ -1,20 +1,23 @@
 //! Multicast: the copy for this node, the RPF check, and a copy for every branch (RFC 7761 §4.2).
 //!
-//! The last branch gets the packet itself, so that a tree with one branch costs no copy. (*,G) stands in where there is
-//! no (S,G). Scopes: the link's own groups are never forwarded, those of the site do not leave by its border
+//! The last branch gets the packet itself, so that a tree with one branch costs no copy; the register tunnel is one of them.
+//! (*,G) stands in where there is no (S,G), which alone decides where there is one. What the routes watch for is told here,
+//! and so is what they do not accept. Scopes: the link's own groups are never forwarded, those of the site do not leave by its border
 //! (RFC 4007 §5, RFC 7346).
 
 use super::counters::Counter;
 use super::vector::{Found, Job, Lane, Origin, Vector};
-use super::{Dataplane, header, output};
-use crate::addr::Scope;
+use super::{Dataplane, header, multicast_notice, output, register};
+use crate::addr::{self, Scope};
 use crate::machine::{Notice, PortId};
 use crate::packet::BATCH_SIZE;
-use crate::tables::{Accept, Mfib, PortSet, Slot};
+use crate::tables::{Accept, Mfib, PortSet, Slot, Watch};
 
 enum Next {
     /// Copies went to the branches; this is the last one.
     Output(PortId),
+    /// In a Register message.
+    Lookup,
     Local,
     Terminal,
     Drop(Counter),
@@ -35,6 +38,7 @@ pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
     for (&place, slot) in places.iter().zip(slots) {
         match one(plane, vector.job(place), slot) {
             Next::Output(port) => output::on_link(plane, vector.take(place), port),
+            Next::Lookup => vector.next(place, Lane::Lookup),
             Next::Local => vector.next(place, Lane::Local),
             Next::Terminal => vector.next(place, Lane::Terminal),
             Next::Drop(reason) => plane.discard(vector.take(place), reason),
@@ -67,7 +71,8 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
     let bytes = job.packet.bytes();
     let (source, group) = (header::source(bytes), header::destination(bytes));
     let scope = Scope::of(group).unwrap_or(Scope::GLOBAL);
-    let received = job.meta.origin == Origin::Received;
+    let origin = job.meta.origin;
+    let received = origin == Origin::Received;
     let heard = received && job.meta.port.is_some_and(|port| plane.links[usize::from(port.0)].hears(group));
     if scope <= Scope::LINK_LOCAL {
         return match (received, job.meta.port) {
@@ -79,38 +84,64 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
     if received && !plane.groups.is_empty() && plane.groups.contains(group) {
         return Next::Terminal;
     }
-    let slot = slot.or_else(|| plane.mfib.find_any_source(group));
-    let Some(slot) = slot else {
-        if heard {
-            return Next::Local;
+    let or_local = |reason| if heard { Next::Local } else { Next::Drop(reason) };
+    if received && addr::is_link_local(source) {
+        return or_local(Counter::DropMulticastLinkLocal);
+    }
+    let port = job.meta.port.filter(|_| received);
+    let Some(slot) = slot.or_else(|| plane.mfib.find_any_source(group)) else {
+        // The node hears of the Register message.
+        if origin == Origin::Registered {
+            return Next::Drop(Counter::DropRegisterNoRoute);
         }
         // Whoever is a host here hears others' groups on shared links; only a router can want to route them.
-        if !crate::addr::is_link_local(source) && plane.miss_limit.take(plane.now) {
-            plane.notify(Notice::MulticastMiss { port: job.meta.port.filter(|_| received), source, group });
+        if !heard {
+            multicast_notice::tell(plane, Notice::MulticastMiss { port, source, group });
         }
-        return Next::Drop(Counter::DropMulticastNoRoute);
+        return or_local(Counter::DropMulticastNoRoute);
     };
     plane.mfib.count(slot);
     let route = plane.mfib.route(slot);
     let accepted = match route.accept {
-        Accept::Local | Accept::RendezvousPoint => !received,
-        Accept::Port(port) => received && job.meta.port == Some(port),
+        Accept::Port(accepted) => port == Some(accepted),
+        Accept::Local => origin == Origin::Own,
+        Accept::RendezvousPoint => !received,
     };
     if !accepted {
-        return if heard { Next::Local } else { Next::Drop(Counter::DropMulticastWrongPort) };
+        multicast_notice::tell(plane, Notice::MulticastWrongPort { port, source, group });
+        return or_local(Counter::DropMulticastWrongPort);
+    }
+    let seen = Notice::MulticastSeen { port, source, group };
+    match route.watch {
+        Watch::Nothing => {}
+        Watch::NextPacket => next_packet(plane, slot, seen),
+        Watch::Sources => multicast_notice::tell(plane, seen),
     }
     let ports = branches(plane, job, route.forward, scope);
-    if ports.is_empty() {
-        return if heard { Next::Local } else { Next::Drop(Counter::DropMulticastNoBranch) };
+    // What has come to a rendezvous point is not sent to another.
+    let register = route.register.filter(|_| origin != Origin::Registered);
+    if ports.is_empty() && register.is_none() {
+        return or_local(Counter::DropMulticastNoBranch);
     }
-    if received && job.packet.bytes()[7] <= 1 {
-        return if heard { Next::Local } else { Next::Drop(Counter::DropMulticastHopLimit) };
+    if origin != Origin::Own && job.packet.bytes()[7] <= 1 {
+        return or_local(Counter::DropMulticastHopLimit);
     }
     if heard {
         copy(plane, job, |plane, copy| plane.pending.push_back((copy, Lane::Local)));
     }
-    if received {
+    if origin != Origin::Own {
         header::hop(job.packet.bytes_mut());
+        // From here on it is another node's packet, however it came.
+        job.meta.origin = Origin::Received;
+    }
+    if let Some(tunnel) = register {
+        if ports.is_empty() {
+            return register::enter(plane, job, &tunnel).map_or_else(Next::Drop, |()| Next::Lookup);
+        }
+        copy(plane, job, |plane, mut copy| match register::enter(plane, &mut copy, &tunnel) {
+            Ok(()) => plane.pending.push_back((copy, Lane::Lookup)),
+            Err(reason) => plane.discard(copy, reason),
+        });
     }
     let mut ports = ports.iter().peekable();
     while let Some(port) = ports.next() {
@@ -120,6 +151,15 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
         copy(plane, job, |plane, copy| output::on_link(plane, copy, port));
     }
     Next::Drop(Counter::DropMulticastNoBranch)
+}
+
+/// Tells of the packet that the route at `slot` has waited for, which then waits for none. Where nobody takes notices, it
+/// goes on waiting.
+#[cold]
+fn next_packet(plane: &mut Dataplane, slot: Slot, seen: Notice) {
+    if plane.notify(seen) {
+        plane.mfib.end_watch(slot);
+    }
 }
 
 /// The ports of the route less the one that the packet came by, and less the site's border.

@@ -6,7 +6,7 @@ use super::{Dataplane, News, binding_tunnel, output, reorder};
 use crate::icmpv6::Cause;
 use crate::machine::PortId;
 use crate::port::Medium;
-use crate::tables::{BindingState, Mfib, MrouteKey, Route, TableFull, TableUpdate, Uplink};
+use crate::tables::{BindingState, Mfib, Mroute, MrouteKey, Route, TableFull, TableUpdate, Uplink};
 use std::collections::VecDeque;
 
 pub(super) fn apply(plane: &mut Dataplane, update: TableUpdate) {
@@ -79,14 +79,20 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
         }
         TableUpdate::LinkGroupLeave(port, group) => plane.links[usize::from(port.0)].leave(group),
         TableUpdate::MrouteSet(key, mroute) => {
+            let before = plane.mfib.get(key);
             // Another branch has another path MTU: a larger packet is tried at once.
-            if plane.mfib.get(key) != Some(mroute) && plane.path_mtus.forget(key.group) {
+            if before.map(|before| before.forward) != Some(mroute.forward) && plane.path_mtus.forget(key.group) {
                 plane.tell(News::PathMtuForgotten(key.group));
             }
             plane.mfib.insert(key, mroute)?;
+            if before.map(|before| Mroute { watch: mroute.watch, ..before }) != Some(mroute) {
+                plane.multicast_notices.forget(key);
+            }
         }
         TableUpdate::MrouteRemove(key) => {
-            plane.mfib.remove(key);
+            if plane.mfib.remove(key) {
+                plane.multicast_notices.forget(key);
+            }
         }
         TableUpdate::MmaBindingSet(home_address, binding) => {
             let route = Mfib::key(binding.source, binding.group);

@@ -19,6 +19,8 @@ pub(crate) enum Origin {
     Received,
     /// This node sent it, put its outer header in front, or is where it ends.
     Own,
+    /// It came out of a Register message and has not found its route yet: forwarding it costs a hop, too.
+    Registered,
 }
 
 /// What is known about a packet beside its octets.

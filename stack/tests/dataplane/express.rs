@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use stack::machine::PortId;
 use stack::pipeline::Counter;
 use stack::port::PortInfo;
+use stack::tables::{RegisterTunnel, Watch};
 
 pub(super) const P3: PortId = PortId(3);
 const OTHER_HOME: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x110, 0, 0, 0, 0, 0x20);
@@ -13,6 +14,25 @@ const OTHER_CARE_OF: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x210, 0, 0, 0, 0, 
 const OTHER_AGENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x110, 0, 0, 0, 0, 1);
 const ON_LINK: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 3, 0, 0, 0, 0, 1);
 const WIDE_GROUP: Ipv6Addr = Ipv6Addr::new(0xff3e, 0, 0, 0, 0, 0, 0x1234, 9);
+
+/// The first has a tree of its source, the second a shared one, the third none.
+fn tree_of_any(value: u8) -> Ipv6Addr {
+    Ipv6Addr::new(0xff35, 0, 0, 0, 0, 0, 0x1234, u16::from(value % 3))
+}
+
+/// A route with what `shape` adds to it.
+fn mroute(accept: Accept, ports: &[PortId], shape: u32) -> Mroute {
+    let on = |bit: u32| shape >> bit & 1 == 1;
+    let watch = match (on(9), on(10)) {
+        (false, _) => Watch::Nothing,
+        (true, false) => Watch::NextPacket,
+        (true, true) => Watch::Sources,
+    };
+    let rendezvous_point = if on(12) { FAR } else { SELF };
+    let register = on(11).then_some(RegisterTunnel { source: SOURCE, rendezvous_point });
+    let accept = if on(13) { Accept::RendezvousPoint } else { accept };
+    Mroute { accept, forward: ports.iter().copied().collect(), register, watch }
+}
 
 /// What a frame is made of.
 #[derive(Clone, Debug)]
@@ -32,7 +52,7 @@ pub(super) fn recipe() -> impl Strategy<Value = Recipe> {
     let octets = prop_oneof![4 => 4usize..80, 2 => 1230usize..1500];
     let hop_limit = prop_oneof![6 => Just(64u8), 2 => 0u8..4];
     let class = || prop_oneof![3 => Just(0u8), 1 => any::<u8>()];
-    (0u8..14, 0u8..4, hop_limit, class(), class(), octets, 0u8..24, 0usize..140, any::<u8>()).prop_map(
+    (0u8..17, 0u8..4, hop_limit, class(), class(), octets, 0u8..24, 0usize..140, any::<u8>()).prop_map(
         |(kind, port, hop_limit, outer_class, inner_class, octets, twist, at, value)| Recipe {
             kind,
             port: if port == 3 { 1 } else { 0 },
@@ -76,12 +96,19 @@ impl Recipe {
         packet
     }
 
+    fn registered(&self, to: Ipv6Addr, data: &[u8]) -> Vec<u8> {
+        let mut packet = register::register(OTHER_AGENT, to, data);
+        packet[0] |= self.outer_class >> 4;
+        packet[1] |= self.outer_class << 4;
+        packet
+    }
+
     fn packet(&self) -> Vec<u8> {
         match self.kind {
             0 => self.udp(CN, FAR),
             1 => self.udp(CN, ON_LINK),
             2 => self.udp(SOURCE, WIDE_GROUP),
-            3 => self.udp(SOURCE, Ipv6Addr::new(0xff35, 0, 0, 0, 0, 0, 0x1234, u16::from(self.value % 3))),
+            3 => self.udp(SOURCE, tree_of_any(self.value)),
             4 | 5 => self.tunnelled(HOME_AGENT, CARE_OF, &self.udp(CN, HOME)),
             6 => PacketBuilder::new(CN, CARE_OF).hop_limit(self.hop_limit).type2_routing(HOME).checksummed(
                 protocol::UDP,
@@ -94,6 +121,9 @@ impl Recipe {
             10 => self.tunnelled(OTHER_CARE_OF, OTHER_AGENT, &self.udp(OTHER_HOME, OTHER_HOME)),
             11 => self.udp(CN, SELF),
             12 => self.tunnelled(HOME_AGENT, CARE_OF, &self.udp(CN, OTHER_HOME)),
+            14 => self.registered(AGENT, &self.udp(CN, WIDE_GROUP)),
+            15 => self.registered(SELF, &self.udp(FAR, tree_of_any(self.value))),
+            16 => self.udp(CN, tree_of_any(self.value)),
             _ => self.udp(CN, CARE_OF),
         }
     }
@@ -148,6 +178,7 @@ pub(super) fn config(express: bool, shape: u32) -> (DataplaneConfig, Vec<PortInf
         express,
         tunnel_dscp,
         site_border: if on(2) { PortSet::single(if on(27) { P0 } else { P2 }) } else { PortSet::EMPTY },
+        registers: on(14),
         mss_clamp: if on(3) && on(4) { MssClamp::PathMtu } else { MssClamp::Off },
         ..DataplaneConfig::default()
     };
@@ -219,12 +250,16 @@ pub(super) fn change(bench: &mut Bench, step: u32, shape: u32) {
         }
         10 | 8 => {
             let ports: &[PortId] = if on(22) { &[P1, P2] } else { &[P2] };
-            bench.apply(tree(if on(23) && on(24) { Accept::Port(P0) } else { Accept::Local }, ports));
+            let accept = if on(23) && on(24) { Accept::Port(P0) } else { Accept::Local };
+            let key = MrouteKey { source: SOURCE, group: GROUP };
+            bench.apply(TableUpdate::MrouteSet(key, mroute(accept, ports, shape)));
         }
         11 => {
             let forward = if on(25) { vec![P0, P1, P2, P3] } else { vec![P1] };
-            let mroute = Mroute::new(Accept::Port(P0), forward.into_iter().collect());
-            bench.apply(TableUpdate::MrouteSet(MrouteKey { source: SOURCE, group: WIDE_GROUP }, mroute));
+            let mroute = mroute(Accept::Port(P0), &forward, shape);
+            for source in [SOURCE, CN] {
+                bench.apply(TableUpdate::MrouteSet(MrouteKey { source, group: WIDE_GROUP }, mroute));
+            }
         }
         12 => {
             let home = HomeBinding { care_of: OTHER_CARE_OF, agent: OTHER_AGENT, home_port: P3 };
@@ -239,9 +274,9 @@ pub(super) fn change(bench: &mut Bench, step: u32, shape: u32) {
         }
         13 => {
             for last in 0..2 {
-                let group = Ipv6Addr::new(0xff35, 0, 0, 0, 0, 0, 0x1234, last);
+                let group = tree_of_any(last);
                 let source = if last == 0 { SOURCE } else { Ipv6Addr::UNSPECIFIED };
-                let mroute = Mroute::new(Accept::Port(P0), [P2, P3].into_iter().collect());
+                let mroute = mroute(Accept::Port(P0), &[P2, P3], shape);
                 bench.apply(TableUpdate::MrouteSet(MrouteKey { source, group }, mroute));
             }
         }

@@ -74,7 +74,7 @@ fn mld_about_any_group_reaches_the_node() {
     assert_eq!(bench.local().len(), 1);
     let not_mld = PacketBuilder::new(ROUTER, GROUP).hop_limit(1).router_alert(0).icmpv6(128, 0, &[0; 24]);
     bench.receive(P0, &[not_mld]);
-    bench.expect_counters(&[("rx", 2), ("local", 1), ("drop-multicast-no-route", 1)]);
+    bench.expect_counters(&[("rx", 2), ("local", 1), ("drop-multicast-link-local", 1)]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod limits;
 mod local;
 mod multicast;
 mod optimised;
+mod register;
 mod reorder;
 mod sighting;
 mod sites;

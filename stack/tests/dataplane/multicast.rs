@@ -1,6 +1,8 @@
 //! Multicast routes: the RPF check, the branches, the site's border.
 
 use super::*;
+use stack::tables::Watch;
+use stack::time::Duration;
 
 #[test]
 fn a_tree_is_followed_to_every_branch_but_the_one_it_came_by() {
@@ -95,4 +97,160 @@ fn an_agent_that_is_the_rendezvous_point_sends_by_the_shared_tree() {
             ("drop-multicast-wrong-port", 1),
         ]);
     }
+}
+
+/// What the first worker tells of the next packet of a route, and that the rest goes the express way.
+#[test]
+fn the_next_packet_is_told_once() {
+    let seen = Notice::MulticastSeen { port: Some(P0), source: SOURCE, group: GROUP };
+    let mut bench = Bench::router(3);
+    let watching = |watch| {
+        let mroute = Mroute { watch, ..Mroute::new(Accept::Port(P0), [P1, P2].into_iter().collect()) };
+        TableUpdate::MrouteSet(MrouteKey { source: SOURCE, group: GROUP }, mroute)
+    };
+    let packet = udp(SOURCE, GROUP, 64, b"x");
+    for round in 1..4 {
+        bench.apply(watching(Watch::NextPacket));
+        bench.receive(P1, std::slice::from_ref(&packet));
+        bench.receive(P0, &vec![packet.clone(); 40]);
+        let notices = bench.notices();
+        assert!(notices.contains(&seen) && notices.iter().filter(|&&notice| notice == seen).count() == 1);
+        assert_eq!(bench.plane.mroutes().next().unwrap().1.watch, Watch::Nothing);
+        let staged = bench.plane.staged_packets();
+        bench.receive(P0, &vec![packet.clone(); 40]);
+        assert_eq!(bench.plane.staged_packets(), staged, "the express way");
+        assert_eq!((bench.sent(P1).len(), bench.sent(P2).len()), (80, 80));
+        assert!(bench.notices().is_empty());
+        assert_eq!(bench.plane.mroutes().next().unwrap().2, 81 * round);
+    }
+}
+
+#[test]
+fn the_sources_of_a_shared_tree_are_told_once_a_second() {
+    let mut bench = Bench::router(2);
+    let watching = Mroute { watch: Watch::Sources, ..Mroute::new(Accept::Port(P0), PortSet::single(P1)) };
+    bench.apply(TableUpdate::MrouteSet(MrouteKey { source: Ipv6Addr::UNSPECIFIED, group: GROUP }, watching));
+    let seen = |source| Notice::MulticastSeen { port: Some(P0), source, group: GROUP };
+    for _ in 0..3 {
+        bench.receive(P0, &[SOURCE, FAR, SOURCE, FAR, SOURCE].map(|source| udp(source, GROUP, 64, b"x")));
+        assert_eq!(bench.notices(), [seen(SOURCE), seen(FAR)]);
+        bench.now += Duration::from_millis(1_002);
+    }
+    // A source with a tree of its own is no longer the shared one's.
+    bench.apply(tree(Accept::Port(P0), &[P1]));
+    bench.receive(P0, &[SOURCE, FAR].map(|source| udp(source, GROUP, 64, b"x")));
+    assert_eq!(bench.notices(), [seen(FAR)]);
+    bench.apply(TableUpdate::MrouteRemove(MrouteKey { source: SOURCE, group: GROUP }));
+    bench.receive(P0, &[SOURCE, FAR].map(|source| udp(source, GROUP, 64, b"x")));
+    assert_eq!(bench.notices(), [seen(SOURCE)], "at once");
+    assert_eq!(bench.sent(P1).len(), 19);
+}
+
+#[test]
+fn a_wrong_port_is_told_once_a_second_and_never_of_link_local_sources() {
+    let mut bench = Bench::router(3);
+    bench.apply(tree(Accept::Port(P0), &[P1]));
+    let wrong = |port| Notice::MulticastWrongPort { port: Some(port), source: SOURCE, group: GROUP };
+    let packet = udp(SOURCE, GROUP, 64, b"x");
+    bench.receive(P1, &vec![packet.clone(); 60]);
+    assert_eq!(bench.notices(), [wrong(P1)]);
+    bench.now += Duration::from_millis(500);
+    bench.receive(P1, std::slice::from_ref(&packet));
+    assert!(bench.notices().is_empty());
+    bench.receive(P2, std::slice::from_ref(&packet));
+    assert_eq!(bench.notices(), [wrong(P2)], "another port is another flow");
+    for told in [P1, P2] {
+        bench.now += Duration::from_millis(502);
+        bench.receive(P1, std::slice::from_ref(&packet));
+        bench.receive(P2, std::slice::from_ref(&packet));
+        assert_eq!(bench.notices(), [wrong(told)]);
+    }
+    bench.now += Duration::from_millis(502);
+    bench.receive(P1, std::slice::from_ref(&packet));
+    assert_eq!(bench.notices(), [wrong(P1)]);
+    // Setting the same route again is no news; another one is.
+    bench.apply(tree(Accept::Port(P0), &[P1]));
+    bench.receive(P1, std::slice::from_ref(&packet));
+    assert!(bench.notices().is_empty());
+    bench.apply(tree(Accept::Port(P0), &[P1, P2]));
+    bench.receive(P1, std::slice::from_ref(&packet));
+    assert_eq!(bench.notices(), [wrong(P1)]);
+    // A node that listens gets its copy all the same.
+    bench.apply(TableUpdate::LinkGroupJoin(P2, GROUP));
+    bench.now += Duration::from_secs(2);
+    bench.receive(P2, &[PacketBuilder::new(SOURCE, GROUP).payload(protocol::PIM, b"x")]);
+    assert_eq!((bench.notices(), bench.local().len()), (vec![wrong(P2)], 1));
+    // And of this node's own packets.
+    bench.transmit(packet, Via::Route);
+    bench.transmit(udp(SOURCE, GROUP, 64, b"y"), Via::Route);
+    assert_eq!(bench.notices(), [Notice::MulticastWrongPort { port: None, source: SOURCE, group: GROUP }]);
+
+    let near = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 5);
+    let mut bench = Bench::router(2);
+    let any = MrouteKey { source: Ipv6Addr::UNSPECIFIED, group: GROUP };
+    bench.receive(P0, &[udp(near, GROUP, 64, b"x")]);
+    bench.apply(TableUpdate::MrouteSet(any, Mroute::new(Accept::Port(P0), PortSet::single(P1))));
+    bench.receive(P0, &[udp(near, GROUP, 64, b"x")]);
+    bench.receive(P1, &[udp(near, GROUP, 64, b"x")]);
+    assert!(bench.notices().is_empty());
+    bench.expect_counters(&[("rx", 3), ("drop-multicast-link-local", 3)]);
+}
+
+#[test]
+fn kinds_of_notices_have_limits_of_their_own() {
+    let config = DataplaneConfig {
+        multicast_misses_per_second: 1,
+        multicast_miss_burst: 4,
+        multicast_wrong_ports_per_second: 1,
+        multicast_wrong_port_burst: 3,
+        multicast_sources_per_second: 1,
+        multicast_source_burst: 5,
+        ..DataplaneConfig::default()
+    };
+    let mut bench = Bench::with(config, (0..3).map(|i| port(i, Medium::Ethernet, 1500)).collect());
+    let groups = [GROUP, "ff35::2".parse().unwrap(), "ff35::3".parse().unwrap()];
+    let any = |group| MrouteKey { source: Ipv6Addr::UNSPECIFIED, group };
+    let shared = Mroute { watch: Watch::Sources, ..Mroute::new(Accept::Port(P0), PortSet::single(P1)) };
+    bench.apply(TableUpdate::MrouteSet(any(groups[1]), shared));
+    bench.apply(TableUpdate::MrouteSet(any(groups[2]), Mroute::new(Accept::Port(P2), PortSet::single(P1))));
+    let source = |last| Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, last);
+    for last in 0..40 {
+        bench.receive(P0, &groups.map(|group| udp(source(last), group, 64, b"x")));
+    }
+    let notices = bench.notices();
+    let count = |is: fn(&Notice) -> bool| notices.iter().filter(|notice| is(notice)).count();
+    assert_eq!(count(|notice| matches!(notice, Notice::MulticastMiss { .. })), 4);
+    assert_eq!(count(|notice| matches!(notice, Notice::MulticastWrongPort { .. })), 3);
+    assert_eq!(count(|notice| matches!(notice, Notice::MulticastSeen { .. })), 5);
+    bench.expect_counters(&[
+        ("rx", 120),
+        ("output", 40),
+        ("drop-multicast-no-route", 40),
+        ("drop-multicast-wrong-port", 40),
+        ("multicast-misses-suppressed", 36),
+        ("multicast-wrong-ports-suppressed", 37),
+        ("multicast-sources-suppressed", 35),
+    ]);
+}
+
+/// Where nobody takes notices, the route goes on watching: that its source sends is not forgotten.
+#[test]
+fn a_watch_that_finds_no_room_goes_on() {
+    let mut bench = Bench::router(2);
+    let watching = |last| {
+        let mroute = Mroute { watch: Watch::NextPacket, ..Mroute::new(Accept::Port(P0), PortSet::single(P1)) };
+        let source = Ipv6Addr::from_bits(SOURCE.to_bits() + last);
+        (source, TableUpdate::MrouteSet(MrouteKey { source, group: GROUP }, mroute))
+    };
+    for last in 0..5_000 {
+        let (source, update) = watching(last);
+        bench.apply(update);
+        bench.receive(P0, &[udp(source, GROUP, 64, b"x")]);
+        bench.sent(P1);
+    }
+    let told = bench.notices().len();
+    let watched = bench.plane.mroutes().filter(|(_, mroute, _)| mroute.watch == Watch::NextPacket).count();
+    assert_eq!((told + watched, watched > 0), (5_000, true));
+    bench.receive(P0, &[udp(watching(4_999).0, GROUP, 64, b"x")]);
+    assert_eq!(bench.notices().len(), 1);
 }

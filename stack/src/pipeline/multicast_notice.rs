@@ -90,8 +90,13 @@ impl Flow {
     }
 }
 
-/// A cell: when a flow was told of, in ticks, and above that the flow by its hash, which is not zero. Zero: free.
+/// A cell: when a flow was told of, in ticks, and above that the flow by its hashes, 16 bits of source and group over 16 of
+/// the rest, which are not zero. Zero: free.
 type Cell = u64;
+
+fn tag(of: Cell) -> u32 {
+    (of >> 32) as u32
+}
 
 /// Whom the node was told of lately.
 pub(super) struct MulticastNotices {
@@ -113,30 +118,35 @@ impl MulticastNotices {
 
     /// The route of this name is another: its flows are news again.
     pub(super) fn forget(&mut self, MrouteKey { source, group }: MrouteKey) {
-        let row = self.row(source, group);
-        self.rows[row % ROWS] = [0; CELLS];
+        let hash = self.hash(source, group);
+        for cell in &mut self.rows[hash as usize % ROWS] {
+            if tag(*cell) >> 16 == key_tag(hash) {
+                *cell = 0;
+            }
+        }
     }
 
-    fn row(&self, source: Ipv6Addr, group: Ipv6Addr) -> usize {
+    /// The lowest bits say the row.
+    fn hash(&self, source: Ipv6Addr, group: Ipv6Addr) -> u64 {
         let ([a, b], [c, d]) = (halves(source), halves(group));
-        mixed(self.seed, [a, b, c, d]) as usize
+        mixed(self.seed, [a, b, c, d])
     }
 
     /// Whether the node is to hear of the flow now; it is remembered that it has.
     fn take(&mut self, now: Instant, flow: Flow) -> Result<(), HeldBack> {
-        let row = self.row(flow.key.source, flow.key.group);
-        let tag = (mixed(row as u64, flow.way) >> 32) as u32 | 1;
+        let hash = self.hash(flow.key.source, flow.key.group);
+        let its_tag = key_tag(hash) << 16 | (mixed(hash, flow.way) >> 48) as u32 | 1;
         let ticks = (now.as_nanos() >> TICK_SHIFT) as u32;
-        let cell = &mut self.rows[row % ROWS][flow.cell()];
+        let cell = &mut self.rows[hash as usize % ROWS][flow.cell()];
         let passed = ticks.wrapping_sub(*cell as u32);
-        let wait = if (*cell >> 32) as u32 == tag { SECOND } else { HALF_SECOND };
+        let wait = if tag(*cell) == its_tag { SECOND } else { HALF_SECOND };
         if *cell != 0 && passed < wait {
             return Err(HeldBack::Told);
         }
         if !self.limits[flow.kind as usize].take(now) {
             return Err(HeldBack::Limit);
         }
-        *cell = u64::from(tag) << 32 | u64::from(ticks);
+        *cell = u64::from(its_tag) << 32 | u64::from(ticks);
         Ok(())
     }
 }
@@ -148,6 +158,11 @@ enum HeldBack {
     Told,
     /// The node was told of as many flows as it may be.
     Limit,
+}
+
+/// The 16 bits of a hash of source and group that a cell has.
+fn key_tag(hash: u64) -> u32 {
+    (hash >> 48) as u32
 }
 
 fn mixed(seed: u64, words: [u64; 4]) -> u64 {
@@ -237,6 +252,11 @@ mod tests {
         assert_eq!(notices.take(now, flow), Err(HeldBack::Told));
         notices.forget(flow.key);
         assert_eq!(notices.take(now, flow), Ok(()));
+        // No other flow is, whatever row it is in.
+        for last in 2..5_000 {
+            notices.forget(self::flow(Kind::Miss, last, 1).key);
+        }
+        assert_eq!(notices.take(now, flow), Err(HeldBack::Told));
     }
 
     proptest! {

@@ -70,7 +70,7 @@ impl Chosen {
             }
             seen.errors += u64::from(frame.marks.is_error);
             if let (Some(train), None, false) = (frame.marks.train, frame.marks.fragment, frame.marks.is_error)
-                && let Some(before) = trains.insert((*port, train), frame.marks.serial)
+                && let Some(before) = trains.insert((*port, train, frame.marks.is_registered), frame.marks.serial)
                 && before > frame.marks.serial
             {
                 return Err(format!("packet {} of a row overtook packet {before}", frame.marks.serial));

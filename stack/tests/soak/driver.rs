@@ -14,10 +14,14 @@ use super::world::Shape;
 use core::net::Ipv6Addr;
 use stack::machine::{Notice, PortId, RxMeta};
 use stack::rng::Rng;
-use stack::tables::TableUpdate;
+use stack::tables::{MrouteKey, TableUpdate, Watch};
 use stack::time::{Duration, Instant};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+/// Sources and groups of which it is remembered what was told at the most.
+const FLOWS: usize = 100_000;
+/// Numbers of a terminal that are used while a packet waits at the most.
+const NUMBERS: u32 = 1 << 16;
 /// Steps after which the tables are compared entry by entry.
 const FULL_CHECK: u64 = 500;
 
@@ -32,6 +36,8 @@ pub(crate) struct Round {
     now: Instant,
     /// Calls of the data plane.
     calls: u64,
+    /// Notices of a source and group that come once in a while, and when they came last.
+    told: HashMap<(Ipv6Addr, Ipv6Addr), Vec<(Notice, Instant)>>,
     pub(crate) tally: Tally,
 }
 
@@ -39,6 +45,8 @@ pub(crate) struct Round {
 struct Expected {
     outcome: Outcome,
     notices: Vec<Notice>,
+    /// Routes that wait for a packet, and got one.
+    awaiting: BTreeSet<MrouteKey>,
     /// Errors that the rate limit lets pass.
     errors: u64,
 }
@@ -56,6 +64,7 @@ impl Round {
             rng,
             now: Instant::from_secs(100),
             calls: 0,
+            told: HashMap::new(),
             tally: Tally::default(),
         };
         round.model.now = round.now;
@@ -96,6 +105,10 @@ impl Round {
     }
 
     fn update(&mut self, update: TableUpdate) {
+        if let TableUpdate::MrouteSet(key, _) | TableUpdate::MrouteRemove(key) = &update {
+            // What is told of this source and group may be told again.
+            self.told.remove(&(key.source, key.group));
+        }
         let (update, fails) = self.possible(update);
         let before = self.planes.counts();
         let freed = self.model.apply(&update);
@@ -179,7 +192,7 @@ impl Round {
     fn commit(&mut self, outcomes: Vec<Outcome>) -> Expected {
         self.calls += 1;
         let mut all = Outcome::default();
-        let mut notices = Vec::new();
+        let (mut notices, mut awaiting) = (Vec::new(), BTreeSet::new());
         for mut outcome in outcomes {
             for (key, job) in core::mem::take(&mut outcome.waits) {
                 self.wait(key, job, &mut outcome, &mut notices);
@@ -193,11 +206,15 @@ impl Round {
             for key in &outcome.hits {
                 self.model.mroutes.get_mut(key).expect("hit").1 += 1;
             }
+            for (key, _) in &outcome.awaited {
+                self.model.mroutes.get_mut(key).expect("hit").0.watch = Watch::Nothing;
+                awaiting.insert(*key);
+            }
             all.append(outcome);
         }
         let errors = all.errors.min(self.model.error_tokens());
         self.model.take_error_tokens(errors);
-        Expected { outcome: all, notices, errors }
+        Expected { outcome: all, notices, awaiting, errors }
     }
 
     /// A packet waits for a neighbour, where there is room.
@@ -229,7 +246,7 @@ impl Round {
 
     /// Compares what came out with what had to.
     fn check(&mut self, expected: Expected, before: &Counts) -> Result<(), String> {
-        let Expected { outcome, notices, errors } = expected;
+        let Expected { outcome, notices, awaiting, errors } = expected;
         let sent = self.planes.sent();
         let is_limited = errors < outcome.errors;
         let seen = self.chosen.compare(&outcome.frames, &sent, is_limited)?;
@@ -242,7 +259,7 @@ impl Round {
         self.tally.outcome(&outcome, sent.len());
         self.check_sequences(&outcome.sequences, &seen.sequences)?;
         self.check_local(&outcome)?;
-        self.check_notices(&outcome, notices)?;
+        self.check_notices(&outcome, notices, awaiting)?;
         self.check_counters(&outcome, errors, sent.len() as u64, before)
     }
 
@@ -257,7 +274,15 @@ impl Round {
             *used.entry(*home_address).or_default() += 1;
         }
         let mut numbers = BTreeSet::new();
-        for (&(home_address, _), &number) in seen {
+        for (&(home_address, ticket), &number) in seen {
+            if !expected.contains(&(home_address, ticket)) {
+                // In a Register message it waited for a neighbour; its binding may be gone.
+                let next = self.model.bindings.get(&home_address).map(|&(_, next)| next);
+                if next.is_some_and(|next| next.wrapping_sub(number).wrapping_sub(1) >= NUMBERS) {
+                    return Err(format!("{home_address}: number {number} long before {next:?}"));
+                }
+                continue;
+            }
             let (_, next) = self.model.bindings[&home_address];
             let is_next = number.wrapping_sub(next) < used[&home_address];
             if !is_next || !numbers.insert((home_address, number)) {
@@ -283,11 +308,30 @@ impl Round {
         if expected == found { Ok(()) } else { Err(format!("the node was given {found:#?}, and not {expected:#?}")) }
     }
 
-    fn check_notices(&mut self, outcome: &Outcome, mut expected: Vec<Notice>) -> Result<(), String> {
+    fn check_notices(
+        &mut self,
+        outcome: &Outcome,
+        mut expected: Vec<Notice>,
+        mut awaiting: BTreeSet<MrouteKey>,
+    ) -> Result<(), String> {
         while let Some(notice) = self.planes.poll_notice() {
             let is_right = match notice {
-                Notice::MulticastMiss { port, source, group } => {
-                    outcome.misses.contains(&(port.map(|port| port.0), source, group))
+                Notice::MulticastSeen { .. } if outcome.awaited.iter().any(|(_, other)| *other == notice) => {
+                    self.tally.end("told of an awaited packet");
+                    let keys = outcome.awaited.iter().filter(|(_, other)| *other == notice);
+                    keys.into_iter().any(|(key, _)| awaiting.remove(key))
+                }
+                Notice::MulticastMiss { source, group, .. } => {
+                    self.may_tell(outcome, notice, (source, group), "told of a group without a route")
+                }
+                Notice::MulticastWrongPort { source, group, .. } => {
+                    self.may_tell(outcome, notice, (source, group), "told of a wrong port")
+                }
+                Notice::MulticastSeen { source, group, .. } => {
+                    self.may_tell(outcome, notice, (source, group), "told of a source")
+                }
+                Notice::Register { key, .. } => {
+                    self.may_tell(outcome, notice, (key.source, key.group), "told of a register message")
                 }
                 Notice::Correspondent { home_address, correspondent, .. } => {
                     outcome.sightings.contains(&(home_address, correspondent))
@@ -305,7 +349,23 @@ impl Round {
             }
             self.tally.notices += 1;
         }
-        if expected.is_empty() { Ok(()) } else { Err(format!("the node was not told of {expected:?}")) }
+        match expected.is_empty() && awaiting.is_empty() {
+            true => Ok(()),
+            false => Err(format!("the node was not told of {expected:?} and of packets of {awaiting:?}")),
+        }
+    }
+
+    /// Whether a packet of this call can be told of, and was not within the last second.
+    fn may_tell(&mut self, outcome: &Outcome, notice: Notice, flow: (Ipv6Addr, Ipv6Addr), what: &'static str) -> bool {
+        self.tally.end(what);
+        if self.told.len() > FLOWS {
+            self.told.clear();
+        }
+        let told = self.told.entry(flow).or_default();
+        told.retain(|(_, at)| self.now.since(*at) < Duration::from_secs(1));
+        let is_news = told.iter().all(|(other, _)| *other != notice);
+        told.push((notice, self.now));
+        is_news && outcome.may_tell.contains(&notice)
     }
 
     /// Every end is counted, every packet ends once, and every frame of the pool is somewhere.

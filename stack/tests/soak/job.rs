@@ -19,6 +19,8 @@ pub(crate) struct Job {
     pub(crate) is_own: bool,
     /// Octets of the outer headers that this node put in front.
     pub(crate) outer: usize,
+    /// It came out of a Register message and has not found its route yet.
+    pub(crate) is_out_of_register: bool,
     /// This node put a Home Address option into it.
     pub(crate) has_option: bool,
     /// Times that it was looked up.
@@ -37,6 +39,10 @@ pub(crate) struct Marks {
     pub(crate) sequence: Option<Sequence>,
     /// The outer packet of which it is a fragment.
     pub(crate) fragment: Option<u64>,
+    /// It is in a Register message of this node.
+    pub(crate) is_registered: bool,
+    /// It came in one of others'.
+    pub(crate) was_registered: bool,
     /// It is an ICMPv6 error or came of one.
     pub(crate) is_error: bool,
     /// It quotes a header whose flow label the data plane chose.

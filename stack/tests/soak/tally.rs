@@ -5,9 +5,17 @@ use super::packets::Kind;
 use std::collections::BTreeMap;
 
 /// What a packet comes to, and how often at least in every round.
-const ENDS: [(&str, u64); 50] = [
+const ENDS: [(&str, u64); 65] = [
     ("plain", 10_000),
     ("in a tunnel", 8_000),
+    ("in a register message", 300),
+    ("in a register message, cut", 4),
+    ("out of a register message", 500),
+    ("told of an awaited packet", 300),
+    ("told of a group without a route", 300),
+    ("told of a wrong port", 300),
+    ("told of a source", 100),
+    ("told of a register message", 300),
     ("numbered", 1_000),
     ("fragment", 200),
     ("error", 5_000),
@@ -44,10 +52,17 @@ const ENDS: [(&str, u64); 50] = [
     ("drop-lookup-link-local", 100),
     ("drop-lookup-link-multicast", 100),
     ("drop-multicast-hop-limit", 20),
+    ("drop-multicast-link-local", 20),
     ("drop-multicast-no-branch", 300),
     ("drop-multicast-no-route", 1_000),
     ("drop-multicast-wrong-port", 500),
     ("drop-neighbor-removed", 100),
+    ("drop-register-group", 50),
+    ("drop-register-inner", 50),
+    ("drop-register-loop", 5),
+    ("drop-register-no-route", 100),
+    ("drop-register-site-border", 20),
+    ("drop-register-source", 50),
     ("drop-tunnel-access-identifier", 20),
     ("drop-tunnel-access-prefix", 100),
     ("drop-tunnel-care-of", 300),
@@ -126,6 +141,12 @@ impl Tally {
         });
         if marks.fragment.is_some() {
             self.end("fragment");
+        }
+        if marks.is_registered {
+            self.end(if marks.fragment.is_some() { "in a register message, cut" } else { "in a register message" });
+        }
+        if marks.was_registered {
+            self.end("out of a register message");
         }
         if marks.sequence.is_some() {
             self.end("numbered");

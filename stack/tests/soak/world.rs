@@ -97,6 +97,7 @@ pub(crate) struct Shape {
     pub(crate) mtus: Vec<usize>,
     pub(crate) dscp: TunnelDscp,
     pub(crate) express: bool,
+    pub(crate) registers: bool,
     /// Data planes beside each other.
     pub(crate) workers: u8,
     pub(crate) has_border: bool,
@@ -130,6 +131,7 @@ impl Shape {
                 _ => TunnelDscp::Fixed(11),
             },
             express: seed % 4 != 3,
+            registers: seed % 8 != 5,
             workers: if seed.is_multiple_of(2) { 2 } else { 1 },
             has_border: rng.below(4) > 0,
             limits,
@@ -148,6 +150,7 @@ impl Shape {
         DataplaneConfig {
             site_border: border.into_iter().filter(|_| self.has_border).collect::<PortSet>(),
             express: self.express,
+            registers: self.registers,
             tunnel_dscp: self.dscp,
             icmp_errors_per_second: self.errors_per_second,
             icmp_error_burst: self.error_burst,

@@ -6,7 +6,8 @@ use super::{Walk, hop};
 use crate::job::Job;
 use crate::octets;
 use core::net::Ipv6Addr;
-use stack::tables::{Accept, MrouteKey};
+use stack::machine::{Notice, PortId};
+use stack::tables::{Accept, MrouteKey, Watch};
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
@@ -14,8 +15,8 @@ impl Walk<'_> {
     pub(super) fn group(&mut self, mut job: Job) {
         let (source, group) = (job.source(), job.destination());
         let scope = octets::scope(group).expect("a group");
-        let is_heard = !job.is_own
-            && job.port.is_some_and(|port| group == ALL_NODES || self.model.groups.contains(&(port, group)));
+        let came_by = job.port.filter(|_| !job.is_own && !job.is_out_of_register);
+        let is_heard = came_by.is_some_and(|port| group == ALL_NODES || self.model.groups.contains(&(port, group)));
         if scope <= 2 {
             return match job.port {
                 Some(port) if job.is_own => self.output(job, port, To::Group(group)),
@@ -23,32 +24,47 @@ impl Walk<'_> {
                 _ => self.end("drop-multicast-not-heard"),
             };
         }
+        // RFC 4291 §2.5.6.
+        if came_by.is_some() && octets::is_link_local(source) {
+            return if is_heard { self.local(job) } else { self.end("drop-multicast-link-local") };
+        }
+        let port = came_by.map(PortId);
         let found = [source, Ipv6Addr::UNSPECIFIED]
             .map(|source| MrouteKey { source, group })
             .into_iter()
             .find_map(|key| Some((key, self.model.mroutes.get(&key)?.0)));
         let Some((key, mroute)) = found else {
+            if job.is_out_of_register {
+                return self.end("drop-register-no-route");
+            }
             if is_heard {
                 return self.local(job);
             }
-            if !octets::is_link_local(source) {
-                self.outcome.misses.push((job.port.filter(|_| !job.is_own), source, group));
-            }
+            self.outcome.may_tell.push(Notice::MulticastMiss { port, source, group });
             return self.end("drop-multicast-no-route");
         };
         self.outcome.hits.push(key);
         let is_accepted = match mroute.accept {
-            Accept::Local | Accept::RendezvousPoint => job.is_own,
-            Accept::Port(port) => !job.is_own && job.port == Some(port.0),
+            Accept::Local => job.is_own,
+            Accept::RendezvousPoint => came_by.is_none(),
+            Accept::Port(accepted) => port == Some(accepted),
         };
-        let is_branch = |port: &u8| {
-            let came_by = !job.is_own && job.port == Some(*port);
-            !(came_by || scope <= 5 && self.model.shape.is_border(*port))
-        };
+        if is_accepted {
+            let seen = Notice::MulticastSeen { port, source, group };
+            match mroute.watch {
+                Watch::Nothing => {}
+                Watch::NextPacket => self.outcome.awaited.push((key, seen)),
+                Watch::Sources => self.outcome.may_tell.push(seen),
+            }
+        } else {
+            self.outcome.may_tell.push(Notice::MulticastWrongPort { port, source, group });
+        }
+        let is_branch = |port: &u8| came_by != Some(*port) && !(scope <= 5 && self.model.shape.is_border(*port));
         let branches: Vec<u8> = mroute.forward.iter().map(|port| port.0).filter(is_branch).collect();
+        let register = mroute.register.filter(|_| !job.is_out_of_register);
         let lack = match () {
             () if !is_accepted => Some("drop-multicast-wrong-port"),
-            () if branches.is_empty() => Some("drop-multicast-no-branch"),
+            () if branches.is_empty() && register.is_none() => Some("drop-multicast-no-branch"),
             () if !job.is_own && job.packet[7] <= 1 => Some("drop-multicast-hop-limit"),
             () => None,
         };
@@ -63,8 +79,12 @@ impl Walk<'_> {
         if !job.is_own {
             hop(&mut job.packet);
         }
+        job.is_out_of_register = false;
         for port in branches {
             self.output(job.clone(), port, To::Group(group));
+        }
+        if let Some(tunnel) = register {
+            self.register(job, tunnel);
         }
     }
 }

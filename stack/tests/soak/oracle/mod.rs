@@ -8,6 +8,7 @@ mod errors;
 mod groups;
 mod node;
 mod output;
+mod registers;
 mod tunnels;
 
 use super::chain::{self, Fault};
@@ -16,8 +17,9 @@ use super::model::{Model, NeighborKey};
 use super::octets::{self, HEADER, next};
 use core::net::Ipv6Addr;
 use errors::Cause;
+pub(crate) use registers::message as register_message;
 use stack::addr::MacAddress;
-use stack::machine::RxMeta;
+use stack::machine::{Notice, RxMeta};
 use stack::tables::{IngressFilter, MrouteKey, Route};
 
 /// Lookups of one packet, after which it goes around in circles.
@@ -49,8 +51,10 @@ pub(crate) struct Outcome {
     pub(crate) hits: Vec<MrouteKey>,
     /// Neighbours that frames go to.
     pub(crate) uses: Vec<NeighborKey>,
-    /// Groups without a route, which the node may be told of.
-    pub(crate) misses: Vec<(Option<u8>, Ipv6Addr, Ipv6Addr)>,
+    /// What the node may be told of, once in a while: groups without a route, wrong ports, sources, Register messages.
+    pub(crate) may_tell: Vec<Notice>,
+    /// Packets that their routes wait for: one of those of a route has to be told of.
+    pub(crate) awaited: Vec<(MrouteKey, Notice)>,
     /// Home addresses and correspondents that the node may be told of.
     pub(crate) sightings: Vec<(Ipv6Addr, Ipv6Addr)>,
     /// Something happens that is not modelled.
@@ -65,7 +69,8 @@ impl Outcome {
         self.ends.append(&mut other.ends);
         self.errors += other.errors;
         self.sequences.append(&mut other.sequences);
-        self.misses.append(&mut other.misses);
+        self.may_tell.append(&mut other.may_tell);
+        self.awaited.append(&mut other.awaited);
         self.sightings.append(&mut other.sightings);
     }
 

@@ -31,7 +31,8 @@ impl Walk<'_> {
         }
         match chain.upper {
             next::IPV6 => self.leave_tunnel(job, chain.upper_at),
-            next::MOBILITY | next::PIM => self.deliver(job),
+            next::MOBILITY => self.deliver(job),
+            next::PIM => self.pim(job, chain.upper_at, chain.home_address.is_some()),
             next::ICMPV6 => self.icmpv6(job, chain.upper_at),
             _ if chain.home_address.is_some() => self.believe(job, &chain),
             next::NONE => self.end("drop-local-no-next-header"),
@@ -40,7 +41,7 @@ impl Walk<'_> {
         }
     }
 
-    fn deliver(&mut self, job: Job) {
+    pub(super) fn deliver(&mut self, job: Job) {
         self.outcome.is_unknown |= job.marks.quotes_label;
         let meta = RxMeta {
             port: PortId(job.port.unwrap_or(0)),
@@ -99,7 +100,11 @@ impl Walk<'_> {
     fn relay(&mut self, job: &Job, at: usize) {
         let (kind, quoted) = (job.packet[at], &job.packet[at + 8..]);
         let inner = match chain::upper(quoted) {
-            Some((next::IPV6, inner)) if quoted.len() >= inner + HEADER => &quoted[inner..],
+            // What a group's source could use is a size and nothing else (RFC 4443 §2.4 (e.3)).
+            Some((next::PIM, _)) if kind != 2 => return self.end("drop-local-tunnel-problem"),
+            Some((next::IPV6, inner)) if quoted.len() >= inner + HEADER && quoted[inner + 6] != next::PIM => {
+                &quoted[inner..]
+            }
             _ => {
                 self.outcome.is_unknown = true;
                 return;

@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     Echo,
     Signalling,
     Multicast,
+    Register,
     LinkGroup,
     ViaHomeAgent,
     ViaPeer,
@@ -32,13 +33,14 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [(Kind, u64); 17] = [
+    pub(crate) const ALL: [(Kind, u64); 18] = [
         (Kind::Routed, 20),
         (Kind::Anywhere, 4),
         (Kind::ToNode, 2),
         (Kind::Echo, 2),
         (Kind::Signalling, 2),
         (Kind::Multicast, 14),
+        (Kind::Register, 8),
         (Kind::LinkGroup, 2),
         (Kind::ViaHomeAgent, 16),
         (Kind::ViaPeer, 4),

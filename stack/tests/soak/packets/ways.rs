@@ -3,6 +3,7 @@
 use super::headers::insert;
 use super::{Draw, Kind};
 use crate::octets::{self, next};
+use crate::oracle::register_message;
 use crate::updates::Terminal;
 use crate::world::{self, AGENT, ANYCAST, HOME_AGENTS, SELF, SOURCES};
 use core::net::Ipv6Addr;
@@ -54,23 +55,9 @@ impl Draw<'_> {
             Kind::ToNode => self.node(correspondent),
             Kind::Echo => self.echo(correspondent),
             Kind::Signalling => self.signalling(correspondent),
-            Kind::Multicast => {
-                // Most of them come by the port that their route accepts.
-                let here = Some(Accept::Port(PortId(self.port)));
-                let accepts = |draw: &Self, key: &MrouteKey| draw.model.mroutes.get(key).map(|route| route.0.accept);
-                let drawn: Vec<_> = (0..24).filter_map(|_| self.updates.mroutes.any(&mut self.updates.rng)).collect();
-                let key = drawn.iter().find(|key| accepts(self, key) == here).or(drawn.first()).copied();
-                match key {
-                    Some(key) if !self.one_in(12) => {
-                        let source = if key.source.is_unspecified() { correspondent } else { key.source };
-                        self.udp(source, key.group)
-                    }
-                    _ => {
-                        let group = self.updates.group();
-                        self.udp(correspondent, group)
-                    }
-                }
-            }
+            // Most of them come by the port that their route accepts.
+            Kind::Multicast => self.to_group(correspondent, Accept::Port(PortId(self.port))),
+            Kind::Register => self.register(correspondent),
             Kind::LinkGroup => self.link_group(),
             Kind::ViaHomeAgent | Kind::ViaPeer => self.care_of(kind, correspondent),
             Kind::ToCareOf => {
@@ -132,6 +119,70 @@ impl Draw<'_> {
                 }
             }
         }
+    }
+
+    /// A packet to a group, most of them to one whose route accepts it there.
+    fn to_group(&mut self, correspondent: Ipv6Addr, here: Accept) -> (Vec<u8>, usize) {
+        let accepts = |draw: &Self, key: &MrouteKey| draw.model.mroutes.get(key).map(|route| route.0.accept);
+        let drawn: Vec<_> = (0..24).filter_map(|_| self.updates.mroutes.any(&mut self.updates.rng)).collect();
+        let key = drawn.iter().find(|key| accepts(self, key) == Some(here)).or(drawn.first()).copied();
+        match key {
+            Some(key) if !self.one_in(12) => {
+                let source = if key.source.is_unspecified() { correspondent } else { key.source };
+                self.udp(source, key.group)
+            }
+            _ => {
+                let group = self.updates.group();
+                self.udp(correspondent, group)
+            }
+        }
+    }
+
+    /// A Register message, which may be for the node or wrong.
+    fn register(&mut self, correspondent: Ipv6Addr) -> (Vec<u8>, usize) {
+        let (mut inner, mut data) = self.to_group(correspondent, Accept::RendezvousPoint);
+        let too_many = (inner.len() + octets::HEADER + 8).saturating_sub(1500);
+        if too_many > 0 {
+            inner.truncate(inner.len() - too_many);
+            data = data.saturating_sub(too_many);
+            octets::set_length(&mut inner);
+        }
+        match self.below(50) {
+            0 => inner[0] = 0x40,
+            1 => inner[5] ^= 1,
+            2 => inner.truncate(39),
+            3 => inner[24..40].copy_from_slice(&world::group(2, 3).octets()),
+            4 => inner[24..40].copy_from_slice(&world::visitor(3).octets()),
+            5 => inner[8..24].copy_from_slice(&SOURCES[0].octets()),
+            6 => inner[8..24].copy_from_slice(&world::neighbor(3).octets()),
+            7 => inner[8..24].fill(0),
+            _ => {}
+        }
+        let data = data.min(inner.len().saturating_sub(octets::HEADER));
+        let (from, own) = (self.correspondent(), self.own());
+        let class = if self.one_in(3) { self.below(256) as u8 } else { octets::class(&inner) };
+        let mut packet = register_message(class, 2 + self.below(250) as u8, from, own, &inner);
+        match self.below(40) {
+            0 => packet[40] = [0x11, 0x20, 0x22, 0x23][self.below(4) as usize],
+            1 => packet[42] ^= 1,
+            2 => {
+                packet.truncate(47);
+                octets::set_length(&mut packet);
+                return (packet, 0);
+            }
+            // Null-Register, and the bits that are ignored.
+            3 | 4 => sum(&mut packet, [0x40, 0, 0, 0], 8),
+            5 => sum(&mut packet, [0x80, 0, 0, 9], 8),
+            // Over all of it: it holds with the data that it has.
+            6..10 => {
+                let end = packet.len() - octets::HEADER;
+                sum(&mut packet, [0; 4], end);
+                return (packet, 0);
+            }
+            10 => insert(&mut packet, next::OPTIONS, &[0, 0, 1, 4, 0, 0, 0, 0]),
+            _ => {}
+        }
+        (packet, data)
     }
 
     pub(super) fn node(&mut self, correspondent: Ipv6Addr) -> (Vec<u8>, usize) {
@@ -211,4 +262,13 @@ impl Draw<'_> {
         };
         (octets::packet(0, next::PIM, 1, source, group, &[0x20; 34]), 24)
     }
+}
+
+/// Gives a Register message these four octets behind its checksum, which is over its first `summed`.
+fn sum(packet: &mut [u8], flags: [u8; 4], summed: usize) {
+    let (from, to) = (octets::source(packet), octets::destination(packet));
+    packet[42..44].fill(0);
+    packet[44..48].copy_from_slice(&flags);
+    let sum = octets::checksum(from, to, next::PIM, &packet[40..40 + summed]);
+    packet[42..44].copy_from_slice(&sum.to_be_bytes());
 }

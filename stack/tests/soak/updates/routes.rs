@@ -1,12 +1,12 @@
 //! Routes, neighbours and multicast routes.
 
 use super::{Updates, prefix, terminal_tree};
-use crate::world::{self, BUSY_PORTS, HOME_AGENTS, HOME_PORT, PORTS, SOURCES};
+use crate::world::{self, AGENT, BUSY_PORTS, HOME_AGENTS, HOME_PORT, PORTS, SELF, SOURCES};
 use core::net::Ipv6Addr;
 use stack::addr::Prefix;
 use stack::machine::PortId;
 use stack::rng::Rng;
-use stack::tables::{Accept, Mroute, MrouteKey, PortSet, Route, TableUpdate};
+use stack::tables::{Accept, Mroute, MrouteKey, PortSet, RegisterTunnel, Route, TableUpdate, Watch};
 
 impl Updates {
     pub(super) fn route(&mut self, grows: bool) -> TableUpdate {
@@ -138,9 +138,33 @@ impl Updates {
             },
         };
         self.mroutes.insert(key);
-        let of_node = SOURCES.contains(&key.source);
-        let accept = if of_node != (self.rng.below(20) == 0) { Accept::Local } else { Accept::Port(self.busy_port()) };
-        TableUpdate::MrouteSet(key, Mroute::new(accept, self.branches()))
+        let (of_node, is_shared) = (SOURCES.contains(&key.source), key.source.is_unspecified());
+        let accept = match self.rng.below(20) {
+            0 if !of_node => Accept::Local,
+            0 => Accept::Port(self.busy_port()),
+            1 => Accept::RendezvousPoint,
+            2..8 if is_shared => Accept::RendezvousPoint,
+            _ if of_node => Accept::Local,
+            _ => Accept::Port(self.busy_port()),
+        };
+        let watch = match self.rng.below(16) {
+            0 | 1 => Watch::NextPacket,
+            2 => Watch::Sources,
+            3..8 if is_shared => Watch::Sources,
+            _ => Watch::Nothing,
+        };
+        let register = (self.rng.below(12) == 0).then(|| self.register_tunnel());
+        TableUpdate::MrouteSet(key, Mroute { accept, forward: self.branches(), register, watch })
+    }
+
+    fn register_tunnel(&mut self) -> RegisterTunnel {
+        let source = [SELF, AGENT, SOURCES[0]][self.rng.below(3) as usize];
+        let rendezvous_point = match self.rng.below(24) {
+            0 => SELF,
+            1..6 => self.correspondent(),
+            number => world::foreign_agent(number),
+        };
+        RegisterTunnel { source, rendezvous_point }
     }
 
     pub(crate) fn group(&mut self) -> Ipv6Addr {

@@ -155,7 +155,7 @@ fn the_fast_paths_allocate_nothing() {
     let registered = |n: u32| {
         let message = [0x21, 0, 0, 0, 0, 0, 0, 0].into_iter().chain(of_many(n)).collect();
         let mut packet = PacketBuilder::new(FAR, SELF).checksummed(protocol::PIM, message, 2);
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             // Over eight octets, as it should be.
             packet[42..44].fill(0);
             let sum = stack::wire::checksum::upper_layer(FAR, SELF, protocol::PIM, &packet[40..48]);

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use stack::machine::PortId;
 use stack::packet::{Batch, Pool};
 use stack::pipeline::{Counter, Counters, Dataplane, News};
+use stack::tables::Watch;
 
 /// Two data planes of one node. Frames come to the second, which hands to the first what it does not send on.
 struct Pair {
@@ -143,6 +144,28 @@ fn the_use_of_a_neighbour_is_told() {
     pair.receive_frames(P0, core::slice::from_ref(&frame));
     assert_eq!((pair.first.notices(), pair.first.plane.counters().get(Counter::Rx)), (vec![], 1));
     assert_eq!(pair.sent(P1).len(), 2);
+}
+
+/// A route that waits for a packet gets it by the first, which then lets the second send on.
+#[test]
+fn the_packet_that_a_route_waits_for_is_told() {
+    let mut pair = Pair::new(1 << 5);
+    let recipe = Recipe::of_kind(2);
+    let frame = recipe.frame();
+    let (key, mroute, _) = pair.first.plane.mroutes().find(|&(key, ..)| recipe.is_of(key)).unwrap();
+    for watch in [Watch::NextPacket, Watch::Nothing, Watch::NextPacket] {
+        pair.first.apply(TableUpdate::MrouteSet(key, Mroute { watch, ..mroute }));
+        let told = usize::from(watch == Watch::NextPacket);
+        let before = pair.first.plane.counters().get(Counter::Rx);
+        // Those of the batch in which it is seen are the first's, too.
+        pair.receive_frames(P0, &vec![frame.clone(); 5]);
+        assert_eq!(pair.first.plane.counters().get(Counter::Rx), before + 5 * told as u64);
+        assert_eq!(pair.first.notices().len(), told);
+        pair.receive_frames(P0, &vec![frame.clone(); 5]);
+        assert_eq!(pair.first.plane.counters().get(Counter::Rx), before + 5 * told as u64);
+        assert!(pair.first.notices().is_empty());
+    }
+    assert_eq!(pair.sent(P1).len(), 30);
 }
 
 /// What the first refuses the second is not told, and what goes over without room is counted.

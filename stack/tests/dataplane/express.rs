@@ -96,6 +96,12 @@ impl Recipe {
         packet
     }
 
+    /// Whether its packet is of this source and to this group.
+    pub(super) fn is_of(&self, MrouteKey { source, group }: MrouteKey) -> bool {
+        let packet = self.packet();
+        packet[8..24] == source.octets() && packet[24..40] == group.octets()
+    }
+
     fn registered(&self, to: Ipv6Addr, data: &[u8]) -> Vec<u8> {
         let mut packet = register::register(OTHER_AGENT, to, data);
         packet[0] |= self.outer_class >> 4;

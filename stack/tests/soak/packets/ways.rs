@@ -56,7 +56,7 @@ impl Draw<'_> {
             Kind::Echo => self.echo(correspondent),
             Kind::Signalling => self.signalling(correspondent),
             // Most of them come by the port that their route accepts.
-            Kind::Multicast => self.to_group(correspondent, Accept::Port(PortId(self.port))),
+            Kind::Multicast => self.by_route(correspondent, Accept::Port(PortId(self.port))),
             Kind::Register => self.register(correspondent),
             Kind::LinkGroup => self.link_group(),
             Kind::ViaHomeAgent | Kind::ViaPeer => self.care_of(kind, correspondent),
@@ -122,7 +122,7 @@ impl Draw<'_> {
     }
 
     /// A packet to a group, most of them to one whose route accepts it there.
-    fn to_group(&mut self, correspondent: Ipv6Addr, here: Accept) -> (Vec<u8>, usize) {
+    fn by_route(&mut self, correspondent: Ipv6Addr, here: Accept) -> (Vec<u8>, usize) {
         let accepts = |draw: &Self, key: &MrouteKey| draw.model.mroutes.get(key).map(|route| route.0.accept);
         let drawn: Vec<_> = (0..24).filter_map(|_| self.updates.mroutes.any(&mut self.updates.rng)).collect();
         let key = drawn.iter().find(|key| accepts(self, key) == Some(here)).or(drawn.first()).copied();
@@ -140,7 +140,7 @@ impl Draw<'_> {
 
     /// A Register message, which may be for the node or wrong.
     fn register(&mut self, correspondent: Ipv6Addr) -> (Vec<u8>, usize) {
-        let (mut inner, mut data) = self.to_group(correspondent, Accept::RendezvousPoint);
+        let (mut inner, mut data) = self.by_route(correspondent, Accept::RendezvousPoint);
         let too_many = (inner.len() + octets::HEADER + 8).saturating_sub(1500);
         if too_many > 0 {
             inner.truncate(inner.len() - too_many);

@@ -31,6 +31,8 @@ mod handover_after_handover;
 mod moves;
 #[path = "scenarios/optimisation.rs"]
 mod optimisation;
+#[path = "scenarios/rendezvous.rs"]
+mod rendezvous;
 #[path = "scenarios/reproducible.rs"]
 mod reproducible;
 #[path = "scenarios/return_home.rs"]

@@ -44,7 +44,7 @@ fn role_files_are_accepted() {
 fn keys(source: &str) -> impl Iterator<Item = &str> {
     source.lines().filter_map(|line| {
         let field = line.strip_prefix("    pub ").or_else(|| line.strip_prefix("    pub(super) "))?;
-        field.split_once(':').map(|(key, _)| key)
+        field.split_once(':').map(|(key, _)| key.strip_prefix("r#").unwrap_or(key))
     })
 }
 

@@ -629,6 +629,8 @@ impl Router {
     }
 
     fn stop(&mut self, now: Instant) {
+        // First, since mappings that change with it can make trees anew.
+        self.stop_bsr(now);
         for key in self.tib.keys_where(|_| true) {
             if let Some(entry) = self.tib.get_mut(key) {
                 entry.joined = PortSet::EMPTY;
@@ -647,7 +649,6 @@ impl Router {
             self.settle(now, key);
         }
         self.flush();
-        self.stop_bsr(now);
         for port in self.interfaces.keys().copied().collect::<Vec<_>>() {
             self.send_hello(port, Holdtime::Goodbye);
         }

@@ -245,6 +245,21 @@ fn who_stops_is_followed_at_once() {
 }
 
 #[test]
+fn who_stops_leaves_no_tree_behind() {
+    // The last router has members, and is bootstrap router and rendezvous point; without it a static one would count.
+    let domain = Domain::row(3).candidate_bsr(2, 64).candidate_rp(2, 192, &["ff1e::/16"]);
+    let mut net = domain.static_rp(2, 0, &["ff1e::/16"], StaticPrecedence::BehindLearned).start();
+    net.set_listening(2, 0, group("ff1e::77"), Ipv6Addr::UNSPECIFIED, true);
+    net.run_for(DELAY * 2);
+    assert_eq!(net.nodes[2].router.entry_count(), 1);
+    let stopped = net.now;
+    net.command(2, Command::Stop);
+    assert_eq!((net.nodes[2].router.entry_count(), net.nodes[2].mroutes.len()), (0, 0));
+    let last = net.sent.iter().filter(|sent| sent.node == 2 && sent.at >= stopped).filter_map(Sent::pim).next_back();
+    assert!(matches!(last, Some(Message::Hello(hello)) if hello.holdtime == Some(0)), "goodbye is the last word");
+}
+
+#[test]
 fn the_rp_set_spreads_and_a_candidate_that_dies_is_forgotten() {
     let mut net = Domain::row(6).candidate_bsr(0, 64).candidate_rp(3, 192, &["ff00::/8"]).start();
     let any = group("ff1e::1");
@@ -311,7 +326,7 @@ fn two_hundred_ranges_go_in_fragments_that_fit() {
     all_mapped(&net, 400);
     assert!(net.sent.iter().all(|sent| sent.packet.len() <= 1280));
     let tags: BTreeSet<u16> = net.sent.iter().filter_map(bootstrap).map(|message| message.fragment_tag).collect();
-    let last = net.sent.iter().filter_map(bootstrap).last().unwrap();
+    let last = net.sent.iter().filter_map(bootstrap).next_back().unwrap();
     let fragments = net.sent.iter().filter(|sent| sent.node == 0).filter_map(bootstrap);
     let fragments = fragments.filter(|message| message.fragment_tag == last.fragment_tag && !message.no_forward);
     assert!(fragments.count() > 8 && tags.len() > 1);

@@ -153,8 +153,7 @@ pub struct RawPimPort {
 pub struct RawStaticRp {
     pub address: Field<String>,
     pub groups: Field<Vec<Spanned<String>>>,
-    #[serde(rename = "override")]
-    pub overrides: Field<bool>,
+    pub r#override: Field<bool>,
 }
 
 /// `[router.candidate_bsr]`

@@ -71,7 +71,7 @@ fn static_rp(section: &Section<'_, '_>, raw: &RawStaticRp, ssm_ranges: &[Prefix]
         Some(groups) => ranges(section, groups, ssm_ranges),
         None => section.missing("groups", "give the groups that it serves as groups = [\"ff15::/16\"]"),
     };
-    let overrides = flag(&raw.overrides, false);
+    let overrides = flag(&raw.r#override, false);
     let precedence = if overrides { StaticPrecedence::OverridesLearned } else { StaticPrecedence::BehindLearned };
     Some(StaticRp { address: address?, groups: groups?, precedence })
 }

@@ -145,7 +145,8 @@ pub enum Notice {
         /// The neighbour.
         address: Ipv6Addr,
     },
-    /// A multicast packet that no entry of the forwarding table matches. Rate limited.
+    /// A multicast packet that no entry of the forwarding table matches. Each source and group by each port once a second,
+    /// and at once after a change of its route (S,G); rate limited.
     MulticastMiss {
         /// Where it came in; `None` where this node is its source.
         port: Option<PortId>,
@@ -154,7 +155,7 @@ pub enum Notice {
         /// Its group.
         group: Ipv6Addr,
     },
-    /// A multicast packet that came elsewhere than its route accepts. Each source and group once in a while; rate limited.
+    /// A multicast packet that came elsewhere than its route accepts. Likewise.
     MulticastWrongPort {
         /// Where it came in; `None` where this node is its source, or it came in a Register message.
         port: Option<PortId>,
@@ -163,7 +164,8 @@ pub enum Notice {
         /// Its group.
         group: Ipv6Addr,
     },
-    /// A packet that its multicast route accepted and whose [`crate::tables::Watch`] asks for it.
+    /// A packet that its multicast route accepted and whose [`crate::tables::Watch`] asks for it. Likewise, but for the one
+    /// that [`crate::tables::Watch::NextPacket`] asks for, which is always told of.
     MulticastSeen {
         /// Where it came in; `None` where this node is its source, or it came in a Register message.
         port: Option<PortId>,
@@ -173,7 +175,7 @@ pub enum Notice {
         group: Ipv6Addr,
     },
     /// A Register message with data came to an address of this node, whatever became of the data. Each source and group
-    /// once in a while; rate limited.
+    /// from each designated router likewise.
     Register {
         /// The designated router that sent it.
         from: Ipv6Addr,

@@ -2,8 +2,8 @@
 //!
 //! The last branch gets the packet itself, so that a tree with one branch costs no copy; the register tunnel is one of them.
 //! (*,G) stands in where there is no (S,G), which alone decides where there is one. What the routes watch for is told here,
-//! and so is what they do not accept. Scopes: the link's own groups are never forwarded, those of the site do not leave by its border
-//! (RFC 4007 §5, RFC 7346).
+//! and so is what they do not accept. Scopes: the link's own groups are never forwarded, those of the site do not leave by
+//! its border (RFC 4007 §5, RFC 7346).
 
 use super::counters::Counter;
 use super::vector::{Found, Job, Lane, Origin, Vector};

@@ -1,9 +1,9 @@
 //! What the node is told of multicast packets: groups without a route, packets by a wrong port, new sources of a shared
 //! tree, Register messages (RFC 7761 §4.2: what data triggers is rate limited).
 //!
-//! Each flow is told of at most once a second. A fixed table remembers by hash when that was: a row, of one cache line, for
-//! each source and group, in it cells for each kind of notice, and in the cell the flow by its port, or by the two ends of
-//! its Register messages. Two flows of one cell are told of in turns: another one takes the cell after half a second, so
+//! Each flow is told of at most once a second. A fixed table remembers by hash when that was: a row for each source and
+//! group, in it cells for each kind of notice, and in the cell the flow by its port, or by the two ends of its Register
+//! messages. Two flows of one cell are told of in turns: another one takes the cell after half a second, so
 //! that none keeps it, however loud it is, and none is told of sooner than after a second for it. Who sends from ever other
 //! addresses is stopped by a token bucket, of which each kind has one of its own. A flow that the bucket refuses is not
 //! remembered.
@@ -22,7 +22,7 @@ use crate::time::Instant;
 use core::net::Ipv6Addr;
 
 const ROWS: usize = 4096;
-/// Cells of a row, one cache line: those of the kinds, wrong ports with four, Register messages with two.
+/// Cells of a row: those of the kinds, wrong ports with four, Register messages with two.
 const CELLS: usize = 8;
 const KINDS: usize = 4;
 /// A tick is this power of two of nanoseconds: 1.05 ms. A flow that is silent for as long as 32 bits of them take to come
@@ -91,8 +91,10 @@ impl Flow {
 }
 
 /// A cell: when a flow was told of, in ticks, and above that the flow by its hashes, 16 bits of source and group over 16 of
-/// the rest, which are not zero. Zero: free.
+/// the way. Those of the way are zero where the flow is news again, and only others have to wait for the cell. All zero: free.
 type Cell = u64;
+
+const WAY: Cell = 0xffff << 32;
 
 fn tag(of: Cell) -> u32 {
     (of >> 32) as u32
@@ -121,7 +123,7 @@ impl MulticastNotices {
         let hash = self.hash(source, group);
         for cell in &mut self.rows[hash as usize % ROWS] {
             if tag(*cell) >> 16 == key_tag(hash) {
-                *cell = 0;
+                *cell &= !WAY;
             }
         }
     }
@@ -139,7 +141,11 @@ impl MulticastNotices {
         let ticks = (now.as_nanos() >> TICK_SHIFT) as u32;
         let cell = &mut self.rows[hash as usize % ROWS][flow.cell()];
         let passed = ticks.wrapping_sub(*cell as u32);
-        let wait = if tag(*cell) == its_tag { SECOND } else { HALF_SECOND };
+        let wait = match tag(*cell) {
+            tag if tag == its_tag => SECOND,
+            tag if tag == key_tag(hash) << 16 => 0,
+            _ => HALF_SECOND,
+        };
         if *cell != 0 && passed < wait {
             return Err(HeldBack::Told);
         }
@@ -262,14 +268,26 @@ mod tests {
     proptest! {
         #[test]
         fn no_flow_is_told_of_twice_in_a_second(
-            packets in prop::collection::vec((0u64..400, 0u16..6, 1u64..5, 0usize..4), 1..400),
+            packets in prop::collection::vec((0u64..400, 0usize..6, 1u64..5, 0usize..6), 1..400),
         ) {
             let mut notices = notices(1_000_000);
+            // Three sources of one row, and three of others.
+            let row = |last: &u16| {
+                let key = flow(Kind::Miss, *last, 1).key;
+                notices.hash(key.source, key.group) as usize % ROWS
+            };
+            let sources: Vec<u16> = (0..u16::MAX).filter(|last| row(last) == row(&0)).take(3).chain([1, 2, 3]).collect();
             let mut told = BTreeMap::new();
             let mut now = Instant::from_secs(100);
-            for (millis, last, way, kind) in packets {
+            for (millis, source, way, kind) in packets {
                 now += Duration::from_millis(millis);
-                let kind = [Kind::Miss, Kind::WrongPort, Kind::Seen, Kind::Register][kind];
+                let last = sources[source];
+                let Some(&kind) = [Kind::Miss, Kind::WrongPort, Kind::Seen, Kind::Register].get(kind) else {
+                    // The route of this source is another.
+                    notices.forget(flow(Kind::Miss, last, 1).key);
+                    told.retain(|&(_, other, _), _| other != last);
+                    continue;
+                };
                 if notices.take(now, flow(kind, last, way)).is_ok()
                     && let Some(before) = told.insert((kind as usize, last, way), now)
                 {

@@ -129,6 +129,7 @@ fn updates() -> Vec<TableUpdate> {
         TableUpdate::NeighborSet(NARROW, site(0xd, 1), neighbor),
         TableUpdate::LinkGroupJoin(ACCESS, stack::addr::ALL_MLDV2_ROUTERS),
         mroute(OWN, 1, Accept::Local, &[ACCESS, NARROW]),
+        TableUpdate::DeliverySet { port: ACCESS, group: group(1), link_address: MacAddress([2, 0, 0, 0, 9, 8]) },
         mroute(OWN, 2, Accept::Local, &[ACCESS]),
         mroute(CORRESPONDENT, 8, Accept::Port(ACCESS), &[BORDER, NARROW]),
         mroute(Ipv6Addr::UNSPECIFIED, 9, Accept::Port(NARROW), &[ACCESS, NARROW]),
@@ -383,6 +384,7 @@ impl Subject {
         let config = DataplaneConfig {
             host_ports: PortSet::single(PROGRAMS),
             site_border: PortSet::single(BORDER),
+            unicast_delivery: PortSet::single(ACCESS),
             transport: Transport::Unreachable,
             registers: true,
             icmp_errors_per_second: 1_000_000,

@@ -71,8 +71,13 @@ fn in_gre(sequence: u32, inner: &[u8]) -> Vec<u8> {
 }
 
 fn plane(forwarding: Forwarding) -> Bench {
-    let config =
-        DataplaneConfig { forwarding, host_ports: PortSet::single(TUN), registers: true, ..DataplaneConfig::default() };
+    let config = DataplaneConfig {
+        forwarding,
+        host_ports: PortSet::single(TUN),
+        registers: true,
+        unicast_delivery: PortSet::single(P2),
+        ..DataplaneConfig::default()
+    };
     let mut ports: Vec<_> = (0..3).map(|index| port(index, Medium::Ethernet, 1500)).collect();
     ports.push(port(TUN.0, Medium::Ip, 1500));
     let mut bench = Bench::with(config, ports);
@@ -166,6 +171,11 @@ fn the_fast_paths_allocate_nothing() {
     assert_free("out of a register", shared(Accept::RendezvousPoint), P0, registered, "registers-received");
     let missed = plane(Forwarding::Router);
     assert_free("missing route told", missed, P0, of_many, "drop-multicast-no-route");
+    let mut bench = plane(Forwarding::Router);
+    bench.apply(mroute(Accept::Port(P0)));
+    let link_address = stack::addr::MacAddress([2, 0, 0, 0, 0, 9]);
+    bench.apply(TableUpdate::DeliverySet { port: P2, group: GROUP, link_address });
+    assert_free("to a listener", bench, P0, |n| udp(SOURCE, GROUP, 64, &n.to_be_bytes()), "unicast-deliveries");
 
     let binding = MmaBinding {
         care_of: CARE_OF,

@@ -2,7 +2,7 @@
 //!
 //! The first one has the node, runs the stages, and is the only one that changes a table. One beside it goes the express way
 //! alone ([`Dataplane::forward`]) and leaves what it cannot do there for the first. It reads the large tables where they
-//! are, as the first writes them ([`Readers`]): bindings, multicast routes. Of everything that is small or changes seldom
+//! are, as the first writes them ([`Readers`]): bindings, multicast routes and where they are delivered. Of everything that is small or changes seldom
 //! it has its own, and is told ([`News`]): routes, neighbours, what a port hears and accepts, path MTUs.
 
 use super::counters::Counter;
@@ -12,7 +12,7 @@ use crate::addr::MacAddress;
 use crate::machine::PortId;
 use crate::packet::{Batch, Packet, Pool};
 use crate::port::PortInfo;
-use crate::tables::{HomeBindings, Mfib, MmaBindings, Neighbor, OptimisedPairs, TableUpdate};
+use crate::tables::{Deliveries, HomeBindings, Mfib, MmaBindings, Neighbor, OptimisedPairs, TableUpdate};
 use crate::time::Instant;
 use core::net::Ipv6Addr;
 
@@ -34,6 +34,7 @@ pub enum News {
 /// The tables that all data planes of a node read, and the first writes.
 pub struct Readers {
     mfib: Mfib,
+    deliveries: Deliveries,
     mma_bindings: MmaBindings,
     optimised: OptimisedPairs,
     home_bindings: HomeBindings,
@@ -52,6 +53,8 @@ const fn is_told(update: &TableUpdate) -> bool {
         update,
         TableUpdate::MrouteSet(..)
             | TableUpdate::MrouteRemove(_)
+            | TableUpdate::DeliverySet { .. }
+            | TableUpdate::DeliveryRemove { .. }
             | TableUpdate::MmaBindingSet(..)
             | TableUpdate::MmaBindingRemove(_)
             | TableUpdate::OptimisedSet { .. }
@@ -77,6 +80,7 @@ impl Dataplane {
     fn readers(&mut self) -> Readers {
         Readers {
             mfib: self.mfib.reader(),
+            deliveries: self.deliveries.reader(),
             mma_bindings: self.mma_bindings.reader(),
             optimised: self.optimised.reader(),
             home_bindings: self.home_bindings.reader(),
@@ -140,8 +144,8 @@ impl Dataplane {
 impl Dataplane {
     /// A data plane beside the one that `readers` are from, and configured as that one.
     pub fn beside(config: DataplaneConfig, readers: Readers, pool: Pool, ports: &[PortInfo]) -> Self {
-        let Readers { mfib, mma_bindings, optimised, home_bindings } = readers;
-        Dataplane { mfib, mma_bindings, optimised, home_bindings, ..Dataplane::new(config, pool, ports) }
+        let Readers { mfib, deliveries, mma_bindings, optimised, home_bindings } = readers;
+        Dataplane { mfib, deliveries, mma_bindings, optimised, home_bindings, ..Dataplane::new(config, pool, ports) }
     }
 
     /// Learns what the first data plane has told.

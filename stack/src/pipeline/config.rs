@@ -51,6 +51,9 @@ pub struct DataplaneConfig {
     pub host_ports: PortSet,
     /// Ports that are a border of the site: multicast of scope 5 and narrower does not cross them (RFC 4007 §5).
     pub site_border: PortSet,
+    /// Ports on which groups may be sent to their only listener's own link-layer address (RFC 6085). The others are not
+    /// looked up.
+    pub unicast_delivery: PortSet,
     /// What becomes of TCP and UDP to an address of this node.
     pub transport: Transport,
     /// Whether packets on the common ways skip the stages. What becomes of a packet is the same without it, and slower:
@@ -106,6 +109,7 @@ impl Default for DataplaneConfig {
             forwarding: Forwarding::Router,
             host_ports: PortSet::EMPTY,
             site_border: PortSet::EMPTY,
+            unicast_delivery: PortSet::EMPTY,
             transport: Transport::Unreachable,
             express: true,
             tunnel_dscp: TunnelDscp::Inner,
@@ -144,6 +148,8 @@ pub struct Limits {
     pub waiting_packets: usize,
     /// Multicast routes; 64 octets each, and 128 more with a port above the 64th, and with a register tunnel.
     pub mroutes: u32,
+    /// Groups with an only listener, once for each port; 64 octets each.
+    pub deliveries: u32,
     /// Bindings of the mobility agent; 192 octets each.
     pub mma_bindings: u32,
     /// Pairs of home address and correspondent with a binding to the mobility agent's care-of address; 64 octets each.
@@ -182,6 +188,7 @@ impl Default for Limits {
             unresolved_neighbors: 1 << 10,
             waiting_packets: 512,
             mroutes: 1 << 16,
+            deliveries: 1 << 16,
             mma_bindings: 1 << 16,
             optimised_pairs: 1 << 16,
             home_bindings: 1 << 16,

@@ -255,6 +255,8 @@ counters! {
     ReassembliesDisplaced = "reassemblies-displaced",
     /// Packets cut into fragments.
     Fragmented = "fragmented",
+    /// Packets of a group that were addressed to the link-layer address of its only listener on a link (RFC 6085).
+    UnicastDeliveries = "unicast-deliveries",
     /// Packets from the tunnel of a home agent or another agent, or of a correspondent, sent to a group.
     BindingToGroup = "binding-to-group",
     /// Packets sent on to another agent, or to a terminal that is at home again.

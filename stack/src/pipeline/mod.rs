@@ -60,16 +60,16 @@ pub use sighting::Sighting;
 
 pub(crate) use vector::{Job, Meta};
 
-use crate::addr::{MacAddress, Prefix, is_link_local, solicited_node};
+use crate::addr::{MacAddress, Prefix, halves, is_link_local, solicited_node};
 use crate::icmpv6::{self, Cause};
 use crate::machine::{Notice, PortId, RxMeta, Transmit, Via};
 use crate::packet::{Batch, Packet, Pool};
 use crate::port::PortInfo;
 use crate::rate::TokenBucket;
 use crate::tables::{
-    CareOfAddresses, CorrespondentBinding, Correspondents, GroupReception, Groups, HomeBinding, HomeBindings, Link,
-    Mfib, MmaBinding, MmaBindings, MmaService, Mroute, MrouteKey, Neighbors, OptimisedPairs, PathMtus, Route, Routes,
-    TableUpdate, Tunnels, Uplink, Uplinks,
+    CareOfAddresses, CorrespondentBinding, Correspondents, Deliveries, GroupReception, Groups, HomeBinding,
+    HomeBindings, Link, Mfib, MmaBinding, MmaBindings, MmaService, Mroute, MrouteKey, Neighbors, OptimisedPairs,
+    PathMtus, Route, Routes, TableUpdate, Tunnels, Uplink, Uplinks,
 };
 use crate::time::Instant;
 use crate::wire::ipv6;
@@ -99,6 +99,7 @@ pub struct Dataplane {
     routes: Routes,
     neighbors: Neighbors<Job>,
     mfib: Mfib,
+    deliveries: Deliveries,
     mma_bindings: MmaBindings,
     mma_service: Option<MmaService>,
     optimised: OptimisedPairs,
@@ -148,6 +149,7 @@ impl Dataplane {
             routes: Routes::new(limits.routes),
             neighbors: Neighbors::new(limits.neighbors, limits.unresolved_neighbors, waiting, seed(1)),
             mfib: Mfib::new(limits.mroutes, seed(2)),
+            deliveries: Deliveries::new(limits.deliveries, seed(10)),
             mma_bindings: MmaBindings::new(limits.mma_bindings, seed(3)),
             mma_service: None,
             optimised: OptimisedPairs::new(limits.optimised_pairs, seed(8)),
@@ -209,7 +211,7 @@ impl Dataplane {
             Via::Route => self.pending.push_back((job, Lane::Lookup)),
             Via::Link(port) => {
                 job.meta.port = Some(port);
-                output::on_link(self, job, port);
+                output::from_node(self, job, port);
             }
             Via::LinkAddress(port, address) => output::to_link_address(self, job, port, address),
             Via::NextHop(port, router) => output::to_router(self, job, port, router),
@@ -310,6 +312,12 @@ impl Dataplane {
         self.mfib.iter()
     }
 
+    /// Where packets of a group go on a port: to its only listener's link-layer address, or to the group's own, which is
+    /// `None`.
+    pub fn delivery(&self, port: PortId, group: Ipv6Addr) -> Option<MacAddress> {
+        self.deliveries.get(port, halves(group))
+    }
+
     /// The mobility agent's bindings in order of home address.
     pub fn mma_bindings(&self) -> impl Iterator<Item = (Ipv6Addr, MmaBinding)> {
         self.mma_bindings.iter()
@@ -340,6 +348,7 @@ impl Dataplane {
         [
             ("routes", self.routes.len()),
             ("mroutes", self.mfib.len()),
+            ("deliveries", self.deliveries.len()),
             ("mma-bindings", self.mma_bindings.len()),
             ("optimised-pairs", self.optimised.len()),
             ("home-bindings", self.home_bindings.len()),

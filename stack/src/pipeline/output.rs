@@ -8,7 +8,7 @@ use super::config::MssClamp;
 use super::counters::Counter;
 use super::vector::{Inserted, Job, Origin};
 use super::{Dataplane, fragmentation, header, home_address, mss};
-use crate::addr::MacAddress;
+use crate::addr::{self, MacAddress};
 use crate::icmpv6::Cause;
 use crate::machine::{Notice, PortId};
 use crate::packet::{Batch, Packet};
@@ -95,8 +95,10 @@ impl OutputQueue {
 pub(super) enum Egress {
     /// By a neighbour.
     Adjacency(AdjacencyIndex),
-    /// To its destination on a link: multicast by mapping, unicast by the neighbour table.
+    /// To its destination on a link: multicast to the group's only listener or by mapping, unicast by the neighbour table.
     Link(PortId),
+    /// The same, with multicast by mapping alone.
+    WholeLink(PortId),
     /// To a link-layer address.
     LinkAddress(PortId, MacAddress),
 }
@@ -112,6 +114,13 @@ pub(super) fn to_adjacency(plane: &mut Dataplane, job: Job, index: AdjacencyInde
 pub(super) fn on_link(plane: &mut Dataplane, job: Job, port: PortId) {
     if let Some(job) = fit(plane, job, port, Egress::Link(port)) {
         by_link(plane, job, port);
+    }
+}
+
+/// Sends what the node itself says on a link: its queries are for listeners that it does not know of, too.
+pub(super) fn from_node(plane: &mut Dataplane, job: Job, port: PortId) {
+    if let Some(job) = fit(plane, job, port, Egress::WholeLink(port)) {
+        by_whole_link(plane, job, port);
     }
 }
 
@@ -163,6 +172,27 @@ fn by_adjacency(plane: &mut Dataplane, job: Job, index: AdjacencyIndex) {
 
 #[inline(always)]
 fn by_link(plane: &mut Dataplane, job: Job, port: PortId) {
+    if plane.config.unicast_delivery.contains(port) {
+        let destination = header::destination(job.packet.bytes());
+        if destination.is_multicast()
+            && let Some(listener) = only_listener(plane, port, addr::halves(destination))
+        {
+            return by_link_address(plane, job, port, listener);
+        }
+    }
+    by_whole_link(plane, job, port);
+}
+
+/// The link-layer address of a group's only listener on one of the ports where groups may be sent so; counts the packet.
+#[inline]
+pub(super) fn only_listener(plane: &mut Dataplane, port: PortId, group: [u64; 2]) -> Option<MacAddress> {
+    let listener = plane.deliveries.get(port, group)?;
+    plane.counters.add(Counter::UnicastDeliveries);
+    Some(listener)
+}
+
+#[inline(always)]
+fn by_whole_link(plane: &mut Dataplane, job: Job, port: PortId) {
     let link = &plane.links[usize::from(port.0)];
     if link.medium == Medium::Ip {
         return push(plane, job.packet, port);
@@ -291,6 +321,7 @@ fn too_big(plane: &mut Dataplane, mut job: Job, mtu: usize, egress: Egress) {
         match egress {
             Egress::Adjacency(index) => by_adjacency(plane, job, index),
             Egress::Link(port) => by_link(plane, job, port),
+            Egress::WholeLink(port) => by_whole_link(plane, job, port),
             Egress::LinkAddress(port, address) => by_link_address(plane, job, port, address),
         }
     }

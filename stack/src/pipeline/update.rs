@@ -30,6 +30,8 @@ fn named_port(update: &TableUpdate) -> Option<PortId> {
         | TableUpdate::NeighborFailed(port, _)
         | TableUpdate::LinkGroupJoin(port, _)
         | TableUpdate::LinkGroupLeave(port, _)
+        | TableUpdate::DeliverySet { port, .. }
+        | TableUpdate::DeliveryRemove { port, .. }
         | TableUpdate::IngressFilterSet(port, _) => Some(*port),
         TableUpdate::UplinkSet(_, uplink) | TableUpdate::UplinkExceptionSet { uplink, .. } => match uplink {
             Uplink::Down => None,
@@ -93,6 +95,16 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
             if plane.mfib.remove(key) {
                 plane.multicast_notices.forget(key);
             }
+        }
+        TableUpdate::DeliverySet { port, group, link_address } => {
+            let has_place = plane.config.unicast_delivery.contains(port);
+            if !has_place || !group.is_multicast() || link_address.is_multicast() {
+                return Err(TableFull);
+            }
+            plane.deliveries.insert(port, group, link_address)?;
+        }
+        TableUpdate::DeliveryRemove { port, group } => {
+            plane.deliveries.remove(port, group);
         }
         TableUpdate::MmaBindingSet(home_address, binding) => {
             let route = Mfib::key(binding.source, binding.group);

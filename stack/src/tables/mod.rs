@@ -5,6 +5,7 @@
 mod binding;
 mod care_of;
 mod correspondent;
+mod delivery;
 mod fib;
 mod hash;
 mod link;
@@ -34,6 +35,7 @@ pub use update::{
 pub(crate) use binding::{BindingWords, HomeBindings, MmaBindings};
 pub(crate) use care_of::CareOfAddresses;
 pub(crate) use correspondent::Correspondents;
+pub(crate) use delivery::Deliveries;
 pub(crate) use hash::Slot;
 pub(crate) use link::Link;
 pub(crate) use mfib::Mfib;

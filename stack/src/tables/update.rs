@@ -24,6 +24,25 @@ pub enum TableUpdate {
     MrouteSet(MrouteKey, Mroute),
     /// The multicast route is gone.
     MrouteRemove(MrouteKey),
+    /// A group has one listener on a link, whose link-layer address is this: packets that are routed there are sent to it,
+    /// and not to the address of the group (RFC 6085). What the node itself sends to the group still goes to all. Refused
+    /// for ports that are not in [`crate::pipeline::DataplaneConfig::unicast_delivery`], and for what is no group or no
+    /// unicast address.
+    DeliverySet {
+        /// The link.
+        port: PortId,
+        /// The group.
+        group: Ipv6Addr,
+        /// The listener's address: a unicast one.
+        link_address: MacAddress,
+    },
+    /// Packets of the group go to the group's own link-layer address again.
+    DeliveryRemove {
+        /// The link.
+        port: PortId,
+        /// The group.
+        group: Ipv6Addr,
+    },
     /// Mobility agent: the binding of a home address.
     MmaBindingSet(Ipv6Addr, MmaBinding),
     /// The binding is gone.

@@ -183,6 +183,7 @@ pub(super) fn config(express: bool, shape: u32) -> (DataplaneConfig, Vec<PortInf
     let config = DataplaneConfig {
         express,
         tunnel_dscp,
+        unicast_delivery: if on(31) { [P1, P2].into_iter().collect() } else { PortSet::EMPTY },
         site_border: if on(2) { PortSet::single(if on(27) { P0 } else { P2 }) } else { PortSet::EMPTY },
         registers: on(14),
         mss_clamp: if on(3) && on(4) { MssClamp::PathMtu } else { MssClamp::Off },
@@ -259,6 +260,13 @@ pub(super) fn change(bench: &mut Bench, step: u32, shape: u32) {
             let accept = if on(23) && on(24) { Accept::Port(P0) } else { Accept::Local };
             let key = MrouteKey { source: SOURCE, group: GROUP };
             bench.apply(TableUpdate::MrouteSet(key, mroute(accept, ports, shape)));
+            for (bit, port, group) in [(9, P1, GROUP), (10, P2, GROUP), (11, P2, WIDE_GROUP), (12, P1, WIDE_GROUP)] {
+                let link_address = if on(13) { PEER } else { MacAddress([2, 0, 0, 0, 0, 0x77]) };
+                bench.apply(match on(bit) {
+                    true => TableUpdate::DeliverySet { port, group, link_address },
+                    false => TableUpdate::DeliveryRemove { port, group },
+                });
+            }
         }
         11 => {
             let forward = if on(25) { vec![P0, P1, P2, P3] } else { vec![P1] };

@@ -9,6 +9,7 @@ mod beside;
 mod care_of;
 mod circles;
 mod correspondent;
+mod delivery;
 mod express;
 mod forwarding;
 mod fragments;

@@ -370,7 +370,7 @@ impl Round {
 
     /// Every end is counted, every packet ends once, and every frame of the pool is somewhere.
     fn check_counters(&mut self, outcome: &Outcome, errors: u64, sent: u64, before: &Counts) -> Result<(), String> {
-        const ENDS: [&str; 6] = ["drop-", "icmp-error-", "punt-", "refused-", "output", "local"];
+        const ENDS: [&str; 7] = ["drop-", "icmp-error-", "punt-", "refused-", "output", "local", "unicast-deliveries"];
         const LIMITED: &str = "drop-icmp-rate-limit";
         let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
         for end in &outcome.ends {
@@ -413,6 +413,9 @@ impl Round {
         let mroutes = model.mroutes.iter().map(|(&key, &(mroute, packets))| (key, mroute, packets));
         if let Some((found, expected)) = plane.mroutes().zip(mroutes).find(|(found, expected)| found != expected) {
             panic!("multicast route {found:?}, and not {expected:?}");
+        }
+        for (&(port, group), &listener) in &model.deliveries {
+            assert_eq!(plane.delivery(PortId(port), group), Some(listener), "{group} on {port}");
         }
         let bindings = model.bindings.iter().map(|(&home_address, &(binding, _))| (home_address, binding));
         assert!(plane.mma_bindings().eq(bindings), "the mobility agent's bindings");

@@ -53,6 +53,8 @@ pub(crate) struct Model {
     pub(crate) waiting: usize,
     /// With the packets that each has matched.
     pub(crate) mroutes: BTreeMap<MrouteKey, (Mroute, u64)>,
+    /// The link-layer addresses of groups' only listeners.
+    pub(crate) deliveries: BTreeMap<(u8, Ipv6Addr), MacAddress>,
     /// With the sequence number that is next.
     pub(crate) bindings: BTreeMap<Ipv6Addr, (MmaBinding, u32)>,
     by_care_of: BTreeMap<Ipv6Addr, Ipv6Addr>,
@@ -79,6 +81,7 @@ impl Model {
             unresolved: 0,
             waiting: 0,
             mroutes: BTreeMap::new(),
+            deliveries: BTreeMap::new(),
             bindings: BTreeMap::new(),
             by_care_of: BTreeMap::new(),
             service: None,
@@ -153,6 +156,7 @@ impl Model {
         vec![
             ("routes", self.route_count),
             ("mroutes", self.mroutes.len()),
+            ("deliveries", self.deliveries.len()),
             ("mma-bindings", self.bindings.len()),
             ("optimised-pairs", self.pairs.len()),
             ("home-bindings", self.home_bindings.len()),
@@ -207,6 +211,18 @@ impl Model {
             }
             TableUpdate::MrouteRemove(key) => {
                 self.mroutes.remove(&key);
+            }
+            TableUpdate::DeliverySet { port, group, link_address } => {
+                let key = (port.0, group);
+                let is_full =
+                    self.deliveries.len() >= limits.deliveries as usize && !self.deliveries.contains_key(&key);
+                if is_full || !super::world::RADIOS.contains(&port.0) {
+                    return Freed::Refused;
+                }
+                self.deliveries.insert(key, link_address);
+            }
+            TableUpdate::DeliveryRemove { port, group } => {
+                self.deliveries.remove(&(port.0, group));
             }
             TableUpdate::MmaBindingSet(home_address, binding) => {
                 let before = self.bindings.get(&home_address).copied();

@@ -5,7 +5,8 @@ use super::packets::Kind;
 use std::collections::BTreeMap;
 
 /// What a packet comes to, and how often at least in every round.
-const ENDS: [(&str, u64); 65] = [
+const ENDS: [(&str, u64); 66] = [
+    ("unicast-deliveries", 500),
     ("plain", 10_000),
     ("in a tunnel", 8_000),
     ("in a register message", 300),
@@ -87,7 +88,8 @@ const SELDOM: [&str; 10] = [
 ];
 const MANY_ROUNDS: u64 = 5;
 /// How large the tables have to become.
-const PEAKS: [(&str, usize); 6] = [
+const PEAKS: [(&str, usize); 7] = [
+    ("deliveries", 2_000),
     ("routes", 15_000),
     ("mroutes", 15_000),
     ("mma-bindings", 15_000),

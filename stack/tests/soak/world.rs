@@ -14,6 +14,8 @@ pub(crate) const PORTS: u8 = 68;
 pub(crate) const BUSY_PORTS: u8 = 8;
 /// The border of the site.
 pub(crate) const BORDER: u8 = 5;
+/// Links of terminals: groups may go to their only listener there.
+pub(crate) const RADIOS: [u8; 5] = [0, 2, BORDER, 6, 66];
 /// The link of the home agent's home addresses.
 pub(crate) const HOME_PORT: u8 = 3;
 pub(crate) const FRAMES: u32 = 8192;
@@ -118,6 +120,7 @@ impl Shape {
             unresolved_neighbors: [700, 2_000, 4_000][rng.below(3) as usize],
             waiting_packets: 256,
             mroutes: 18_000,
+            deliveries: 3_000,
             mma_bindings: 18_000,
             optimised_pairs: 4_000,
             home_bindings: 18_000,
@@ -149,6 +152,7 @@ impl Shape {
         let border = [stack::machine::PortId(BORDER)];
         DataplaneConfig {
             site_border: border.into_iter().filter(|_| self.has_border).collect::<PortSet>(),
+            unicast_delivery: RADIOS.map(stack::machine::PortId).into_iter().collect(),
             express: self.express,
             registers: self.registers,
             tunnel_dscp: self.dscp,

@@ -151,7 +151,7 @@ fn to_group(plane: &mut Dataplane, mut packet: Packet, way: &ToGroup) -> u64 {
         debug_assert!(replaced.is_ok(), "the headroom was looked at");
         packet.prepend::<OUTER>();
     }
-    send::to_group(plane, packet, way.group[1] as u32, way.ports)
+    send::to_group(plane, packet, way.group, way.ports)
 }
 
 /// Makes the outer header that of the group; nothing moves.

@@ -35,5 +35,5 @@ fn one(plane: &mut Dataplane, port: PortId, frame: &mut Option<Packet>, slot: Sl
     frame.truncate(end);
     frame.bytes_mut()[OUTER + 7] -= 1;
     plane.mfib.count(slot);
-    send::to_group(plane, frame, low as u32, ports)
+    send::to_group(plane, frame, [high, low], ports)
 }

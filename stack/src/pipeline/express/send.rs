@@ -35,14 +35,18 @@ pub(super) fn push(plane: &mut Dataplane, frame: Packet, port: PortId) -> u64 {
 }
 
 /// Sends a group's packet out of each of the ports, of which there is one at least; its frame has room for the Ethernet
-/// header, which ends with the last octets of `group`. The last branch gets the packet itself. Answers how many went.
+/// header. The last branch gets the packet itself. Answers how many went.
 #[inline(always)]
-pub(super) fn to_group(plane: &mut Dataplane, mut frame: Packet, group: u32, mut ports: u64) -> u64 {
+pub(super) fn to_group(plane: &mut Dataplane, mut frame: Packet, group: [u64; 2], mut ports: u64) -> u64 {
     let mut sent = 0;
+    // Ports on which the group may have an only listener.
+    let looked_up = ports & plane.config.unicast_delivery.words()[0];
     loop {
         let port = ports.trailing_zeros() as u8;
+        let listener =
+            if looked_up >> port & 1 == 0 { None } else { output::only_listener(plane, PortId(port), group) };
         ports &= ports - 1;
-        emit(&mut frame, group, plane.links[usize::from(port)].link_address);
+        emit(&mut frame, listener, group, plane.links[usize::from(port)].link_address);
         if ports == 0 {
             return sent + push(plane, frame, PortId(port));
         }
@@ -54,12 +58,12 @@ pub(super) fn to_group(plane: &mut Dataplane, mut frame: Packet, group: u32, mut
     }
 }
 
-/// Writes the Ethernet header of a group's packet (RFC 2464 §7).
+/// Writes the Ethernet header of a group's packet: to its only listener (RFC 6085), or by mapping (RFC 2464 §7).
 #[inline(always)]
-fn emit(frame: &mut Packet, group: u32, source: MacAddress) {
+fn emit(frame: &mut Packet, listener: Option<MacAddress>, [_, low]: [u64; 2], source: MacAddress) {
     let Some(octets) = frame.bytes_mut().first_chunk_mut::<OUTER>() else { return };
-    let [a, b, c, d] = group.to_be_bytes();
-    *octets = output::rewrite(MacAddress([0x33, 0x33, a, b, c, d]), source);
+    let [a, b, c, d] = (low as u32).to_be_bytes();
+    *octets = output::rewrite(listener.unwrap_or(MacAddress([0x33, 0x33, a, b, c, d])), source);
 }
 
 /// The ports of a tree less those of the site's border, where the group's scope ends there. `group` is the first half of

@@ -1,5 +1,5 @@
 //! The way out: the link's MTU (RFC 4443 §3.2, RFC 2473 §7), fragments (RFC 8200 §4.5), the neighbour (RFC 4861 §7.2.2),
-//! and the Ethernet header (RFC 2464).
+//! and the Ethernet header (RFC 2464, RFC 6085).
 
 use super::errors::Cause;
 use super::{Frame, Walk};
@@ -45,7 +45,13 @@ impl Walk<'_> {
     pub(super) fn send(&mut self, job: Job, port: u8, to: To) {
         self.outcome.is_unknown |= job.marks.quotes_label;
         let link_address = match to {
-            To::Group(group) => octets::mac_of_group(group),
+            To::Group(group) => match self.model.deliveries.get(&(port, group)) {
+                Some(listener) => {
+                    self.end("unicast-deliveries");
+                    listener.0
+                }
+                None => octets::mac_of_group(group),
+            },
             To::Neighbor(key) => match self.model.neighbors.get(&key).and_then(|state| state.link_address) {
                 Some(link_address) => {
                     self.outcome.uses.push(key);

@@ -22,6 +22,7 @@ pub(crate) struct Updates {
     pub(crate) routes: Picks<Prefix>,
     pub(crate) neighbors: Picks<NeighborKey>,
     pub(crate) mroutes: Picks<MrouteKey>,
+    pub(crate) deliveries: Picks<(u8, Ipv6Addr)>,
     pub(crate) visitors: Picks<Terminal>,
     pub(crate) homed: Picks<Terminal>,
     pub(crate) pairs: Picks<(Ipv6Addr, Ipv6Addr)>,
@@ -43,6 +44,7 @@ impl Updates {
             routes: Picks::new(),
             neighbors: Picks::new(),
             mroutes: Picks::new(),
+            deliveries: Picks::new(),
             visitors: Picks::new(),
             homed: Picks::new(),
             pairs: Picks::new(),
@@ -72,7 +74,7 @@ impl Updates {
     pub(crate) fn some(&mut self, step: u64) -> Vec<TableUpdate> {
         let mut updates = Vec::new();
         let rng = &mut self.rng;
-        let count = [80, 24, 70, 70, 70, 14].map(|most| rng.below(most));
+        let count = [80, 24, 70, 70, 70, 14, 20].map(|most| rng.below(most));
         for _ in 0..count[0] {
             let grows = self.routes.len() < wave(step, 1_500, 0, 25_000);
             updates.push(self.route(grows));
@@ -97,6 +99,10 @@ impl Updates {
             // Half of the time there is no pair at all.
             let grows = step % 2_000 < 600 && self.pairs.len() < wave(step, 1_200, 0, 4_400);
             updates.extend(self.pair(grows));
+        }
+        for _ in 0..count[6] {
+            let grows = self.deliveries.len() < wave(step, 1_300, 400, 4_000);
+            updates.extend(self.delivery(grows));
         }
         updates.extend(self.answers(step));
         if self.rng.below(12) == 0 {

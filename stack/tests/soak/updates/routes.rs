@@ -167,6 +167,24 @@ impl Updates {
         RegisterTunnel { source, rendezvous_point }
     }
 
+    /// A group of a route has an only listener on a link, or another one, or none.
+    pub(super) fn delivery(&mut self, grows: bool) -> Option<TableUpdate> {
+        let known = self.deliveries.any(&mut self.rng).filter(|_| !grows || self.rng.below(4) == 0);
+        let (number, group) = match known {
+            Some(known) => known,
+            None => (world::RADIOS[self.rng.below(5) as usize], self.mroutes.any(&mut self.rng)?.group),
+        };
+        let port = PortId(number);
+        if known.is_some() && self.rng.below(3) > 0 {
+            self.deliveries.remove((number, group));
+            return Some(TableUpdate::DeliveryRemove { port, group });
+        }
+        self.deliveries.insert((number, group));
+        let port = if self.rng.below(30) == 0 { self.busy_port() } else { port };
+        let link_address = self.link_address().link_address;
+        Some(TableUpdate::DeliverySet { port, group, link_address })
+    }
+
     pub(crate) fn group(&mut self) -> Ipv6Addr {
         let scope = [3, 5, 8, 14][self.rng.below(4) as usize];
         world::group(scope, self.rng.below(400))

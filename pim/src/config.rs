@@ -226,6 +226,18 @@ pub struct MldConfig {
     pub last_listener_query_count: Option<u8>,
     /// What applies to groups of [`Config::mobility_ranges`] instead.
     pub mobility: MobilityMld,
+    /// How groups of these ranges are delivered. On an interface that speaks PIM always [`Delivery::Group`]: another router
+    /// there may want the group, too.
+    pub delivery: Delivery,
+}
+
+/// To which link-layer address the packets of a group go on a link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Delivery {
+    /// To the group's own (RFC 2464 §7).
+    Group,
+    /// To that of the group's only listener, where there is one alone and it is known (RFC 6085).
+    OnlyListener,
 }
 
 impl Default for MldConfig {
@@ -238,6 +250,7 @@ impl Default for MldConfig {
             last_listener_query_interval: Duration::from_secs(1),
             last_listener_query_count: None,
             mobility: MobilityMld::default(),
+            delivery: Delivery::Group,
         }
     }
 }

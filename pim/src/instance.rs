@@ -694,7 +694,7 @@ impl Machine for Router {
                 if meta.tunnel.is_some() {
                     self.counters.drop_tunnel += 1;
                 } else if self.interfaces.get(&meta.port).is_some_and(Interface::is_up) {
-                    self.handle_mld(now, meta.port, packet);
+                    self.handle_mld(now, meta, packet);
                 } else {
                     self.counters.drop_no_interface += 1;
                 }

@@ -32,7 +32,7 @@ pub mod wire;
 
 pub use assert::{AssertMetric, AssertState};
 pub use config::{
-    Border, Config, FirstHello, InterfaceConfig, JoinSuppression, Limits, LinkKind, MldConfig, MobilityMld,
+    Border, Config, Delivery, FirstHello, InterfaceConfig, JoinSuppression, Limits, LinkKind, MldConfig, MobilityMld,
     Participation, SptSwitchover,
 };
 pub use counters::Counters;

@@ -2,11 +2,11 @@
 
 use crate::instance::{Event, Router, TimerKey};
 use crate::interface::Interface;
-use crate::mld::{LinkRouters, OlderMessage, Querier, VersionMismatch};
+use crate::mld::{DeliveryChange, LinkRouters, OlderMessage, Querier, Reporter, VersionMismatch};
 use crate::tib::Entry;
 use core::net::Ipv6Addr;
-use stack::machine::{PortId, Via};
-use stack::tables::{MrouteKey, PortSet};
+use stack::machine::{PortId, RxMeta, Via};
+use stack::tables::{MrouteKey, PortSet, TableUpdate};
 use stack::time::Instant;
 use stack::wire::mld::{self, Refusal};
 
@@ -16,7 +16,8 @@ impl Router {
     }
 
     /// An ICMPv6 packet whose message has an MLD type.
-    pub(crate) fn handle_mld(&mut self, now: Instant, port: PortId, packet: &[u8]) {
+    pub(crate) fn handle_mld(&mut self, now: Instant, meta: &RxMeta, packet: &[u8]) {
+        let port = meta.port;
         let opened = match mld::open(packet) {
             Ok(opened) => opened,
             Err(refusal) => {
@@ -37,6 +38,7 @@ impl Router {
             self.counters.drop_mld_no_querier += 1;
             return;
         };
+        let reporter = Reporter::new(opened.source, meta.link_source);
         match mld::Message::parse(opened.message) {
             Ok(mld::Message::Query(query)) => {
                 self.counters.rx_mld_query += 1;
@@ -44,7 +46,7 @@ impl Router {
             }
             Ok(mld::Message::Report(report)) => {
                 self.counters.rx_mld_report += 1;
-                querier.handle_report(now, opened.source, &report, routers, &mut self.counters);
+                querier.handle_report(now, reporter, &report, routers, &mut self.counters);
             }
             Ok(mld::Message::V1Query { group, .. }) => {
                 self.counters.rx_mld_v1_query += 1;
@@ -53,12 +55,12 @@ impl Router {
             Ok(mld::Message::V1Report { group }) => {
                 self.counters.rx_mld_v1_report += 1;
                 let report = OlderMessage::Report;
-                querier.handle_older_message(now, opened.source, group, report, routers, &mut self.counters);
+                querier.handle_older_message(now, reporter, group, report, routers, &mut self.counters);
             }
             Ok(mld::Message::V1Done { group }) => {
                 self.counters.rx_mld_v1_done += 1;
                 let done = OlderMessage::Done;
-                querier.handle_older_message(now, opened.source, group, done, routers, &mut self.counters);
+                querier.handle_older_message(now, reporter, group, done, routers, &mut self.counters);
             }
             Err(_) => self.counters.drop_mld_malformed += 1,
         }
@@ -67,6 +69,12 @@ impl Router {
 
     /// Takes what the querier has to say, and its next deadline.
     pub(crate) fn drain_querier(&mut self, now: Instant, port: PortId) {
+        while let Some(DeliveryChange { group, to }) = self.querier_mut(port).and_then(Querier::poll_delivery) {
+            self.outputs.table(match to {
+                Some(link_address) => TableUpdate::DeliverySet { port, group, link_address },
+                None => TableUpdate::DeliveryRemove { port, group },
+            });
+        }
         while let Some(change) = self.querier_mut(port).and_then(Querier::poll_change) {
             let key = MrouteKey { source: change.source, group: change.group };
             self.outputs.event(Event::MembershipChanged { at: now, port, key, membership: change.membership });

@@ -4,18 +4,18 @@ mod net;
 
 use core::net::Ipv6Addr;
 use net::link_local;
-use pim::mld::Membership;
+use pim::mld::{HostView, Membership, Version};
 use pim::wire::{
     Assert, EncodedGroup, EncodedSource, GroupSet, Hello, JoinPrune, LanPruneDelay, Register, RegisterStop,
 };
 use pim::{
-    Command, Config, EntryView, Event, InterfaceConfig, Limits, LinkKind, MldConfig, RegisterState, RouteMetric,
-    Router, RptDownstreamState,
+    Command, Config, Delivery, EntryView, Event, InterfaceConfig, Limits, LinkKind, MldConfig, Participation,
+    RegisterState, RouteMetric, Router, RptDownstreamState,
 };
-use stack::addr::{ALL_PIM_ROUTERS, Prefix};
+use stack::addr::{ALL_PIM_ROUTERS, MacAddress, Prefix};
 use stack::machine::{Machine, Output, PortId, RxMeta};
 use stack::rng::Rng;
-use stack::tables::{Accept, MrouteKey, Route};
+use stack::tables::{Accept, MrouteKey, Route, TableUpdate};
 use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
 use stack::wire::checksum;
@@ -40,11 +40,12 @@ fn router() -> Router {
         let port = PortId(port);
         InterfaceConfig {
             link: if port.0 == 0 { LinkKind::PointToPoint } else { LinkKind::Lan },
-            mld: Some(MldConfig::default()),
+            participation: if port.0 == 2 { Participation::Passive } else { Participation::Active },
+            mld: Some(MldConfig { delivery: Delivery::OnlyListener, ..MldConfig::default() }),
             ..InterfaceConfig::new(port, link_local(0, port), 1500)
         }
     });
-    let mobility_ranges = vec!["ff35::/64".parse().unwrap()];
+    let mobility_ranges = ["ff35::/64", "ff15::/64"].map(|range| range.parse().unwrap()).to_vec();
     Router::new(Config { mobility_ranges, limits: LIMITS, ..Config::new(interfaces.collect(), 1) })
 }
 
@@ -254,36 +255,68 @@ fn check(router: &Router, seed: u64) {
     }
 }
 
-/// What the router has told of the members of its links.
-type Told = BTreeMap<(PortId, MrouteKey), Membership>;
+/// What the router has told.
+#[derive(Default)]
+struct Told {
+    /// Of the members of its links.
+    members: BTreeMap<(PortId, MrouteKey), Membership>,
+    /// Of where groups are delivered.
+    deliveries: BTreeMap<(PortId, Ipv6Addr), MacAddress>,
+    /// How often a group had one listener.
+    lone: usize,
+}
 
 /// Takes its output in: each change of a membership is one, and they add up to what its queriers know.
 fn hear(router: &mut Router, told: &mut Told, seed: u64) {
     while let Some(output) = router.poll_output() {
-        if let Output::Event(Event::MembershipChanged { port, key, membership, .. }) = output {
-            let before = told.remove(&(port, key));
-            let after = (membership != Membership::Left).then_some(membership);
-            assert_ne!(before, after, "seed {seed}: {key:?} on {port:?}");
-            told.extend(after.map(|after| ((port, key), after)));
+        match output {
+            Output::Event(Event::MembershipChanged { port, key, membership, .. }) => {
+                let before = told.members.remove(&(port, key));
+                let after = (membership != Membership::Left).then_some(membership);
+                assert_ne!(before, after, "seed {seed}: {key:?} on {port:?}");
+                told.members.extend(after.map(|after| ((port, key), after)));
+            }
+            Output::Table(TableUpdate::DeliverySet { port, group, link_address }) => {
+                assert!(!link_address.is_multicast() && link_address != MacAddress::default(), "seed {seed}");
+                let before = told.deliveries.insert((port, group), link_address);
+                assert_ne!(before, Some(link_address), "seed {seed}");
+                told.lone += 1;
+            }
+            Output::Table(TableUpdate::DeliveryRemove { port, group }) => {
+                assert!(told.deliveries.remove(&(port, group)).is_some(), "seed {seed}");
+            }
+            _ => {}
         }
     }
     let key = |(group, source)| MrouteKey { source, group };
-    let known: Told = router
+    let known: BTreeMap<(PortId, MrouteKey), Membership> = router
         .queriers()
         .flat_map(|(port, querier)| {
             let joined = querier.memberships().map(move |of| ((port, key(of)), Membership::Joined));
             joined.chain(querier.excluded().map(move |of| ((port, key(of)), Membership::Excluded)))
         })
         .collect();
-    assert_eq!(*told, known, "seed {seed}");
+    assert_eq!(told.members, known, "seed {seed}");
+    let mut delivered = BTreeMap::new();
+    for (port, querier) in router.queriers() {
+        for group in querier.groups() {
+            let listens = |host: &&HostView| host.exclude_until.is_some() || !host.sources.is_empty();
+            let listeners = group.hosts.iter().filter(listens).count();
+            let lone =
+                group.delivery.is_none_or(|_| port == PortId(2) && listeners == 1 && group.version == Version::V2);
+            assert!(lone, "seed {seed}: {group:?} on {port:?}");
+            delivered.extend(group.delivery.map(|to| ((port, group.group), to)));
+        }
+    }
+    assert_eq!(told.deliveries, delivered, "seed {seed}");
 }
 
-fn simulate(seed: u64) -> usize {
+fn simulate(seed: u64) -> (usize, usize) {
     let mut rng = Rng::new(seed);
     let mut router = router();
     let mut now = Instant::ORIGIN;
     let mut most_entries = 0;
-    let mut told = Told::new();
+    let mut told = Told::default();
     for port in 0..3 {
         router.handle_command(now, Command::LinkUp(PortId(port)));
     }
@@ -327,7 +360,9 @@ fn simulate(seed: u64) -> usize {
                 if rng.below(4) == 0 {
                     spoil(&mut rng, &mut packet);
                 }
-                let meta = RxMeta { port, link_source: None, link_multicast: true, tunnel: None };
+                let link_source = (rng.below(8) > 0)
+                    .then(|| MacAddress([u8::from(rng.below(8) == 0), 0, 0, 0, 0, rng.below(3) as u8]));
+                let meta = RxMeta { port, link_source, link_multicast: true, tunnel: None };
                 router.handle_packet(now, &meta, &packet);
             }
         }
@@ -341,15 +376,15 @@ fn simulate(seed: u64) -> usize {
     router.handle_command(now, Command::Stop);
     assert_eq!((router.entry_count(), router.poll_timeout()), (0, None), "seed {seed}");
     hear(&mut router, &mut told, seed);
-    most_entries
+    (most_entries, told.lone)
 }
 
 #[test]
 fn random_packets_and_commands_keep_the_invariants() {
-    let mut most_entries = 0;
+    let (mut most_entries, mut all_lone) = (0, 0);
     for seed in 0..400 {
         match std::panic::catch_unwind(|| simulate(seed)) {
-            Ok(entries) => most_entries = most_entries.max(entries),
+            Ok((entries, lone)) => (most_entries, all_lone) = (most_entries.max(entries), all_lone + lone),
             Err(panic) => {
                 eprintln!("seed {seed}");
                 std::panic::resume_unwind(panic);
@@ -357,4 +392,5 @@ fn random_packets_and_commands_keep_the_invariants() {
         }
     }
     assert_eq!(most_entries, LIMITS.entries, "the packets were too spoiled to reach the limit");
+    assert!(all_lone > 100, "a group had one listener {all_lone} times");
 }

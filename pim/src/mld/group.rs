@@ -20,6 +20,7 @@ use super::change::{Membership, Memberships};
 use super::compat::{Compatibility, Version};
 use super::host::{Host, Tracked};
 use core::net::Ipv6Addr;
+use stack::addr::MacAddress;
 use stack::time::{Duration, Instant};
 use stack::wire::mld::RecordType;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +46,7 @@ pub(crate) struct Source {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Tracking {
     Complete,
-    /// There was a host too many: nobody can be taken for the last one.
+    /// There was a host too many, or one beyond its limits: nobody can be taken for the last one, or the only one.
     Incomplete,
 }
 
@@ -73,6 +74,8 @@ pub(crate) struct Group {
     pub(crate) query_at: Option<Instant>,
     pub(crate) hosts: BTreeMap<Ipv6Addr, Host>,
     pub(crate) tracking: Tracking,
+    /// The link-layer address of its only listener, as it was told last.
+    pub(crate) delivery: Option<MacAddress>,
     pub(crate) compatibility: Compatibility,
 }
 
@@ -87,6 +90,7 @@ impl Default for Group {
             query_at: None,
             hosts: BTreeMap::new(),
             tracking: Tracking::Complete,
+            delivery: None,
             compatibility: Compatibility::default(),
         }
     }

@@ -85,6 +85,11 @@ impl Host {
         self.exclude_until.is_some_and(|until| until > now)
     }
 
+    /// Whether it wants any source of the group, as far as it holds.
+    pub(crate) fn listens(&self) -> bool {
+        self.exclude_until.is_some() || !self.sources.is_empty()
+    }
+
     /// Whether it has said anything that still holds.
     pub(crate) fn is_heard(&self) -> bool {
         self.exclude_until.is_some() || self.named() > 0

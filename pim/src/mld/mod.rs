@@ -10,8 +10,8 @@ pub use change::Membership;
 pub(crate) use compat::OlderMessage;
 pub use compat::Version;
 pub use group::FilterMode;
+pub(crate) use querier::{DeliveryChange, LinkRouters, Reporter, VersionMismatch};
 pub use querier::{GroupView, HostView, Querier, QuerierState, SourceView};
-pub(crate) use querier::{LinkRouters, VersionMismatch};
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! This file has what it holds, its timers, and what it tells. What comes in from routers is in `election`, from hosts in
 //! `reports`, of which `admission` decides what is taken; what goes out is in `queries`, how long all of it takes in
-//! `timing`, and what there is to look at in `view`.
+//! `timing`, where groups with one listener are delivered in `delivery`, and what there is to look at in `view`.
 //!
 //! Groups of the mobility range belong to one terminal each. For them every listener is tracked, the last one's leaving
 //! ends the membership without a query, and each group is asked for on its own, often, so that a terminal that vanished
@@ -13,12 +13,14 @@
 //! run out, and the mobility range is none.
 
 mod admission;
+mod delivery;
 mod election;
 mod queries;
 mod reports;
 mod timing;
 mod view;
 
+pub(crate) use delivery::{DeliveryChange, Reporter};
 pub use election::QuerierState;
 pub(crate) use election::VersionMismatch;
 pub(crate) use reports::LinkRouters;
@@ -28,7 +30,7 @@ use super::change::{self, MembershipChange, Memberships};
 use super::compat::Version;
 use super::group::Group;
 use super::host::Tracked;
-use crate::config::{Border, Config, InterfaceConfig, Limits, MldConfig};
+use crate::config::{Border, Config, Delivery, InterfaceConfig, Limits, MldConfig, Participation};
 use admission::Share;
 use core::net::Ipv6Addr;
 use stack::addr::Prefix;
@@ -49,6 +51,7 @@ enum TimerKey {
 pub struct Querier {
     config: MldConfig,
     limits: Limits,
+    delivery: Delivery,
     border: Border,
     ssm_ranges: Vec<Prefix>,
     mobility_ranges: Vec<Prefix>,
@@ -57,12 +60,13 @@ pub struct Querier {
     rng: Rng,
     state: QuerierState,
     groups: BTreeMap<Ipv6Addr, Group>,
-    /// What each tracked host makes this router hold.
+    /// Each tracked host: what it makes this router hold, and where it is.
     hosts: BTreeMap<Ipv6Addr, Share>,
     /// Hosts that are tracked, once for each of their groups.
     tracked: usize,
     timers: Timers<TimerKey>,
     changes: VecDeque<MembershipChange>,
+    deliveries: VecDeque<DeliveryChange>,
     packets: VecDeque<Vec<u8>>,
     mismatch: Option<VersionMismatch>,
     /// When the next mismatch may be told.
@@ -74,6 +78,10 @@ impl Querier {
         Querier {
             config: mld.clone(),
             limits: config.limits,
+            delivery: match interface.participation {
+                Participation::Passive => mld.delivery,
+                Participation::Active => Delivery::Group,
+            },
             border: interface.border,
             ssm_ranges: config.ssm_ranges.clone(),
             mobility_ranges: config.mobility_ranges.clone(),
@@ -86,6 +94,7 @@ impl Querier {
             tracked: 0,
             timers: Timers::new(),
             changes: VecDeque::new(),
+            deliveries: VecDeque::new(),
             packets: VecDeque::new(),
             mismatch: None,
             mismatch_told_until: Instant::ORIGIN,
@@ -105,6 +114,7 @@ impl Querier {
         self.hosts.clear();
         self.tracked = 0;
         for (address, group) in core::mem::take(&mut self.groups) {
+            self.end_delivery(address, &group);
             self.changes.extend(change::changes(address, &group.memberships(), &Memberships::new()));
         }
     }
@@ -169,7 +179,7 @@ impl Querier {
                 self.send_query(address, self.config.mobility.query_response_interval, true, &[]);
             }
         }
-        self.forget_hosts(now, &mut group);
+        self.forget_hosts(now, address, &mut group);
         self.put_back(address, group, &before);
     }
 
@@ -177,12 +187,14 @@ impl Querier {
     fn put_back(&mut self, address: Ipv6Addr, mut group: Group, before: &Memberships) {
         self.changes.extend(change::changes(address, before, &group.memberships()));
         if group.is_empty() {
+            self.end_delivery(address, &group);
             for (host, named) in group.take_hosts() {
-                self.forget_share(host, named, Tracked::NoMore);
+                self.forget_share(host, address, named, Tracked::NoMore);
             }
             self.timers.cancel(TimerKey::Group(address));
         } else {
             self.groups.insert(address, group);
+            self.settle_delivery(address);
             self.arm(address);
         }
     }
@@ -289,7 +301,8 @@ mod tests {
                 .map(|(kind, sources)| Record { kind, group, sources: sources.into_iter().collect() })
                 .collect();
             let report = Report { records };
-            self.querier.handle_report(self.now, host(index), &report, LinkRouters::Alone, &mut self.counters);
+            let reporter = Reporter::new(host(index), None);
+            self.querier.handle_report(self.now, reporter, &report, LinkRouters::Alone, &mut self.counters);
         }
 
         fn set(&mut self, index: usize, interest: Interest) {
@@ -334,14 +347,14 @@ mod tests {
         /// What is counted of the hosts is what stands in the groups.
         fn check_shares(&self) {
             let mut shares: BTreeMap<Ipv6Addr, Share> = BTreeMap::new();
-            for group in self.querier.groups.values() {
+            for (&address, group) in &self.querier.groups {
                 for &host in group.hosts.keys() {
                     let share = shares.entry(host).or_default();
-                    share.groups += 1;
+                    share.groups.insert(address);
                     share.sources += group.named_by(host).unwrap();
                 }
             }
-            assert_eq!(self.querier.tracked, shares.values().map(|share| share.groups).sum::<usize>());
+            assert_eq!(self.querier.tracked, shares.values().map(|share| share.groups.len()).sum::<usize>());
             assert_eq!(self.querier.hosts, shares);
         }
 

@@ -1,7 +1,7 @@
 //! The router's tables of RFC 3810 §7 as data, held against a querier and against a router that is none: every filter
 //! mode with every type of record, and with every combination of lists out of three sources.
 
-use super::{FilterMode, GroupView, LinkRouters, Membership, Querier, QuerierState};
+use super::{FilterMode, GroupView, LinkRouters, Membership, Querier, QuerierState, Reporter};
 use crate::config::{Config, InterfaceConfig, Limits, MldConfig};
 use crate::counters::Counters;
 use FilterMode::{Exclude, Include};
@@ -111,7 +111,8 @@ impl Bed {
     fn hear(&mut self, kind: RecordType, sources: Set) {
         let record = Record { kind, group: GROUP, sources: addresses(sources) };
         let report = Report { records: vec![record] };
-        self.querier.handle_report(self.now, HOST, &report, LinkRouters::Alone, &mut self.counters);
+        let reporter = Reporter::new(HOST, None);
+        self.querier.handle_report(self.now, reporter, &report, LinkRouters::Alone, &mut self.counters);
     }
 
     fn hear_query(&mut self, from: Ipv6Addr, group: Ipv6Addr, suppress: bool, sources: Set) {
@@ -633,7 +634,7 @@ fn long_lists_of_questions_are_split() {
     while bed.querier.poll_packet().is_some() {}
     for kind in [ALLOW, BLOCK] {
         let report = Report { records: vec![Record { kind, group: GROUP, sources: sources.clone() }] };
-        bed.querier.handle_report(bed.now, HOST, &report, LinkRouters::Alone, &mut bed.counters);
+        bed.querier.handle_report(bed.now, Reporter::new(HOST, None), &report, LinkRouters::Alone, &mut bed.counters);
     }
     let mut lists = Vec::new();
     while let Some(packet) = bed.querier.poll_packet() {

@@ -10,7 +10,7 @@ pub mod ways;
 use core::net::Ipv6Addr;
 use pim::wire::{JoinPrune, Message};
 use pim::{Command, Config, Event, Router};
-use stack::addr::Prefix;
+use stack::addr::{MacAddress, Prefix};
 use stack::machine::{Machine, Output, PortId, RxMeta, Via};
 use stack::tables::{Accept, Mroute, MrouteKey, Route, TableUpdate, Watch};
 use stack::time::{Duration, Instant};
@@ -67,6 +67,8 @@ pub struct Node {
     pub router: Router,
     pub mroutes: BTreeMap<MrouteKey, Mroute>,
     pub link_groups: BTreeSet<(PortId, Ipv6Addr)>,
+    /// The link-layer addresses of groups' only listeners.
+    pub deliveries: BTreeMap<(PortId, Ipv6Addr), MacAddress>,
     pub events: Vec<Event>,
 }
 
@@ -119,6 +121,7 @@ impl Net {
             router: Router::new(config),
             mroutes: BTreeMap::new(),
             link_groups: BTreeSet::new(),
+            deliveries: BTreeMap::new(),
             events: Vec::new(),
         };
         self.nodes.push(node);
@@ -192,7 +195,12 @@ impl Net {
 
     /// A packet out of nowhere reaches a router.
     pub fn inject(&mut self, node: NodeId, port: PortId, packet: &[u8]) {
-        let meta = RxMeta { port, link_source: None, link_multicast: true, tunnel: None };
+        self.inject_from(node, port, None, packet);
+    }
+
+    /// The same with the source of its frame.
+    pub fn inject_from(&mut self, node: NodeId, port: PortId, link_source: Option<MacAddress>, packet: &[u8]) {
+        let meta = RxMeta { port, link_source, link_multicast: true, tunnel: None };
         let now = self.now;
         self.nodes[node].router.handle_packet(now, &meta, packet);
         self.drain(node);
@@ -357,6 +365,11 @@ impl Net {
             TableUpdate::MrouteRemove(key) => assert!(node.mroutes.remove(&key).is_some(), "{key:?} is not there"),
             TableUpdate::LinkGroupJoin(port, group) => assert!(node.link_groups.insert((port, group))),
             TableUpdate::LinkGroupLeave(port, group) => assert!(node.link_groups.remove(&(port, group))),
+            TableUpdate::DeliverySet { port, group, link_address } => {
+                let before = node.deliveries.insert((port, group), link_address);
+                assert_ne!(before, Some(link_address), "{group} is delivered where it is");
+            }
+            TableUpdate::DeliveryRemove { port, group } => assert!(node.deliveries.remove(&(port, group)).is_some()),
             other => panic!("{other:?} is not a PIM router's business"),
         }
     }

@@ -1,14 +1,16 @@
 //! What hosts report, and what it does to their groups (RFC 3810 §7.4, §8.3.2).
 
-use super::admission::Admitted;
-use super::{Querier, QuerierState};
+use super::admission::{Admitted, Refused};
+use super::{Querier, QuerierState, Reporter};
 use crate::config;
 use crate::counters::Counters;
 use crate::mld::compat::{self, OlderMessage, Version};
 use crate::mld::group::Tracking;
 use core::net::Ipv6Addr;
+use stack::addr::MacAddress;
 use stack::time::Instant;
 use stack::wire::mld::{self, Record, RecordType, Report};
+use std::collections::BTreeSet;
 
 /// Whether other routers on the link have to learn of what we know without asking.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +22,7 @@ pub(crate) enum LinkRouters {
 /// What a host says of one group.
 pub(super) struct Claim<'a> {
     pub(super) host: Ipv6Addr,
+    pub(super) link_address: Option<MacAddress>,
     /// That of its message.
     pub(super) version: Version,
     pub(super) kind: RecordType,
@@ -32,7 +35,7 @@ impl Querier {
     pub(crate) fn handle_report(
         &mut self,
         now: Instant,
-        host: Ipv6Addr,
+        reporter: Reporter,
         report: &Report,
         routers: LinkRouters,
         counters: &mut Counters,
@@ -40,11 +43,12 @@ impl Querier {
         if self.state == QuerierState::Stopped {
             return;
         }
+        let Reporter { address: host, link_address } = reporter;
         for record in &report.records {
             let &Record { kind, group, ref sources } = record;
             match compat::sources_that_count(self.version(group), kind, sources) {
                 Some(sources) => {
-                    let claim = Claim { host, version: Version::V2, kind, group, sources };
+                    let claim = Claim { host, link_address, version: Version::V2, kind, group, sources };
                     self.handle_claim(now, &claim, routers, counters);
                 }
                 None => counters.mld_v1_mode_ignored += 1,
@@ -56,7 +60,7 @@ impl Querier {
     pub(crate) fn handle_older_message(
         &mut self,
         now: Instant,
-        host: Ipv6Addr,
+        reporter: Reporter,
         group: Ipv6Addr,
         message: OlderMessage,
         routers: LinkRouters,
@@ -74,13 +78,16 @@ impl Querier {
             counters.drop_mld_v1_done += 1;
             return;
         }
-        let claim = Claim { host, version: Version::V1, kind: message.equivalent(), group, sources: &[] };
+        let Reporter { address: host, link_address } = reporter;
+        let claim = Claim { host, link_address, version: Version::V1, kind: message.equivalent(), group, sources: &[] };
         self.handle_claim(now, &claim, routers, counters);
     }
 
     fn handle_claim(&mut self, now: Instant, claim: &Claim<'_>, routers: LinkRouters, counters: &mut Counters) {
-        if let Some(admitted) = self.admit(now, claim, counters) {
-            self.take(now, claim, &admitted, routers, counters);
+        match self.admit(now, claim, counters) {
+            Ok(admitted) => self.take(now, claim, &admitted, routers, counters),
+            Err(Refused::Limit) => self.miss(claim.host, claim.group),
+            Err(Refused::Void) => {}
         }
     }
 
@@ -93,7 +100,7 @@ impl Querier {
         routers: LinkRouters,
         counters: &mut Counters,
     ) {
-        let &Claim { host, version, kind, group: address, .. } = claim;
+        let &Claim { host, link_address, version, kind, group: address, .. } = claim;
         let Admitted { sources: b, adds } = admitted;
         let timing = self.timing(address);
         let mut group = self.groups.remove(&address).unwrap_or_default();
@@ -105,6 +112,7 @@ impl Querier {
             group.compatibility.hear_report(now + mali);
         }
 
+        let mut moved = BTreeSet::new();
         let named = group.named_by(host);
         let room = group.hosts.len() < self.limits.hosts_per_group && self.tracked < self.limits.tracked_per_port;
         if named.is_some() || (*adds && room) {
@@ -113,8 +121,11 @@ impl Querier {
             group.track(now, host, kind, b, mali, self.limits.sources_per_host.saturating_sub(elsewhere));
             share.sources = elsewhere + group.named_by(host).unwrap_or(0);
             if named.is_none() {
-                share.groups += 1;
+                share.groups.insert(address);
                 self.tracked += 1;
+            }
+            if core::mem::replace(&mut share.link_address, link_address) != link_address {
+                moved.clone_from(&share.groups);
             }
         } else if *adds {
             counters.mld_untracked_hosts += 1;
@@ -138,10 +149,13 @@ impl Querier {
                 }
             }
         }
-        self.forget_hosts(now, &mut group);
+        self.forget_hosts(now, address, &mut group);
         if is_querier {
             self.start_queries(now, address, &mut group, &queries, &timing);
         }
         self.put_back(address, group, &before);
+        for group in moved {
+            self.settle_delivery(group);
+        }
     }
 }

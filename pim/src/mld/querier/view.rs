@@ -4,6 +4,7 @@ use super::Querier;
 use crate::mld::compat::Version;
 use crate::mld::group::{FilterMode, Group};
 use core::net::Ipv6Addr;
+use stack::addr::MacAddress;
 use stack::time::Instant;
 
 /// A group on a link, to look at.
@@ -21,6 +22,8 @@ pub struct GroupView {
     pub sources: Vec<SourceView>,
     /// The hosts that are tracked.
     pub hosts: Vec<HostView>,
+    /// The link-layer address of its only listener, where the group is delivered there (RFC 6085).
+    pub delivery: Option<MacAddress>,
 }
 
 /// A source of a group, to look at.
@@ -88,6 +91,7 @@ impl Group {
             mode: self.mode,
             filter_timer: self.filter_timer,
             version: self.compatibility.version(),
+            delivery: self.delivery,
             sources: self
                 .sources
                 .iter()

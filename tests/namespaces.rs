@@ -8,6 +8,8 @@
 mod baselines;
 #[path = "namespaces/captures.rs"]
 mod captures;
+#[path = "namespaces/delivery.rs"]
+mod delivery;
 #[path = "namespaces/figures.rs"]
 mod figures;
 #[path = "namespaces/frr/mod.rs"]

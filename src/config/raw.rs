@@ -198,6 +198,7 @@ pub struct RawAccessRouter {
 #[allow(missing_docs)]
 pub struct RawAccessPort {
     pub name: Field<String>,
+    pub unicast_delivery: Field<bool>,
     pub ra: Field<RawAdvertisement>,
     pub mld: Field<RawMld>,
 }

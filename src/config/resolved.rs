@@ -316,6 +316,8 @@ pub struct AccessPort {
     pub advertisement: RouterAdvertisementConfig,
     /// The MLD querier.
     pub mld: MldConfig,
+    /// To which link-layer address terminals' groups go.
+    pub delivery: pim::Delivery,
 }
 
 /// Router advertisements of one port (RFC 4861 §6.2.1).

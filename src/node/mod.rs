@@ -286,7 +286,13 @@ impl DroverNode {
         let room = |entries: Option<usize>, least: u32| {
             least.max(entries.map_or(0, |entries| u32::try_from(entries).unwrap_or(u32::MAX)))
         };
+        // Groups go to their only listener on some of these; a port has as many groups as the largest number of all.
+        let access: &[_] = config.access_router.as_ref().map_or(&[], |access| &access.ports);
+        let unicast_delivery: PortSet =
+            access.iter().filter(|port| port.delivery == pim::Delivery::OnlyListener).map(|port| port.port).collect();
+        let max_groups = access.iter().map(|port| port.mld.max_groups).max().unwrap_or(0);
         let limits = Limits {
+            deliveries: room(Some(max_groups * unicast_delivery.len()), 1),
             mroutes: room(config.router.as_ref().map(|router| router.max_entries), default.mroutes),
             mma_bindings: room(config.mma.as_ref().map(|mma| mma.max_bindings), default.mma_bindings),
             home_bindings: room(config.home_agent.as_ref().map(|agent| agent.max_bindings), default.home_bindings),
@@ -306,6 +312,7 @@ impl DroverNode {
             forwarding: if config.forwards() { Forwarding::Router } else { Forwarding::Host },
             host_ports: config.programs_port().map_or(PortSet::EMPTY, PortSet::single),
             site_border: border.collect(),
+            unicast_delivery,
             transport: correspondent::transport(config),
             registers: config.router.is_some(),
             tunnel_dscp: config.tunnel_dscp,

@@ -75,5 +75,6 @@ fn mld(access: &AccessPort) -> MldConfig {
         last_listener_query_interval: mld.last_listener_query_interval,
         last_listener_query_count: mld.last_listener_query_count,
         mobility: mld.mobility.clone(),
+        delivery: access.delivery,
     }
 }

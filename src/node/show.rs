@@ -222,6 +222,8 @@ impl View<'_> {
                     "version": group.version.number(),
                     "sources": sources,
                     "hosts": hosts,
+                    "delivery": self.worker.dataplane().delivery(port, group.group)
+                        .map_or_else(|| "group".to_owned(), |listener| listener.to_string()),
                     "packets": null,
                 }));
             }
@@ -234,6 +236,7 @@ impl View<'_> {
                 "version": null,
                 "sources": reception.source.to_string(),
                 "hosts": null,
+                "delivery": null,
                 "packets": packets,
             }));
         }

@@ -254,6 +254,24 @@ fn multicast_routing() {
                 "access_router.port[0].mld.last_listener_query_interval_ms: 70000 is too large; give 1 to 65535",
             ),
             (
+                "name = \"radio\"\n\n",
+                "name = \"radio\"\nunicast_delivery = 1\n\n",
+                1,
+                "access_router.port[0].unicast_delivery: this is the number 1; give true or false",
+            ),
+            (
+                "[[access_router.port]]\n",
+                "[[router.port]]\nname = \"radio\"\npassive = false\n\n[[access_router.port]]\nunicast_delivery = true\n",
+                5,
+                "access_router.port[0].unicast_delivery: PIM is spoken on the port \"radio\", where other routers may want a group; give passive = true in its [[router.port]], or false",
+            ),
+            (
+                "[access_router.port.mld]\n",
+                "[[access_router.port]]\nname = \"core\"\nunicast_delivery = true\n[access_router.port.mld]\nmld_version = 1\n",
+                2,
+                "access_router.port[1].unicast_delivery: a querier of version 1 does not know who listens; give mld_version = 2, or false",
+            ),
+            (
                 "# query_response_interval_ms = 10000",
                 "max_groups_per_host = 0",
                 0,

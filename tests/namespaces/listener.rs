@@ -10,10 +10,10 @@ use std::mem::{size_of, zeroed};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-const AGENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 0, 0, 0, 0, 1);
-const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x0200, 0x5eff, 0xfe10, 0x55);
-const HOME_ADDRESS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 1, 0, 0, 0, 0x55);
-const CORRESPONDENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0x10);
+pub(crate) const AGENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 0, 0, 0, 0, 1);
+pub(crate) const GROUP: Ipv6Addr = Ipv6Addr::new(0xff35, 0, 0, 0, 0x0200, 0x5eff, 0xfe10, 0x55);
+pub(crate) const HOME_ADDRESS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 1, 0, 0, 0, 0x55);
+pub(crate) const CORRESPONDENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0x10);
 const GRE: u8 = 47;
 /// Octets of a GRE header with key and sequence number, and where its protocol is.
 const GRE_LEN: usize = 12;
@@ -33,7 +33,8 @@ struct GroupSourceRequest {
 pub(crate) struct Listener(OwnedFd);
 
 impl Listener {
-    fn join(interface: &str) -> Self {
+    /// Joins the terminal's group for what its agent sends; in the namespace of this thread.
+    pub(crate) fn join(interface: &str) -> Self {
         let listener = Listener::open();
         join_source(&listener.0, interface, GROUP, AGENT);
         listener

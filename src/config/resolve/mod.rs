@@ -88,7 +88,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
     let immediate_leave =
         router.as_ref().and_then(|router| router.as_ref()).map_or(mobility_range, |router| router.mobility_range);
     let access_router = optional(root, "access_router", &raw.access_router, |section, raw| {
-        routing::access_router(section, raw, &ports, immediate_leave)
+        routing::access_router(section, raw, &ports, router.iter().flatten().next(), immediate_leave)
     });
     let home_agent = optional(root, "home_agent", &raw.home_agent, |section, raw| {
         mobility::home_agent(section, raw, &ports, context.directory)

@@ -15,6 +15,7 @@ use super::rendezvous::{OwnAddresses, rendezvous_points, zone_scope};
 use super::section::{Section, flag, in_range, multicast_prefix, prefix, routable, span_of, unicast_prefix};
 use core::net::Ipv6Addr;
 use core::time::Duration;
+use pim::Delivery;
 use pim::mld::Version;
 use pim::{BsrBoundary, SptSwitchover};
 use stack::addr::Prefix;
@@ -164,6 +165,7 @@ pub(super) fn access_router(
     section: &Section<'_, '_>,
     raw: &RawAccessRouter,
     ports: &[PortConfig],
+    router: Option<&RouterConfig>,
     immediate_leave: Prefix,
 ) -> Option<AccessRouterConfig> {
     if raw.port.is_empty() {
@@ -181,9 +183,35 @@ pub(super) fn access_router(
         let defaults = AdvertisementDefaults { fast_solicited: true, home_agent: false };
         let advertisement = advertisement(section, &raw.ra, port, defaults);
         let mld = mld(section, &raw.mld, immediate_leave);
-        Some(AccessPort { port: port.id, advertisement: advertisement?, mld: mld? })
+        let delivery = delivery(section, &raw.unicast_delivery, port, router, mld.as_ref());
+        Some(AccessPort { port: port.id, advertisement: advertisement?, mld: mld?, delivery: delivery? })
     })?;
     Some(AccessRouterConfig { ports })
+}
+
+/// To which link-layer address terminals' groups go. Who listens has to be known: hosts of version 1 are not, nor are the
+/// members behind another router.
+fn delivery(
+    section: &Section<'_, '_>,
+    field: &Field<bool>,
+    port: &PortConfig,
+    router: Option<&RouterConfig>,
+    mld: Option<&MldConfig>,
+) -> Option<Delivery> {
+    if !flag(field, false) {
+        return Some(Delivery::Group);
+    }
+    let wrong = |what: String, remedy: &str| {
+        section.fault("unicast_delivery", span_of(section, field), Fault::new(what, remedy))
+    };
+    if mld.is_some_and(|mld| mld.version == Version::V1) {
+        return wrong("a querier of version 1 does not know who listens".to_owned(), "give mld_version = 2, or false");
+    }
+    if router.is_some_and(|router| router.ports.iter().any(|pim| pim.port == port.id && !pim.passive)) {
+        let what = format!("PIM is spoken on the port \"{}\", where other routers may want a group", port.name);
+        return wrong(what, "give passive = true in its [[router.port]], or false");
+    }
+    Some(Delivery::OnlyListener)
 }
 
 /// What an advertisement holds where the file says nothing.

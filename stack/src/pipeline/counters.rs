@@ -49,6 +49,8 @@ counters! {
     PuntReassembly = "punt-reassembly",
     /// Packets of a group's tunnel that wait for those before them.
     PuntReorder = "punt-reorder",
+    /// Multicast packets that wait for the node, which was told of them.
+    PuntRoute = "punt-route",
     /// Answered: no route.
     IcmpErrorNoRoute = "icmp-error-no-route",
     /// Answered: address unreachable.

@@ -29,6 +29,7 @@ pub(super) fn run(plane: &mut Dataplane, port: PortId, batch: &mut Batch, vector
             outer: 0,
             inserted: Inserted::NOTHING,
             passes: 0,
+            told: false,
             found: Found::Nothing,
         };
         if let Some(packet) = frame(&mut plane.counters, link, packet, &mut meta) {

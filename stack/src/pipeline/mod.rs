@@ -83,6 +83,8 @@ use vector::{Lane, Vector};
 
 /// Notices that wait for the node at the most.
 const MAX_NOTICES: usize = 4096;
+/// Multicast packets that wait for the node's answer.
+const MAX_TOLD: usize = 64;
 
 /// The data plane of one worker.
 ///
@@ -123,6 +125,9 @@ pub struct Dataplane {
     outgoing: Vec<OutputQueue>,
     local: VecDeque<(RxMeta, Packet)>,
     notices: VecDeque<Notice>,
+    /// Multicast packets that the node was told of, until it has answered.
+    told: VecDeque<Job>,
+    told_limit: usize,
     /// Packets that were made on the way: they go through the stages after the batch.
     pending: VecDeque<(Job, Lane)>,
     vector: Option<Box<Vector>>,
@@ -175,6 +180,8 @@ impl Dataplane {
             outgoing: ports.iter().map(|_| OutputQueue::new(limits.output_queue)).collect(),
             local: VecDeque::with_capacity(limits.local_queue),
             notices: VecDeque::with_capacity(64),
+            told: VecDeque::with_capacity(MAX_TOLD),
+            told_limit: waiting.min(MAX_TOLD),
             pending: VecDeque::with_capacity(256),
             vector: Some(Box::new(Vector::new())),
             staged: 0,
@@ -244,8 +251,12 @@ impl Dataplane {
         self.local.pop_front()
     }
 
-    /// The next notice for the node.
+    /// The next notice for the node. Asked for another one, whoever takes them has seen to the last one: multicast packets
+    /// that were told of, and waited for their routes, go on where there is none left.
     pub fn poll_notice(&mut self) -> Option<Notice> {
+        if self.notices.is_empty() && !self.told.is_empty() {
+            multicast::resume(self);
+        }
         self.notices.pop_front()
     }
 

@@ -20,6 +20,8 @@ enum Next {
     Lookup,
     Local,
     Terminal,
+    /// It waits for the node, which was told of it.
+    Wait,
     Drop(Counter),
 }
 
@@ -41,6 +43,7 @@ pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
             Next::Lookup => vector.next(place, Lane::Lookup),
             Next::Local => vector.next(place, Lane::Local),
             Next::Terminal => vector.next(place, Lane::Terminal),
+            Next::Wait => wait(plane, vector.take(place)),
             Next::Drop(reason) => plane.discard(vector.take(place), reason),
         }
     }
@@ -95,8 +98,8 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
             return Next::Drop(Counter::DropRegisterNoRoute);
         }
         // Whoever is a host here hears others' groups on shared links; only a router can want to route them.
-        if !heard {
-            multicast_notice::tell(plane, Notice::MulticastMiss { port, source, group });
+        if !heard && multicast_notice::tell(plane, Notice::MulticastMiss { port, source, group }) && !job.meta.told {
+            return Next::Wait;
         }
         return or_local(Counter::DropMulticastNoRoute);
     };
@@ -108,14 +111,19 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
         Accept::RendezvousPoint => !received,
     };
     if !accepted {
-        multicast_notice::tell(plane, Notice::MulticastWrongPort { port, source, group });
+        let told = multicast_notice::tell(plane, Notice::MulticastWrongPort { port, source, group });
+        if told && !heard && !job.meta.told && origin != Origin::Registered {
+            return Next::Wait;
+        }
         return or_local(Counter::DropMulticastWrongPort);
     }
     let seen = Notice::MulticastSeen { port, source, group };
     match route.watch {
         Watch::Nothing => {}
         Watch::NextPacket => next_packet(plane, slot, seen),
-        Watch::Sources => multicast_notice::tell(plane, seen),
+        Watch::Sources => {
+            multicast_notice::tell(plane, seen);
+        }
     }
     let ports = branches(plane, job, route.forward, scope);
     // What has come to a rendezvous point is not sent to another.
@@ -151,6 +159,28 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
         copy(plane, job, |plane, copy| output::on_link(plane, copy, port));
     }
     Next::Drop(Counter::DropMulticastNoBranch)
+}
+
+/// Keeps the packet until the node has answered what it was told of it; beyond so many it ends here.
+#[cold]
+fn wait(plane: &mut Dataplane, job: Job) {
+    if plane.told.len() >= plane.told_limit {
+        return plane.discard(job, Counter::DropMulticastNoRoute);
+    }
+    plane.counters.add(Counter::PuntRoute);
+    plane.told.push_back(job);
+}
+
+/// The node has answered: the packets that it was told of take the routes that there are now.
+#[cold]
+pub(super) fn resume(plane: &mut Dataplane) {
+    while let Some(mut job) = plane.told.pop_front() {
+        plane.counters.add(Counter::Resumed);
+        job.meta.told = true;
+        job.meta.found = Found::Nothing;
+        plane.pending.push_back((job, Lane::Multicast));
+    }
+    plane.with_vector(|_, _| {});
 }
 
 /// Tells of the packet that the route at `slot` has waited for, which then waits for none. Where nobody takes notices, it

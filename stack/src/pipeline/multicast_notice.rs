@@ -180,15 +180,14 @@ fn mixed(seed: u64, words: [u64; 4]) -> u64 {
 }
 
 /// Tells the node, where that is news. Link-local sources are those of one link, and nobody's who routes.
-pub(super) fn tell(plane: &mut Dataplane, notice: Notice) {
-    let Some(flow) = Flow::of(&notice).filter(|flow| !addr::is_link_local(flow.key.source)) else { return };
+pub(super) fn tell(plane: &mut Dataplane, notice: Notice) -> bool {
+    let Some(flow) = Flow::of(&notice).filter(|flow| !addr::is_link_local(flow.key.source)) else { return false };
     match plane.multicast_notices.take(plane.now, flow) {
-        Ok(()) => {
-            plane.notify(notice);
-        }
+        Ok(()) => return plane.notify(notice),
         Err(HeldBack::Limit) => plane.counters.add(flow.kind.held_back()),
         Err(HeldBack::Told) => {}
     }
+    false
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub(crate) struct Meta {
     pub(super) inserted: Inserted,
     /// Times that it was looked up.
     pub(crate) passes: u8,
+    /// Whether it has waited for the node's answer to what it was told of the packet.
+    pub(super) told: bool,
     /// What the lookup found.
     pub(super) found: Found,
 }
@@ -54,6 +56,7 @@ impl Meta {
         outer: 0,
         inserted: Inserted::NOTHING,
         passes: 0,
+        told: false,
         found: Found::Nothing,
     };
 

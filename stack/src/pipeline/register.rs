@@ -33,11 +33,16 @@ const NULL_REGISTER: u8 = 0x40;
 /// Puts the packet, which has lost its hop, into a Register message; then it goes where its route says.
 pub(super) fn enter(plane: &mut Dataplane, job: &mut Job, tunnel: &RegisterTunnel) -> Result<(), Counter> {
     let RegisterTunnel { source, rendezvous_point } = *tunnel;
-    if plane.routes.is_local(rendezvous_point) {
-        return Err(Counter::DropRegisterLoop);
-    }
     let data = job.packet.bytes();
-    if is_of_site(header::destination(data)) && leaves_the_site(plane, rendezvous_point) {
+    let mut value = [None];
+    plane.routes.lookup_batch(&[halves(rendezvous_point)], &mut value);
+    let egress = match value[0].map(Target::from_value) {
+        Some(Target::Local) => return Err(Counter::DropRegisterLoop),
+        Some(Target::Via(index)) => Some(plane.neighbors.resolution(index).0),
+        Some(Target::OnLink(port)) => Some(port),
+        _ => None,
+    };
+    if is_of_site(header::destination(data)) && egress.is_some_and(|port| plane.config.site_border.contains(port)) {
         return Err(Counter::DropRegisterSiteBorder);
     }
     if job.packet.headroom() < FRONT_LEN {
@@ -130,20 +135,6 @@ fn data(plane: &Dataplane, job: &Job, at: usize) -> Result<MrouteKey, Counter> {
 /// Whether the site's border holds the group back (RFC 4007 §5).
 fn is_of_site(group: Ipv6Addr) -> bool {
     Scope::of(group).is_some_and(|scope| scope <= Scope::SITE_LOCAL)
-}
-
-/// Whether the way to a rendezvous point leads out of the site.
-fn leaves_the_site(plane: &Dataplane, rendezvous_point: Ipv6Addr) -> bool {
-    if plane.config.site_border.is_empty() {
-        return false;
-    }
-    let mut value = [None];
-    plane.routes.lookup_batch(&[halves(rendezvous_point)], &mut value);
-    match value[0].map(Target::from_value) {
-        Some(Target::Via(index)) => plane.config.site_border.contains(plane.neighbors.resolution(index).0),
-        Some(Target::OnLink(port)) => plane.config.site_border.contains(port),
-        _ => false,
-    }
 }
 
 /// Where the data start in a quoted Register message of this node, at least their header: one with these addresses that

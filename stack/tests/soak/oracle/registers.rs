@@ -24,10 +24,8 @@ impl Walk<'_> {
     /// To the rendezvous point.
     pub(super) fn register(&mut self, mut job: Job, tunnel: RegisterTunnel) {
         let RegisterTunnel { source, rendezvous_point } = tunnel;
-        if self.model.own.contains(&rendezvous_point) {
-            return self.end("drop-register-loop");
-        }
         let leads_out = match self.model.route(rendezvous_point) {
+            Some(Route::Local) => return self.end("drop-register-loop"),
             Some(Route::Via { port, .. } | Route::OnLink(port)) => self.model.shape.is_border(port.0),
             _ => false,
         };

@@ -298,11 +298,13 @@ impl Dataplane {
         &self.pool
     }
 
-    /// Frames that the data plane holds: in queues, waiting for neighbours, for other fragments or for those before them.
+    /// Frames that the data plane holds: in queues, waiting for neighbours, for other fragments, for those before them or
+    /// for their routes.
     pub fn held_frames(&self) -> usize {
         self.outgoing.iter().map(OutputQueue::len).sum::<usize>()
             + self.local.len()
             + self.pending.len()
+            + self.told.len()
             + self.neighbors.waiting()
             + self.reassemblies.held()
             + self.reorders.held()

@@ -103,7 +103,6 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
         }
         return or_local(Counter::DropMulticastNoRoute);
     };
-    plane.mfib.count(slot);
     let route = plane.mfib.route(slot);
     let accepted = match route.accept {
         Accept::Port(accepted) => port == Some(accepted),
@@ -115,8 +114,10 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
         if told && !heard && !job.meta.told && origin != Origin::Registered {
             return Next::Wait;
         }
+        plane.mfib.count(slot);
         return or_local(Counter::DropMulticastWrongPort);
     }
+    plane.mfib.count(slot);
     let seen = Notice::MulticastSeen { port, source, group };
     match route.watch {
         Watch::Nothing => {}

@@ -31,6 +31,9 @@ pub struct Bench {
     pub now: Instant,
     ports: usize,
     before: Counters,
+    notices: Vec<Notice>,
+    /// Whether nobody takes what the node is told.
+    pub is_deaf: bool,
 }
 
 pub fn port(index: u8, medium: Medium, mtu: usize) -> PortInfo {
@@ -90,13 +93,16 @@ impl Bench {
 
     fn of(plane: Dataplane, pool: Pool, ports: usize) -> Self {
         let before = plane.counters().clone();
-        let mut bench = Bench { plane, pool, now: Instant::from_secs(100), ports, before };
+        let notices = Vec::new();
+        let mut bench = Bench { plane, pool, now: Instant::from_secs(100), ports, before, notices, is_deaf: false };
         bench.set_route(&format!("{SELF}/128"), Route::Local);
         bench
     }
 
     pub fn apply(&mut self, update: TableUpdate) {
         self.plane.apply(self.now, update);
+        self.check();
+        self.take_notices();
         self.check();
     }
 
@@ -132,11 +138,15 @@ impl Bench {
             self.plane.process(self.now, port, &mut batch);
             assert!(batch.is_empty());
             self.check();
+            self.take_notices();
+            self.check();
         }
     }
 
     pub fn transmit(&mut self, packet: Vec<u8>, via: Via) {
         self.plane.transmit(self.now, &Transmit { packet, via });
+        self.check();
+        self.take_notices();
         self.check();
     }
 
@@ -150,7 +160,17 @@ impl Bench {
     }
 
     pub fn notices(&mut self) -> Vec<Notice> {
-        core::iter::from_fn(|| self.plane.poll_notice()).collect()
+        self.take_notices();
+        core::mem::take(&mut self.notices)
+    }
+
+    /// Takes what the node is told, without an answer: packets that wait for one go on.
+    fn take_notices(&mut self) {
+        while !self.is_deaf
+            && let Some(notice) = self.plane.poll_notice()
+        {
+            self.notices.push(notice);
+        }
     }
 
     /// Every counter that has changed since the last call, and no other.

@@ -251,6 +251,8 @@ fn what_is_of_the_link_never_leaves_by_an_uplink() {
             ("drop-lookup-link-local", 1),
             ("drop-icmp-forbidden", 1),
             ("drop-multicast-not-heard", 1),
+            ("punt-route", 2),
+            ("resumed", 2),
             ("drop-multicast-no-route", 2),
             ("drop-icmp-no-source", 1),
         ]);

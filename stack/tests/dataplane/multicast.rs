@@ -18,7 +18,13 @@ fn a_tree_is_followed_to_every_branch_but_the_one_it_came_by() {
     assert_eq!(bench.plane.mroutes().map(|(_, _, packets)| packets).collect::<Vec<_>>(), [63]);
     bench.receive(P1, &[packets[0].clone()]);
     bench.receive(P0, &[udp(SOURCE, GROUP, 1, b"")]);
-    bench.expect_counters(&[("rx", 2), ("drop-multicast-wrong-port", 1), ("drop-multicast-hop-limit", 1)]);
+    bench.expect_counters(&[
+        ("rx", 2),
+        ("punt-route", 1),
+        ("resumed", 1),
+        ("drop-multicast-wrong-port", 1),
+        ("drop-multicast-hop-limit", 1),
+    ]);
 }
 
 #[test]
@@ -33,6 +39,8 @@ fn any_source_stands_in_and_a_miss_is_told() {
     bench.receive(P0, &[udp(SOURCE, GROUP, 64, b"z")]);
     bench.expect_counters(&[
         ("rx", 3),
+        ("punt-route", 2),
+        ("resumed", 2),
         ("drop-multicast-no-route", 1),
         ("output", 1),
         ("drop-multicast-wrong-port", 1),
@@ -95,6 +103,8 @@ fn an_agent_that_is_the_rendezvous_point_sends_by_the_shared_tree() {
             ("binding-to-group", count),
             ("output", count),
             ("drop-multicast-wrong-port", 1),
+            ("punt-route", 1),
+            ("resumed", 1),
         ]);
     }
 }
@@ -225,6 +235,8 @@ fn kinds_of_notices_have_limits_of_their_own() {
     bench.expect_counters(&[
         ("rx", 120),
         ("output", 40),
+        ("punt-route", 7),
+        ("resumed", 7),
         ("drop-multicast-no-route", 40),
         ("drop-multicast-wrong-port", 40),
         ("multicast-misses-suppressed", 36),
@@ -242,15 +254,66 @@ fn a_watch_that_finds_no_room_goes_on() {
         let source = Ipv6Addr::from_bits(SOURCE.to_bits() + last);
         (source, TableUpdate::MrouteSet(MrouteKey { source, group: GROUP }, mroute))
     };
+    bench.is_deaf = true;
     for last in 0..5_000 {
         let (source, update) = watching(last);
         bench.apply(update);
         bench.receive(P0, &[udp(source, GROUP, 64, b"x")]);
         bench.sent(P1);
     }
+    bench.is_deaf = false;
     let told = bench.notices().len();
     let watched = bench.plane.mroutes().filter(|(_, mroute, _)| mroute.watch == Watch::NextPacket).count();
     assert_eq!((told + watched, watched > 0), (5_000, true));
     bench.receive(P0, &[udp(watching(4_999).0, GROUP, 64, b"x")]);
     assert_eq!(bench.notices().len(), 1);
+}
+
+/// The packet that the node is told of takes the route that the node then makes, with all that is in it; those of the flow
+/// that come before the answer do not wait.
+#[test]
+fn what_is_told_of_takes_the_route_that_follows() {
+    let mut bench = Bench::router(3);
+    bench.is_deaf = true;
+    let packet = |data: &[u8]| udp(SOURCE, GROUP, 64, data);
+    bench.receive(P0, &[packet(b"first"), packet(b"second")]);
+    assert_eq!(bench.plane.held_frames(), 1);
+    bench.expect_counters(&[("rx", 2), ("punt-route", 1), ("drop-multicast-no-route", 1)]);
+    let notice = Notice::MulticastMiss { port: Some(P0), source: SOURCE, group: GROUP };
+    assert_eq!(bench.plane.poll_notice(), Some(notice));
+    bench.apply(tree(Accept::Port(P0), &[P1]));
+    assert_eq!((bench.sent(P1).len(), bench.plane.poll_notice()), (0, None));
+    let sent = bench.sent(P1);
+    assert_eq!((sent.len(), sent[0][14 + 7], &sent[0][14 + 48..]), (1, 63, &b"first"[..]));
+    bench.expect_counters(&[("resumed", 1), ("output", 1)]);
+
+    // The packet that proves another way is forwarded by it.
+    bench.receive(P2, &[packet(b"proof")]);
+    let notice = Notice::MulticastWrongPort { port: Some(P2), source: SOURCE, group: GROUP };
+    assert_eq!(bench.plane.poll_notice(), Some(notice));
+    bench.apply(tree(Accept::Port(P2), &[P1]));
+    assert_eq!((bench.plane.poll_notice(), bench.sent(P1).len()), (None, 1));
+    bench.check();
+}
+
+/// So many wait, and the others end as they would without.
+#[test]
+fn only_so_many_packets_wait_for_their_routes() {
+    let mut bench = Bench::router(2);
+    bench.is_deaf = true;
+    for last in 0..100 {
+        let source = Ipv6Addr::from_bits(SOURCE.to_bits() + last);
+        bench.receive(P0, &[udp(source, GROUP, 64, b"x")]);
+    }
+    let held = bench.plane.held_frames();
+    assert!((1..=64).contains(&held), "{held}");
+    bench.is_deaf = false;
+    assert!(bench.notices().len() > 64);
+    assert_eq!(bench.plane.held_frames(), 0);
+    bench.expect_counters(&[
+        ("rx", 100),
+        ("punt-route", held as u64),
+        ("resumed", held as u64),
+        ("drop-multicast-no-route", 100),
+    ]);
 }

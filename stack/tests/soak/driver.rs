@@ -382,6 +382,14 @@ impl Round {
         let mut found: BTreeMap<&str, u64> =
             after.iter().zip(before).map(|(&(name, after), (_, before))| (name, after - before)).collect();
         found.retain(|name, count| *count > 0 && ENDS.iter().any(|end| name.starts_with(end)));
+        // Those that the node is told of wait for it, and then end as they would without: here it never answers.
+        let waited = found.remove("punt-route").unwrap_or(0);
+        if waited > outcome.may_tell.len() as u64 {
+            return Err(format!("{waited} packets waited for a route, and {:?} can be told", outcome.may_tell));
+        }
+        if waited > 0 {
+            self.tally.end("waited for a route");
+        }
         if errors < outcome.errors {
             // Which of the errors were held back is the data plane's choice.
             let held_back = outcome.errors - errors;

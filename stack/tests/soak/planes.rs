@@ -8,6 +8,7 @@ use stack::pipeline::{Counters, Dataplane};
 use stack::rng::Rng;
 use stack::tables::TableUpdate;
 use stack::time::Instant;
+use std::collections::VecDeque;
 
 /// What was counted, by name, in one order.
 pub(crate) type Counts = Vec<(&'static str, u64)>;
@@ -17,6 +18,7 @@ pub(crate) struct Planes {
     pool: Pool,
     second: Option<(Dataplane, Pool)>,
     rng: Rng,
+    notices: VecDeque<Notice>,
 }
 
 impl Planes {
@@ -31,7 +33,7 @@ impl Planes {
             let of_second = pool();
             (Dataplane::beside(config, readers, of_second.clone(), &ports), of_second)
         });
-        Planes { first, pool: of_first, second, rng: rng.fork() }
+        Planes { first, pool: of_first, second, rng: rng.fork(), notices: VecDeque::new() }
     }
 
     /// The one that has the tables.
@@ -41,11 +43,13 @@ impl Planes {
 
     pub(crate) fn apply(&mut self, now: Instant, update: TableUpdate) {
         self.first.apply(now, update);
+        self.take_notices();
         self.tell(now);
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.first.handle_timeout(now);
+        self.take_notices();
         self.tell(now);
     }
 
@@ -65,6 +69,7 @@ impl Planes {
             self.first.process(now, port, &mut batch);
             assert!(batch.is_empty());
         }
+        self.take_notices();
         self.tell(now);
     }
 
@@ -96,7 +101,14 @@ impl Planes {
     }
 
     pub(crate) fn poll_notice(&mut self) -> Option<Notice> {
-        self.first.poll_notice()
+        self.notices.pop_front()
+    }
+
+    /// Takes what the node is told, without an answer: packets that wait for one go on.
+    fn take_notices(&mut self) {
+        while let Some(notice) = self.first.poll_notice() {
+            self.notices.push_back(notice);
+        }
     }
 
     /// What both have counted together.

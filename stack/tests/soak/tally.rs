@@ -5,7 +5,8 @@ use super::packets::Kind;
 use std::collections::BTreeMap;
 
 /// What a packet comes to, and how often at least in every round.
-const ENDS: [(&str, u64); 66] = [
+const ENDS: [(&str, u64); 67] = [
+    ("waited for a route", 200),
     ("unicast-deliveries", 500),
     ("plain", 10_000),
     ("in a tunnel", 8_000),

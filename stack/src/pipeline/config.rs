@@ -73,6 +73,11 @@ pub struct DataplaneConfig {
     /// Whether data are taken out of Register messages to this node: it is a multicast router, which may be a rendezvous
     /// point. Elsewhere such messages are the node's.
     pub registers: bool,
+    /// PIM packets, and MLD packets, that the node is given of each port a second in the long run. A router that refreshes a
+    /// million (S,G) sends 520 a second.
+    pub signalling_per_second: u32,
+    /// Those at once: what a million (S,G) take when they are joined together is 31,250.
+    pub signalling_burst: u32,
     /// [`crate::machine::Notice::MulticastMiss`] notices a second in the long run.
     pub multicast_misses_per_second: u32,
     /// Those at once.
@@ -118,6 +123,8 @@ impl Default for DataplaneConfig {
             icmp_errors_per_second: 100,
             icmp_error_burst: 50,
             registers: false,
+            signalling_per_second: 10_000,
+            signalling_burst: 65_536,
             multicast_misses_per_second: 200,
             multicast_miss_burst: 100,
             multicast_wrong_ports_per_second: 200,

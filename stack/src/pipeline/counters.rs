@@ -211,6 +211,10 @@ counters! {
     DropLocalNoNextHeader = "drop-local-no-next-header",
     /// An error about a tunnel of this node that says nothing to the source of what was in it.
     DropLocalTunnelProblem = "drop-local-tunnel-problem",
+    /// PIM packets of a port beyond what its routers may send in a second.
+    DropLocalPimLimit = "drop-local-pim-limit",
+    /// MLD packets of a port beyond what its hosts may send in a second.
+    DropLocalMldLimit = "drop-local-mld-limit",
     /// The node does not keep up.
     DropLocalQueueFull = "drop-local-queue-full",
     /// A fragment that overlaps another or reaches beyond the last (RFC 5722 §4).

@@ -1,6 +1,7 @@
 //! Packets for this node: what it answers here, what leaves a tunnel here, and what its machines are given.
 
 use super::counters::Counter;
+use super::policer::Signalling;
 use super::register::{self, Received};
 use super::vector::{Found, Job, Lane, Origin, Vector};
 use super::{Dataplane, Transport, header, home_address, reassembly, sighting};
@@ -9,7 +10,7 @@ use crate::icmpv6::{Cause, echo};
 use crate::machine::CorrespondentWay;
 use crate::wire::ext::Chain;
 use crate::wire::ipv6::protocol;
-use crate::wire::{WireErrorKind, checksum, home_link};
+use crate::wire::{WireErrorKind, checksum, home_link, mld};
 
 /// ICMPv6 types below this are errors (RFC 4443 §2.1).
 const FIRST_INFORMATIONAL: u8 = 128;
@@ -98,7 +99,7 @@ fn one(plane: &mut Dataplane, job: &mut Job) -> Next {
         protocol::IPV6 => Next::Tunnel,
         protocol::MOBILITY => Next::Node,
         protocol::PIM => match register::receive(plane, job, &chain) {
-            Received::Node => Next::Node,
+            Received::Node => signalling(plane, job, Signalling::Pim),
             Received::ToGroup => Next::Multicast,
             Received::Drop(reason) => Next::Drop(reason),
         },
@@ -131,6 +132,14 @@ fn from_home(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
     Next::Lookup
 }
 
+/// To the machines, unless they were given too much of it.
+fn signalling(plane: &mut Dataplane, job: &Job, kind: Signalling) -> Next {
+    match plane.policer.take(plane.now, job.meta.port, kind) {
+        Ok(()) => Next::Node,
+        Err(reason) => Next::Drop(reason),
+    }
+}
+
 fn icmpv6(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
     let bytes = job.packet.bytes();
     let Some(message) = bytes.get(chain.upper_offset..).filter(|message| message.len() >= 8) else {
@@ -141,6 +150,11 @@ fn icmpv6(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
         Some(routing) if routing.segments_left == 1 => routing.home_address,
         _ => header::destination(bytes),
     };
+    if mld::is_mld(message[0])
+        && let Next::Drop(reason) = signalling(plane, job, Signalling::Mld)
+    {
+        return Next::Drop(reason);
+    }
     if !checksum::verify(source, destination, protocol::ICMPV6, message) {
         return Next::Drop(Counter::DropLocalChecksum);
     }

@@ -39,6 +39,7 @@ mod mss;
 mod multicast;
 mod multicast_notice;
 mod output;
+mod policer;
 mod reassembly;
 pub(crate) mod register;
 mod reorder;
@@ -56,6 +57,7 @@ pub use beside::{News, Readers};
 pub use config::{DataplaneConfig, Forwarding, Limits, MssClamp, Transport, TunnelDscp};
 pub use counters::{Counter, Counters};
 pub use output::OutputQueue;
+use policer::Policer;
 pub use sighting::Sighting;
 
 pub(crate) use vector::{Job, Meta};
@@ -118,6 +120,7 @@ pub struct Dataplane {
     counters: Counters,
     error_limit: TokenBucket,
     multicast_notices: MulticastNotices,
+    policer: Policer,
     sightings: Sightings,
     /// Home Address options that are not believed.
     option_limit: TokenBucket,
@@ -171,6 +174,7 @@ impl Dataplane {
             counters: Counters::default(),
             error_limit: TokenBucket::per_second(config.icmp_errors_per_second, config.icmp_error_burst),
             multicast_notices: MulticastNotices::new(&config, seed(10)),
+            policer: Policer::new(&config, ports.len()),
             option_limit: TokenBucket::per_second(config.icmp_errors_per_second, config.icmp_error_burst),
             sightings: Sightings::new(
                 seed(7),

@@ -22,6 +22,7 @@ mod optimised;
 mod register;
 mod reorder;
 mod sighting;
+mod signalling;
 mod sites;
 mod terminal;
 mod to_terminal;

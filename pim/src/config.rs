@@ -1,6 +1,7 @@
 //! What a PIM router is told at its start.
 
 use crate::mld::Version;
+use crate::register::REGISTER_PROBE_TIME;
 use crate::rp::{BsrBoundary, RpConfig};
 pub use crate::spt::SptSwitchover;
 use core::net::Ipv6Addr;
@@ -22,6 +23,10 @@ pub struct Config {
     pub join_prune_period: Duration,
     /// Keepalive_Period (RFC 7761 §4.11): the state of a source that sends nothing for so long is forgotten.
     pub keepalive_period: Duration,
+    /// Register_Suppression_Time (RFC 7761 §4.11), more than 10 s: after a Register-Stop a designated router asks the
+    /// rendezvous point again in half to one and a half times of it, 5 s less. At a rendezvous point it is to be the
+    /// largest of the routers that register there, whose sources' state it holds for three times of it.
+    pub register_suppression_time: Duration,
     /// Whose sources get a tree of their own.
     pub spt_switchover: SptSwitchover,
     /// The address that Register messages are sent from; `None` is one of the interface towards the rendezvous point.
@@ -42,6 +47,9 @@ impl Config {
     /// Keepalive_Period (RFC 7761 §4.11).
     pub const KEEPALIVE_PERIOD: Duration = Duration::from_secs(210);
 
+    /// Register_Suppression_Time (RFC 7761 §4.11).
+    pub const REGISTER_SUPPRESSION_TIME: Duration = Duration::from_secs(60);
+
     /// Interfaces with the RFCs' defaults and no mobility range.
     pub fn new(interfaces: Vec<InterfaceConfig>, seed: u64) -> Self {
         Config {
@@ -50,12 +58,18 @@ impl Config {
             mobility_ranges: Vec::new(),
             join_prune_period: Config::JOIN_PRUNE_PERIOD,
             keepalive_period: Config::KEEPALIVE_PERIOD,
+            register_suppression_time: Config::REGISTER_SUPPRESSION_TIME,
             spt_switchover: SptSwitchover::default(),
             register_source: None,
             rendezvous_points: RpConfig::default(),
             limits: Limits::default(),
             seed,
         }
+    }
+
+    /// RP_Keepalive_Period := 3 * Register_Suppression_Time + Register_Probe_Time (RFC 7761 §4.11)
+    pub(crate) fn rp_keepalive_period(&self) -> Duration {
+        self.register_suppression_time * 3 + REGISTER_PROBE_TIME
     }
 
     /// Whether members of this group name their sources (RFC 4607): `ff3x::/32` and the configured ranges.

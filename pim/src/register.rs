@@ -21,12 +21,8 @@ use stack::machine::{PortId, Via};
 use stack::tables::{MrouteKey, RegisterTunnel, Route};
 use stack::time::{Duration, Instant};
 
-/// Register_Suppression_Time (§4.11).
-const REGISTER_SUPPRESSION_TIME: Duration = Duration::from_secs(60);
 /// Register_Probe_Time (§4.11).
-const REGISTER_PROBE_TIME: Duration = Duration::from_secs(5);
-/// RP_Keepalive_Period (§4.11); not below Keepalive_Period.
-const RP_KEEPALIVE_PERIOD: Duration = Duration::from_secs(3 * 60 + 5);
+pub(crate) const REGISTER_PROBE_TIME: Duration = Duration::from_secs(5);
 
 /// State of a designated router for one (S,G).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -147,7 +143,7 @@ impl Router {
         match action {
             RegisterAction::None => {}
             RegisterAction::SetTimer => {
-                let time = REGISTER_SUPPRESSION_TIME;
+                let time = self.config.register_suppression_time;
                 let at = self.rng.duration(time / 2..time * 3 / 2).saturating_sub(REGISTER_PROBE_TIME);
                 self.timers.set(timer, now + at);
             }
@@ -233,7 +229,7 @@ impl Router {
         }
         if spt_bit || switch {
             let period = if stops {
-                RP_KEEPALIVE_PERIOD.max(self.config.keepalive_period)
+                self.config.rp_keepalive_period().max(self.config.keepalive_period)
             } else {
                 self.config.keepalive_period
             };

@@ -113,6 +113,7 @@ pub struct RawRouter {
     pub ssm_ranges: Vec<Spanned<String>>,
     pub mobility_range: Field<String>,
     pub join_prune_period_secs: Field<i64>,
+    pub register_suppression_secs: Field<i64>,
     pub max_entries: Field<i64>,
     pub max_sources: Field<i64>,
     pub spt_switchover: Field<RawWordOrPrefixes>,

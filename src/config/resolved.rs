@@ -261,6 +261,8 @@ pub struct RouterConfig {
     pub mobility_range: Prefix,
     /// Time between periodic Joins (RFC 7761 §4.11: 60 s).
     pub join_prune_period: Duration,
+    /// Time after which a designated router asks about its Registers again, on the average (RFC 7761 §4.11: 60 s).
+    pub register_suppression_time: Duration,
     /// (S,G) entries at the most; further Joins are refused and counted.
     pub max_entries: usize,
     /// Those of them that a packet or a Register message made, at the most.

@@ -57,6 +57,7 @@ pub(super) fn config(config: &NodeConfig, ports: &[NodePort], seed: u64) -> Opti
         ssm_ranges: router.ssm_ranges.clone(),
         mobility_ranges,
         join_prune_period: router.join_prune_period,
+        register_suppression_time: router.register_suppression_time,
         spt_switchover: router.spt_switchover.clone(),
         register_source: config.loopback.first().copied(),
         rendezvous_points: router.rendezvous_points.clone(),

@@ -134,6 +134,12 @@ fn multicast_routing() {
                 "router.join_prune_period_secs: 0 is too small; give 1 to 18000",
             ),
             (
+                "# register_suppression_secs = 60",
+                "register_suppression_secs = 10",
+                0,
+                "router.register_suppression_secs: 10 is too small; give 11 to 18000",
+            ),
+            (
                 "# hello_period_secs = 30",
                 "hello_period = 30",
                 0,

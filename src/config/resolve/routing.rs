@@ -44,6 +44,7 @@ pub(super) fn router(
     let mobility_range =
         section.or("mobility_range", &raw.mobility_range, mobility_range, |text| multicast_prefix(text));
     let period = section.secs("join_prune_period_secs", &raw.join_prune_period_secs, 1..=18_000, 60);
+    let suppression = section.secs("register_suppression_secs", &raw.register_suppression_secs, 11..=18_000, 60);
     let max_entries = section.number("max_entries", &raw.max_entries, 1..=MAX_ENTRIES, DEFAULT_ENTRIES);
     let max_sources = section.number("max_sources", &raw.max_sources, 1..=MAX_ENTRIES, DEFAULT_ENTRIES);
     let spt_switchover = match &raw.spt_switchover {
@@ -75,6 +76,7 @@ pub(super) fn router(
         ssm_ranges: ssm_ranges?,
         mobility_range: mobility_range?,
         join_prune_period: period?,
+        register_suppression_time: suppression?,
         max_entries: max_entries?,
         max_sources: max_sources?,
         spt_switchover: spt_switchover?,

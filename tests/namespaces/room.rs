@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::Ipv6Addr;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -414,6 +415,12 @@ impl Node {
     pub(crate) fn rows(&self, topic: &str) -> Vec<Value> {
         let Value::Array(rows) = self.show(topic) else { panic!("{topic} is a table") };
         rows
+    }
+
+    /// What it does with packets of a source to a group; of the shared tree where the source is the unspecified address.
+    pub(crate) fn mroute(&self, source: Ipv6Addr, group: Ipv6Addr) -> Option<Value> {
+        let (source, group) = (source.to_string(), group.to_string());
+        self.rows("mroutes").into_iter().find(|route| route["source"] == source && route["group"] == group)
     }
 
     /// One counter; those that are zero are not shown.

@@ -4,6 +4,7 @@
 mod chains;
 mod lans;
 mod network;
+mod rendezvous;
 mod router;
 mod seen;
 mod sites;

@@ -2,9 +2,9 @@
 //! every link that tshark reads at the end.
 //!
 //! Link `n` is 2001:db8:n::/64, and each router's interface there is named after the link. Router `n` is fe80::n and
-//! 2001:db8:LINK::n on each of its links.
+//! 2001:db8:LINK::n on each of its links, and 2001:db8::n on none where it has a loopback address.
 
-use super::router::Frr;
+use super::router::{Frr, REGISTER_INTERFACE};
 use super::seen::Seen;
 use crate::captures::{self, Frame};
 use crate::room::{Node, Room, Running, interface_index, until};
@@ -45,21 +45,47 @@ pub(crate) struct Plan {
     pub(crate) kind: Kind,
     pub(crate) number: u16,
     pub(crate) interfaces: Vec<Interface>,
+    /// Whether it has an address that belongs to no link.
+    pub(crate) has_loopback: bool,
+    /// The rendezvous point of [`ANY_SOURCE_GROUPS`], by its number.
+    pub(crate) rendezvous_point: Option<u16>,
     routes: Vec<Route>,
-    /// Lines of configuration beside those of interfaces.
+    /// Lines of the configuration of multicast: keys of `[router]`, or commands under `router pim6`.
+    pub(crate) multicast: String,
+    /// Lines of configuration beside those and those of interfaces.
     pub(crate) more: String,
 }
 
-/// The way to a link.
+/// The way to a link or to a router's loopback address.
 #[derive(Clone, Debug)]
 struct Route {
-    to: u16,
+    to: String,
     /// The link that it leads over.
     over: u16,
     /// The next router.
     router: u16,
     next_hop: NextHop,
+    worth: Worth,
 }
+
+/// What a router says of its route in an Assert: the lower one wins, the preference first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Worth {
+    pub(crate) preference: u8,
+    pub(crate) metric: u32,
+}
+
+impl Worth {
+    /// The kernel's metric that zebra takes apart into both.
+    fn kernel_metric(self) -> u32 {
+        u32::from(self.preference) << 24 | self.metric
+    }
+}
+
+/// What a route has that nothing is said of.
+const USUAL_WORTH: Worth = Worth { preference: 1, metric: 0 };
+/// Groups whose rendezvous point is configured.
+pub(crate) const ANY_SOURCE_GROUPS: &str = "ff15::/16";
 
 impl Route {
     fn via(&self) -> Ipv6Addr {
@@ -97,13 +123,30 @@ impl Interface {
 
 impl Plan {
     pub(crate) fn new(kind: Kind, number: u16, interfaces: Vec<Interface>) -> Self {
-        Plan { kind, number, interfaces, routes: Vec::new(), more: String::new() }
+        let (routes, multicast, more) = (Vec::new(), String::new(), String::new());
+        Plan { kind, number, interfaces, has_loopback: false, rendezvous_point: None, routes, multicast, more }
     }
 
     /// Adds a route to link `to` by way of router `router` on link `over`.
-    pub(crate) fn route(mut self, to: u16, over: u16, router: u16, next_hop: NextHop) -> Self {
-        self.routes.push(Route { to, over, router, next_hop });
+    pub(crate) fn route(self, to: u16, over: u16, router: u16, next_hop: NextHop) -> Self {
+        self.route_worth(prefix(to), over, router, next_hop, USUAL_WORTH)
+    }
+
+    /// Adds a route to the loopback address of router `to` by way of router `router` on link `over`.
+    pub(crate) fn route_to_router(self, to: u16, over: u16, router: u16, next_hop: NextHop) -> Self {
+        self.route_worth(format!("{}/128", loopback(to)), over, router, next_hop, USUAL_WORTH)
+    }
+
+    /// Adds a route to a prefix that is worth so much.
+    pub(crate) fn route_worth(mut self, to: String, over: u16, router: u16, next_hop: NextHop, worth: Worth) -> Self {
+        self.routes.push(Route { to, over, router, next_hop, worth });
         self
+    }
+
+    /// All addresses that it sends from.
+    fn addresses(&self) -> impl Iterator<Item = Ipv6Addr> {
+        let on_links = self.interfaces.iter().map(|leg| address(leg.link, self.number));
+        on_links.chain([link_local(self.number)]).chain(self.has_loopback.then_some(loopback(self.number)))
     }
 
     pub(crate) fn name(&self) -> String {
@@ -114,17 +157,27 @@ impl Plan {
     fn drover_file(&self, room: &Room) -> String {
         let name = self.name();
         let socket = room.socket(&name);
-        let mut text = format!("[node]\nname = \"{name}\"\n[admin]\nsocket = \"{}\"\n", socket.display());
+        let mut text = format!("[node]\nname = \"{name}\"\n");
+        if self.has_loopback {
+            let _ = writeln!(text, "loopback = [\"{}\"]", loopback(self.number));
+        }
+        let _ = writeln!(text, "[admin]\nsocket = \"{}\"", socket.display());
         for Interface { link, .. } in &self.interfaces {
             let (name, own, global) = (interface(*link), link_local(self.number), address(*link, self.number));
             let _ = writeln!(text, "[[port]]\nname = \"{name}\"\ninterface = \"{name}\"");
             let _ = writeln!(text, "link_local = \"{own}\"\naddresses = [\"{global}/64\"]");
         }
         for route in &self.routes {
-            let (to, over, via) = (prefix(route.to), interface(route.over), route.via());
+            let (to, over, via) = (&route.to, interface(route.over), route.via());
+            let Worth { preference, metric } = route.worth;
             let _ = writeln!(text, "[[route]]\nprefix = \"{to}\"\nport = \"{over}\"\nvia = \"{via}\"");
+            let _ = writeln!(text, "preference = {preference}\nmetric = {metric}");
         }
-        text.push_str("[router]\n");
+        let _ = writeln!(text, "[router]\n{}", self.multicast);
+        if let Some(point) = self.rendezvous_point.map(loopback) {
+            let groups = ANY_SOURCE_GROUPS;
+            let _ = writeln!(text, "[[router.static_rp]]\naddress = \"{point}\"\ngroups = [\"{groups}\"]");
+        }
         for Interface { link, has_routers, dr_priority, prune_delay, .. } in &self.interfaces {
             let (name, (propagation, interval)) = (interface(*link), prune_delay);
             let _ = writeln!(text, "[[router.port]]\nname = \"{name}\"\npassive = {}", !has_routers);
@@ -139,7 +192,14 @@ impl Plan {
 
     /// Its configuration as one of FRR's.
     fn frr_lines(&self) -> String {
-        let mut text = self.more.clone();
+        let mut text = format!("{}router pim6\n{}", self.more, self.multicast);
+        if let Some(point) = self.rendezvous_point.map(loopback) {
+            let _ = writeln!(text, " rp {point} {ANY_SOURCE_GROUPS}");
+        }
+        text.push_str("exit\n");
+        if self.has_loopback {
+            text.push_str("interface lo\n ipv6 pim\nexit\n");
+        }
         for Interface { link, has_hosts, dr_priority, .. } in &self.interfaces {
             let _ = writeln!(text, "interface {}\n ipv6 pim\n ipv6 pim drpriority {dr_priority}", interface(*link));
             if *has_hosts {
@@ -164,6 +224,11 @@ pub(crate) fn address(link: u16, number: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xdb8, link, 0, 0, 0, 0, number)
 }
 
+/// The address of a router that belongs to no link.
+pub(crate) fn loopback(router: u16) -> Ipv6Addr {
+    address(0, router)
+}
+
 pub(crate) fn link_local(router: u16) -> Ipv6Addr {
     Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, router)
 }
@@ -181,21 +246,25 @@ impl Router {
     }
 
     /// The interfaces that it sends a source's datagrams to a group out of.
+    /// Those of the shared tree are of the unspecified address.
     pub(crate) fn branches(&self, source: Ipv6Addr, group: Ipv6Addr) -> BTreeSet<String> {
         match self {
             Router::Drover(node) => {
-                let named = |route: &serde_json::Value| {
-                    route["group"] == group.to_string() && route["source"] == source.to_string()
-                };
-                let routes = node.rows("mroutes");
-                let out = routes.iter().find(|route| named(route)).and_then(|route| route["out"].as_str());
+                let route = node.mroute(source, group);
+                let out = route.as_ref().and_then(|route| route["out"].as_str());
                 out.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
             }
             Router::Frr(frr) => {
                 let shown = frr.show("ipv6 mroute");
-                let route = &shown[group.to_string()][source.to_string()];
+                let source = if source.is_unspecified() { "*".to_owned() } else { source.to_string() };
+                let route = &shown[group.to_string()][source];
                 let out = route["oil"].as_object().into_iter().flatten();
-                out.filter(|(_, state)| state["outboundInterface"].is_string()).map(|(name, _)| name.clone()).collect()
+                // FRR's own interface is there to have Registers made, or new sources told.
+                let links = out.filter(|(name, _)| *name != REGISTER_INTERFACE);
+                links
+                    .filter(|(_, state)| state["outboundInterface"].is_string())
+                    .map(|(name, _)| name.clone())
+                    .collect()
             }
         }
     }
@@ -290,9 +359,15 @@ impl Network {
             }
         }
         if plan.kind == Kind::Frr {
+            if plan.has_loopback {
+                let own = format!("{}/128", loopback(plan.number));
+                self.room.ip(&name, &["address", "add", &own, "dev", "lo", "nodad"]);
+            }
             for route in &plan.routes {
-                let (to, via, over) = (prefix(route.to), route.via().to_string(), interface(route.over));
-                self.room.ip(&name, &["-6", "route", "add", &to, "via", &via, "dev", &over]);
+                let (via, over) = (route.via().to_string(), interface(route.over));
+                let metric = route.worth.kernel_metric().to_string();
+                let add = ["-6", "route", "add", &route.to, "via", &via, "dev", &over, "metric", &metric];
+                self.room.ip(&name, &add);
             }
         }
         let number = plan.number;
@@ -356,7 +431,7 @@ impl Network {
         assert!(self.capture.wait().success(), "{}", self.capture.err());
         let frames = captures::read(&self.captured);
         for plan in self.plans.values().filter(|plan| plan.kind == Kind::Drover) {
-            let sent = |frame: &&Frame| frame.is_from(link_local(plan.number));
+            let sent = |frame: &&Frame| plan.addresses().any(|own| frame.is_from(own));
             let is_pim = |frame: &Frame| frame.protocols.split(':').any(|layer| layer == PIM);
             assert!(frames.iter().filter(sent).any(is_pim), "{} has sent PIM messages", plan.name());
             for frame in frames.iter().filter(sent) {

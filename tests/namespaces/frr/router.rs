@@ -12,7 +12,7 @@ use std::sync::Once;
 /// Where the daemons' directories are, as FRR sees it.
 const RUN: &str = "/run";
 /// An interface that pim6d makes for itself once it hears from zebra.
-const REGISTER_INTERFACE: &str = "pim6reg";
+pub(crate) const REGISTER_INTERFACE: &str = "pim6reg";
 
 /// What is declared first is dropped first: pim6d is a client of zebra's.
 pub(crate) struct Frr {

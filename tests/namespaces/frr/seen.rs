@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// What tshark is asked for, in the order of the columns.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 19] = [
     "frame.time_epoch",
     "frame.interface_name",
     "ipv6.src",
@@ -14,6 +14,12 @@ const FIELDS: [&str; 13] = [
     "pim.upstream_neighbor_ip6",
     "pim.numjoins",
     "pim.numprunes",
+    "pim.prune_ip6",
+    "pim.source_addr.flags.r",
+    "pim.register_flag.null_register",
+    "pim.rpt",
+    "pim.metric_pref",
+    "pim.metric",
     "pim.dr_priority",
     "pim.generation_id",
     "pim.propagation_delay",
@@ -22,13 +28,18 @@ const FIELDS: [&str; 13] = [
     "udp.payload",
 ];
 const HELLO: &str = "0";
+const REGISTER: &str = "1";
+const REGISTER_STOP: &str = "2";
 const JOIN_PRUNE: &str = "3";
+const ASSERT: &str = "5";
 
 /// What was on the links.
 pub(crate) struct Seen {
     /// In the order in which they were seen.
     pub(crate) messages: Vec<Message>,
     datagrams: BTreeMap<u64, Vec<u16>>,
+    /// Those in Register messages.
+    registered: BTreeMap<u64, Vec<u16>>,
 }
 
 /// A PIM message.
@@ -45,7 +56,22 @@ pub(crate) struct Message {
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Body {
     Hello(Hello),
-    JoinPrune { upstream_neighbor: Ipv6Addr, joins: u32, prunes: u32 },
+    JoinPrune {
+        upstream_neighbor: Ipv6Addr,
+        joins: u32,
+        prunes: u32,
+        /// Sources that are pruned off the shared tree.
+        rpt_prunes: Vec<Ipv6Addr>,
+    },
+    Register {
+        is_null: bool,
+    },
+    RegisterStop,
+    Assert {
+        rpt: bool,
+        preference: u32,
+        metric: u32,
+    },
     Other,
 }
 
@@ -67,7 +93,7 @@ impl Seen {
         for field in FIELDS {
             command.args(["-e", field]);
         }
-        let mut seen = Seen { messages: Vec::new(), datagrams: BTreeMap::new() };
+        let mut seen = Seen { messages: Vec::new(), datagrams: BTreeMap::new(), registered: BTreeMap::new() };
         for line in crate::room::output(&mut command).lines() {
             seen.add(line);
         }
@@ -84,6 +110,12 @@ impl Seen {
             upstream,
             joins,
             prunes,
+            pruned,
+            rpt_flags,
+            null_register,
+            rpt,
+            preference,
+            metric,
             priority,
             generation,
             propagation,
@@ -95,12 +127,14 @@ impl Seen {
             panic!("tshark printed {line}");
         };
         let link = link.strip_prefix('l').and_then(|link| link.parse().ok()).expect("links are captured");
-        if let Ok(number) = u64::from_str_radix(payload, 16) {
-            self.datagrams.entry(number).or_default().push(link);
-        }
         let first = |column: &str| column.split(',').next().unwrap_or_default().to_owned();
         let sum = |column: &str| column.split(',').filter_map(|count| count.parse::<u32>().ok()).sum();
-        let body = match first(kind).as_str() {
+        let kind = first(kind);
+        if let Ok(number) = u64::from_str_radix(payload, 16) {
+            let seen = if kind == REGISTER { &mut self.registered } else { &mut self.datagrams };
+            seen.entry(number).or_default().push(link);
+        }
+        let body = match kind.as_str() {
             "" => return,
             HELLO => Body::Hello(Hello {
                 dr_priority: number(priority),
@@ -113,6 +147,14 @@ impl Seen {
                 upstream_neighbor: upstream.parse().expect("there is one"),
                 joins: sum(joins),
                 prunes: sum(prunes),
+                rpt_prunes: rpt_prunes(joins, prunes, pruned, rpt_flags),
+            },
+            REGISTER => Body::Register { is_null: flag(null_register) },
+            REGISTER_STOP => Body::RegisterStop,
+            ASSERT => Body::Assert {
+                rpt: flag(rpt),
+                preference: number(preference).expect("there is one"),
+                metric: number(metric).expect("there is one"),
             },
             _ => Body::Other,
         };
@@ -127,10 +169,17 @@ impl Seen {
         links
     }
 
+    /// The links that a datagram was seen on in a Register message, likewise.
+    pub(crate) fn links_of_registered(&self, number: u64) -> Vec<u16> {
+        let mut links = self.registered.get(&number).cloned().unwrap_or_default();
+        links.sort_unstable();
+        links
+    }
+
     /// The Join/Prune messages of a router to another one, with joins and prunes: when, and how many of each.
     pub(crate) fn join_prunes(&self, from: Ipv6Addr, to: Ipv6Addr) -> impl Iterator<Item = (f64, u32, u32)> {
         self.messages.iter().filter_map(move |message| match message.body {
-            Body::JoinPrune { upstream_neighbor, joins, prunes }
+            Body::JoinPrune { upstream_neighbor, joins, prunes, .. }
                 if message.source == from && upstream_neighbor == to =>
             {
                 Some((message.at, joins, prunes))
@@ -146,6 +195,30 @@ impl Seen {
             _ => None,
         })
     }
+}
+
+/// The pruned sources of a Join/Prune message that have the RPT bit and are no (*,G). A message has for each of its groups
+/// joins, then prunes, and tshark lists the counts of all groups, their prunes, and the bits of joins and prunes in order.
+fn rpt_prunes(joins: &str, prunes: &str, pruned: &str, flags: &str) -> Vec<Ipv6Addr> {
+    let counts = |column: &str| column.split(',').filter_map(|count| count.parse().ok()).collect::<Vec<usize>>();
+    let mut flags = flags.split(',').map(flag);
+    let mut pruned = pruned.split(',');
+    let mut found = Vec::new();
+    for (joins, prunes) in counts(joins).into_iter().zip(counts(prunes)) {
+        flags.by_ref().take(joins).for_each(drop);
+        for _ in 0..prunes {
+            let source = pruned.next().expect("as many as are counted");
+            if flags.next().expect("each has them") {
+                found.push(source.parse().expect("an address"));
+            }
+        }
+    }
+    found
+}
+
+/// A bit as tshark prints it.
+fn flag(text: &str) -> bool {
+    matches!(text.split(',').next(), Some("1" | "True"))
 }
 
 /// A number as tshark prints it, which is in hexadecimal for some fields.

@@ -1,7 +1,7 @@
-//! A program that sends numbered datagrams to a group, and programs that have joined it for its source.
+//! A program that sends numbered datagrams to a group, and programs that have joined it, for its source or whoever sends.
 
 use crate::listener::join_source;
-use crate::room::{Room, interface_index, until};
+use crate::room::{PATIENCE, Room, interface_index, until};
 use std::io;
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::ops::Range;
@@ -34,6 +34,15 @@ impl Sender {
         })
     }
 
+    /// The same with another first number, so that the datagrams of several are told apart.
+    pub(crate) fn from_number(self, next: u64) -> Self {
+        Sender { next, ..self }
+    }
+
+    pub(crate) fn group(&self) -> Ipv6Addr {
+        *self.to.ip()
+    }
+
     /// Sends the next datagram; its number.
     pub(crate) fn send(&mut self) -> u64 {
         let number = self.next;
@@ -58,10 +67,20 @@ pub(crate) struct Receiver(UdpSocket);
 impl Receiver {
     /// Joins the group for one source.
     pub(crate) fn join_source(room: &Room, host: &str, group: Ipv6Addr, source: Ipv6Addr) -> Self {
+        Receiver::open(room, host, group, |socket| join_source(socket, "eth0", group, source))
+    }
+
+    /// Joins the group, whoever sends.
+    pub(crate) fn join(room: &Room, host: &str, group: Ipv6Addr) -> Self {
+        let join = |socket: &UdpSocket| socket.join_multicast_v6(&group, interface_index("eth0"));
+        Receiver::open(room, host, group, |socket| join(socket).expect("a group can be joined"))
+    }
+
+    fn open(room: &Room, host: &str, group: Ipv6Addr, join: impl FnOnce(&UdpSocket) + Send) -> Self {
         room.within(host, || {
             let socket = UdpSocket::bind(SocketAddrV6::new(group, TRANSPORT_PORT, 0, 0)).expect("a socket can be made");
             socket.set_nonblocking(true).expect("a socket can be that");
-            join_source(&socket, "eth0", group, source);
+            join(&socket);
             Receiver(socket)
         })
     }
@@ -90,13 +109,24 @@ pub(crate) fn assert_each_comes_once(sender: &mut Sender, receivers: &[&Receiver
 
 /// The same for so long at the least; the numbers of the datagrams.
 pub(crate) fn assert_each_comes_once_for(period: Duration, sender: &mut Sender, receivers: &[&Receiver]) -> Range<u64> {
+    let started = Instant::now();
+    assert_each_comes_once_until(sender, receivers, || started.elapsed() >= period)
+}
+
+/// The same until something has happened.
+pub(crate) fn assert_each_comes_once_until(
+    sender: &mut Sender,
+    receivers: &[&Receiver],
+    mut has_happened: impl FnMut() -> bool,
+) -> Range<u64> {
     // What is on its way from before.
     let before = sender.send();
     await_number(sender, receivers, before);
     let first = sender.next;
     let mut received = vec![Vec::new(); receivers.len()];
-    let started = Instant::now();
-    while started.elapsed() < period || sender.next < first + COUNT {
+    let deadline = Instant::now() + PATIENCE;
+    while sender.next < first + COUNT || !has_happened() {
+        assert!(Instant::now() < deadline, "waited {} s in vain while sending", PATIENCE.as_secs());
         sender.send();
         thread::sleep(PACE);
         for (received, receiver) in received.iter_mut().zip(receivers) {

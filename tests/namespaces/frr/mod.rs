@@ -8,6 +8,7 @@ mod rendezvous;
 mod router;
 mod seen;
 mod sites;
+mod switchover;
 mod traffic;
 
 use crate::room::{Shared, shared};

@@ -188,6 +188,19 @@ impl Seen {
         })
     }
 
+    /// The sources that a router has pruned off another one's shared trees, once for each time.
+    pub(crate) fn rpt_prunes(&self, from: Ipv6Addr, to: Ipv6Addr) -> impl Iterator<Item = Ipv6Addr> {
+        let pruned = self.messages.iter().filter_map(move |message| match &message.body {
+            Body::JoinPrune { upstream_neighbor, rpt_prunes, .. }
+                if message.source == from && *upstream_neighbor == to =>
+            {
+                Some(rpt_prunes)
+            }
+            _ => None,
+        });
+        pruned.flatten().copied()
+    }
+
     /// The Hellos of a router on a link.
     pub(crate) fn hellos(&self, from: Ipv6Addr, link: u16) -> impl Iterator<Item = (f64, &Hello)> {
         self.messages.iter().filter_map(move |message| match &message.body {

@@ -14,6 +14,8 @@ const TRANSPORT_PORT: u16 = 5001;
 const HOP_LIMIT: libc::c_int = 16;
 /// Between two datagrams.
 const PACE: Duration = Duration::from_millis(5);
+/// Between two looks at something else than datagrams.
+const PER_LOOK: usize = 10;
 /// How many datagrams show that each comes once.
 const COUNT: u64 = 200;
 
@@ -100,6 +102,51 @@ pub(crate) fn await_traffic(what: &str, sender: &mut Sender, receivers: &[&Recei
             (!receiver.take().is_empty()).then_some(())
         });
     }
+}
+
+/// What became of datagrams that were sent while trees changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Transition {
+    /// How many were sent before the first that came.
+    pub(crate) before: u64,
+    /// From the first that came on.
+    pub(crate) sent: u64,
+    /// Those of them that did not come.
+    pub(crate) lost: Vec<u64>,
+    /// Those that came more than once.
+    pub(crate) doubled: Vec<u64>,
+}
+
+/// Sends until a receiver has got something and something else has happened; what became of all datagrams until then.
+pub(crate) fn await_traffic_of_transition(
+    sender: &mut Sender,
+    receiver: &Receiver,
+    mut has_happened: impl FnMut() -> bool,
+) -> Transition {
+    let mut received: Vec<u64> = Vec::new();
+    let start = sender.next;
+    let deadline = Instant::now() + PATIENCE;
+    while received.is_empty() || !has_happened() {
+        assert!(Instant::now() < deadline, "waited {} s in vain while sending: {received:?}", PATIENCE.as_secs());
+        // Some more than the look at what may have happened needs.
+        for _ in 0..PER_LOOK {
+            sender.send();
+            thread::sleep(PACE);
+            received.extend(receiver.take());
+        }
+    }
+    let end = sender.next;
+    until("a datagram that comes last", || {
+        sender.send();
+        received.extend(receiver.take());
+        received.iter().any(|&number| number >= end).then_some(())
+    });
+    received.retain(|&number| number < end);
+    let first = *received.iter().min().expect("something has come");
+    let times = |number: &u64| received.iter().filter(|received| *received == number).count();
+    let (lost, doubled) =
+        ((first..end).filter(|number| times(number) == 0), (first..end).filter(|number| times(number) > 1));
+    Transition { before: first - start, sent: end - first, lost: lost.collect(), doubled: doubled.collect() }
 }
 
 /// A number of datagrams that are sent from now on come to every receiver once.

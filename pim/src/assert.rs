@@ -371,10 +371,15 @@ impl Router {
         !events.is_empty()
     }
 
-    /// The neighbour is none any more, or has lost its state: what it won is open again.
+    /// The neighbour is none any more, or has lost its state: what it won is open again, of all its trees at once, so that
+    /// nothing is asked of anybody because one tree of a source has moved before the other.
     pub(crate) fn assert_winner_lost(&mut self, now: Instant, port: PortId, address: Ipv6Addr) {
-        for key in self.tib.keys_where(|entry| entry.assert_winner(port) == Some(address)) {
-            self.assert_event(now, key, port, AssertEvent::WinnerLost, None);
+        let keys = self.tib.keys_where(|entry| entry.assert_winner(port) == Some(address));
+        for &key in &keys {
+            self.step_assert(now, key, port, AssertEvent::WinnerLost, None);
+        }
+        for key in keys {
+            self.settle(now, key);
         }
     }
 

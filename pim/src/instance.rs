@@ -538,9 +538,11 @@ impl Router {
     /// Sends what the call wants neighbours to know; a neighbour that may not know us hears a Hello first (§4.3.1).
     fn flush(&mut self) {
         for (to, requests) in self.requests.take() {
-            let Some(interface) = self.interfaces.get(&to.port).filter(|interface| interface.speaks_pim()) else {
+            // It may have been lost meanwhile.
+            if !self.is_neighbor(&to) {
                 continue;
-            };
+            }
+            let Some(interface) = self.interfaces.get(&to.port) else { continue };
             if interface.greeting == Greeting::Owed {
                 self.send_hello(to.port, Holdtime::Configured);
             }

@@ -333,7 +333,7 @@ impl Router {
         self.arm_join_timer(neighbor);
     }
 
-    fn is_neighbor(&self, neighbor: &LinkNeighbor) -> bool {
+    pub(crate) fn is_neighbor(&self, neighbor: &LinkNeighbor) -> bool {
         self.interfaces
             .get(&neighbor.port)
             .is_some_and(|interface| interface.speaks_pim() && interface.neighbors.contains_key(&neighbor.address))

@@ -6,7 +6,7 @@ use core::net::Ipv6Addr;
 use net::data::Origin;
 use net::site::{HOST, access, lan_port, mroute, pim_packet, point_to_point};
 use net::{DELAY, LinkId, Net, NodeId, Sent, link_local};
-use pim::wire::{EncodedGroup, EncodedSource, GroupSet, JoinPrune, Message, Register, RegisterStop};
+use pim::wire::{Assert, EncodedGroup, EncodedSource, GroupSet, JoinPrune, Message, Register, RegisterStop};
 use pim::{AssertState, Command, Config, InterfaceConfig, RegisterState, RouteMetric, SptSwitchover};
 use stack::addr::Prefix;
 use stack::machine::PortId;
@@ -422,6 +422,42 @@ fn the_winner_of_an_assert_serves_local_members() {
     net.run_for(Duration::from_secs(110));
     let copies = stream(&mut net, Origin::Link(0), SSM_KEY, 1, Duration::from_secs(5));
     assert!(copies.iter().all(|&copies| copies == 1), "{copies:?}");
+}
+
+/// The winner of both trees of a source dies: the trees move together, and no router is asked for the one without the
+/// other; nothing is said to the dead one.
+#[test]
+fn both_trees_leave_a_dead_winner_at_once() {
+    let mut net = two_forwarders([0, 0], |_, config| config.spt_switchover = SptSwitchover::Always);
+    net.set_listening(2, 0, GROUP, Ipv6Addr::UNSPECIFIED, true);
+    net.run_for(DELAY * 5);
+    stream(&mut net, Origin::Link(0), KEY, 2, Duration::from_secs(1));
+    for (source, rpt) in [(Ipv6Addr::UNSPECIFIED, true), (SOURCE, false)] {
+        let assert = Assert { group: GROUP, source, rpt, metric_preference: 0, metric: 0 };
+        net.inject(2, P0, &pim_packet(link_local(1, P1), 5, |into| assert.emit(into)));
+    }
+    let upstream = |net: &Net, key| net.nodes[2].router.entry(key).unwrap().upstream_neighbor.unwrap().address;
+    assert_eq!([ANY, KEY].map(|key| upstream(&net, key)), [link_local(1, P1); 2]);
+    net.run_for(Duration::from_secs(5));
+    net.command(1, Command::LinkDown(P1));
+    net.links[1].down.insert(1);
+    let left = net.now;
+    let mut lost = net.now;
+    while upstream(&net, KEY) == link_local(1, P1) {
+        assert!(net.now < left + Duration::from_secs(106), "its Hello ends");
+        lost = net.now;
+        net.run_for(DELAY);
+    }
+    net.run_for(Duration::from_secs(5));
+    assert_eq!([ANY, KEY].map(|key| upstream(&net, key)), [link_local(0, P1); 2]);
+    let asked = net.sent.iter().filter(|sent| sent.node == 2 && sent.at >= left);
+    for (at, message) in asked.filter_map(|sent| Some((sent.at, sent.join_prune()?))) {
+        assert!(at < lost || message.upstream_neighbor == link_local(0, P1), "{message:?}");
+        for set in message.groups {
+            let of_source = |source: &EncodedSource| source.rpt && !source.wildcard;
+            assert!(!set.joined.iter().chain(&set.pruned).any(of_source), "{set:?}");
+        }
+    }
 }
 
 /// One access router has switched to the source's tree and prunes the source off the shared tree, which another one on the

@@ -47,4 +47,4 @@ pub use rp::{
 pub use rpf::{LinkNeighbor, RouteMetric, RpfInfo};
 pub use sg_rpt::{RptDownstreamState, RptUpstreamState};
 pub use upstream::UpstreamState;
-pub use view::{DownstreamView, EntryView, InterfaceView, NeighborView, SharedView};
+pub use view::{DownstreamView, EntryRef, EntryView, InterfaceView, NeighborView, SharedView};

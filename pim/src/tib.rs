@@ -185,6 +185,11 @@ impl Tib {
         self.entries.iter().map(|(&key, entry)| (key, entry))
     }
 
+    /// The entries from this name on.
+    pub(crate) fn iter_from(&self, from: MrouteKey) -> impl Iterator<Item = (MrouteKey, &Entry)> {
+        self.entries.range(from..).map(|(&key, entry)| (key, entry))
+    }
+
     /// Keys of the entries of which `wanted` holds.
     pub(crate) fn keys_where(&self, mut wanted: impl FnMut(&Entry) -> bool) -> Vec<MrouteKey> {
         self.iter().filter(|(_, entry)| wanted(entry)).map(|(key, _)| key).collect()

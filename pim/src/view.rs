@@ -111,6 +111,31 @@ pub struct DownstreamView {
     pub prune_pending: Option<Instant>,
 }
 
+/// An (S,G) or (*,G) in its place among others.
+#[derive(Clone, Copy)]
+pub struct EntryRef<'a> {
+    router: &'a Router,
+    key: MrouteKey,
+    entry: &'a Entry,
+}
+
+impl EntryRef<'_> {
+    /// The source and the group; the unspecified address is all sources.
+    pub fn key(&self) -> MrouteKey {
+        self.key
+    }
+
+    /// Whether an interface has assert state.
+    pub fn has_asserts(&self) -> bool {
+        !self.entry.asserts.is_empty()
+    }
+
+    /// The entry, to look at.
+    pub fn view(&self) -> EntryView {
+        self.router.view(self.key, self.entry)
+    }
+}
+
 impl Router {
     /// What was counted since the start.
     pub fn counters(&self) -> &Counters {
@@ -146,6 +171,11 @@ impl Router {
     /// The (*,G) and (S,G) entries, by source and group.
     pub fn entries(&self) -> impl Iterator<Item = EntryView> {
         self.tib.iter().map(|(key, entry)| self.view(key, entry))
+    }
+
+    /// The (*,G) and (S,G) entries from this name on, by source and group, each to be looked at where that is wanted.
+    pub fn entries_from(&self, from: MrouteKey) -> impl Iterator<Item = EntryRef<'_>> {
+        self.tib.iter_from(from).map(|(key, entry)| EntryRef { router: self, key, entry })
     }
 
     /// One (S,G) or (*,G) entry.

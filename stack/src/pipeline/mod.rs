@@ -335,6 +335,11 @@ impl Dataplane {
         self.deliveries.get(port, halves(group))
     }
 
+    /// The multicast route of this name, with the packets that it has matched.
+    pub fn mroute(&self, name: MrouteKey) -> Option<(Mroute, u64)> {
+        Some((self.mfib.get(name)?, self.mfib.packets(name)?))
+    }
+
     /// The mobility agent's bindings in order of home address.
     pub fn mma_bindings(&self) -> impl Iterator<Item = (Ipv6Addr, MmaBinding)> {
         self.mma_bindings.iter()

@@ -212,6 +212,12 @@ impl Mfib {
         self.routes.find(&key(name.source, name.group)).map(|slot| self.route(slot))
     }
 
+    /// Packets that the route of this name has matched.
+    pub(crate) fn packets(&self, name: MrouteKey) -> Option<u64> {
+        let slot = self.routes.find(&key(name.source, name.group))?;
+        Some(self.routes.side_word(slot, 0).load(Ordering::Relaxed))
+    }
+
     /// Removes a route.
     pub(crate) fn remove(&mut self, name: MrouteKey) -> bool {
         let key = key(name.source, name.group);

@@ -58,7 +58,18 @@ impl GroupView {
 impl Querier {
     /// The groups with listeners, by address.
     pub fn groups(&self) -> impl Iterator<Item = GroupView> {
-        self.groups.iter().map(|(&address, group)| GroupView { version: self.version_of(group), ..group.view(address) })
+        self.addresses_from(Ipv6Addr::UNSPECIFIED).filter_map(|address| self.group(address))
+    }
+
+    /// The addresses of the groups with listeners from this one on, in order.
+    pub fn addresses_from(&self, from: Ipv6Addr) -> impl Iterator<Item = Ipv6Addr> {
+        self.groups.range(from..).map(|(&address, _)| address)
+    }
+
+    /// One group with listeners.
+    pub fn group(&self, address: Ipv6Addr) -> Option<GroupView> {
+        let group = self.groups.get(&address)?;
+        Some(GroupView { version: self.version_of(group), ..group.view(address) })
     }
 
     /// The group and the source of everything that listeners ask for; the unspecified address is all sources.

@@ -2,8 +2,8 @@
 
 use crossbeam_channel::{Receiver, unbounded};
 use drover::admin::{
-    Answer, ClientError, Command, Housekeeping, HousekeepingConfig, Listener, ListenerError, MAX_REQUEST_LEN, Request,
-    Topic, request,
+    Answer, ClientError, Command, Housekeeping, HousekeepingConfig, Listener, ListenerError, MAX_REQUEST_LEN, Page,
+    Part, Position, Query, Request, Topic, ask as ask_for, groups, request,
 };
 use drover::state::Changes;
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ fn work(received: &Receiver<Command>) -> Vec<(PortId, Option<i16>)> {
     let mut signals = Vec::new();
     loop {
         match received.recv().unwrap() {
-            Command::Show { topic, reply } => reply.send(json!([{ "topic": topic.name() }])).unwrap(),
+            Command::Show { part, reply } => reply.send(Page::whole(json!([{ "topic": part.topic.name() }]))).unwrap(),
             Command::Signal { port, dbm } => signals.push((port, dbm)),
             Command::TakeChanges { reply } => reply.send(Changes::default()).unwrap(),
             Command::ShowAll(_) => unreachable!("workers alone say that"),
@@ -67,7 +67,7 @@ fn a_client_gets_what_the_worker_answers() {
     let worker = std::thread::spawn(move || work(&received));
 
     for topic in Topic::ALL {
-        assert_eq!(request(&socket, &Request::Show(topic)).unwrap(), json!([{ "topic": topic.name() }]));
+        assert_eq!(request(&socket, &Request::Show(topic.into())).unwrap(), json!([{ "topic": topic.name() }]));
     }
     let signal = |port: &str, dbm| request(&socket, &Request::Signal { port: port.into(), dbm });
     assert_eq!(signal("radio-b", Some(-61)).unwrap(), Value::Null);
@@ -80,11 +80,47 @@ fn a_client_gets_what_the_worker_answers() {
     assert_eq!(refused(signal("radio-a", Some(7))), "a signal strength is -150 to 0 dBm");
     request(&socket, &Request::Stop(true)).unwrap();
     assert_eq!(worker.join().unwrap(), [(PortId(1), Some(-61)), (PortId(0), None)]);
-    assert_eq!(refused(request(&socket, &Request::Show(Topic::Ports))), "the node takes no commands any more");
+    assert_eq!(refused(request(&socket, &Request::Show(Topic::Ports.into()))), "the node takes no commands any more");
 
     drop(housekeeping);
     assert!(!socket.exists());
-    assert!(matches!(request(&socket, &Request::Show(Topic::Ports)), Err(ClientError::Connect(..))));
+    assert!(matches!(request(&socket, &Request::Show(Topic::Ports.into())), Err(ClientError::Connect(..))));
+}
+
+/// A worker shows a table of many rows a few at a time; the client has as many as it wants, and hears of the others.
+#[test]
+fn a_large_table_is_asked_for_in_parts() {
+    const ROWS: u64 = 5000;
+    const PART: u64 = 700;
+    let directory = Directory::new("admin-parts");
+    let socket = directory.0.join("node.sock");
+    let (_housekeeping, received) = start(&socket, Vec::new());
+    let worker = std::thread::spawn(move || {
+        let mut parts = 0;
+        for command in received {
+            let Command::Show { part: Part { from, rows, .. }, reply } = command else { return parts };
+            let from = match from {
+                Position::Reception(address) => address.to_bits() as u64,
+                _ => 0,
+            };
+            let (to, shown) = (ROWS.min(from + PART), PART.min(rows as u64));
+            let value = (from..to.min(from + shown)).collect();
+            let next = (to < ROWS).then(|| Position::Reception(u128::from(to).into()));
+            reply.send(Page { value, more: (to - from).saturating_sub(shown), next }).unwrap();
+            parts += 1;
+        }
+        parts
+    });
+    for (limit, shown) in [(None, 1000), (Some(0), 0), (Some(1500), 1500), (Some(9999), ROWS)] {
+        let answer = ask_for(&socket, &Request::Show(Query { limit, ..Topic::PimTib.into() })).unwrap();
+        assert_eq!((answer.value, answer.more), ((0..shown).collect::<Vec<u64>>().into(), ROWS - shown), "{limit:?}");
+    }
+    let refused = |query| request(&socket, &Request::Show(query)).unwrap_err().to_string();
+    let group = groups("ff15::/16").ok();
+    assert!(refused(Query { group, ..Topic::Routes.into() }).starts_with("routes is not by group"));
+    assert!(refused(Query { limit: Some(1 << 20), ..Topic::PimTib.into() }).starts_with("a limit is at most 10000"));
+    request(&socket, &Request::Stop(true)).unwrap();
+    assert_eq!(worker.join().unwrap(), 4 * ROWS.div_ceil(PART));
 }
 
 #[test]
@@ -99,7 +135,7 @@ fn requests_of_one_client_are_answered_in_order() {
 
     let mut stream = UnixStream::connect(&socket).unwrap();
     let topics = [Topic::Routes, Topic::Ports, Topic::Counters];
-    let lines: Vec<u8> = topics.iter().flat_map(|&topic| Request::Show(topic).emit()).collect();
+    let lines: Vec<u8> = topics.iter().flat_map(|&topic| Request::Show(topic.into()).emit()).collect();
     stream.write_all(&lines).unwrap();
     stream.write_all(b"nonsense\n").unwrap();
     stream.write_all(&Request::Stop(true).emit()).unwrap();
@@ -126,7 +162,7 @@ fn a_request_without_end_is_refused_and_its_client_closed() {
 
 /// Asks, and has the answer of [`work`].
 fn ask(stream: &mut UnixStream, topic: Topic) {
-    stream.write_all(&Request::Show(topic).emit()).unwrap();
+    stream.write_all(&Request::Show(topic.into()).emit()).unwrap();
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).unwrap();
     assert_eq!(Answer::parse(line.as_bytes()), Ok(Answer::Ok(json!([{ "topic": topic.name() }]))));
@@ -149,7 +185,7 @@ fn idle_clients_make_room_for_new_ones() {
         half.write_all(b"{\"show\":").unwrap();
     }
 
-    assert_eq!(request(&socket, &Request::Show(Topic::Routes)).unwrap(), json!([{ "topic": "routes" }]));
+    assert_eq!(request(&socket, &Request::Show(Topic::Routes.into())).unwrap(), json!([{ "topic": "routes" }]));
     let mut said = String::new();
     idle[1].read_to_string(&mut said).unwrap();
     let Ok(Answer::Error(why)) = Answer::parse(said.as_bytes()) else { panic!("{said}") };

@@ -78,7 +78,10 @@ fn without_a_node_or_with_a_bad_command_line() {
     let output = drover(&["show", "routes", "--socket", "/nonexistent/drover.sock"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(standard_error(&output).starts_with("drover: no node listens at /nonexistent/drover.sock"));
-    assert_eq!(drover(&["show", "everything"]).status.code(), Some(2));
+    for words in ["everything", "pim", "pim everything", "pim tib --group 2001:db8::/32", "routes tib"] {
+        let arguments: Vec<&str> = ["show"].into_iter().chain(words.split(' ')).collect();
+        assert_eq!(drover(&arguments).status.code(), Some(2), "{words}");
+    }
     assert_eq!(drover(&["signal", "radio-a", "7"]).status.code(), Some(2));
     assert_eq!(drover(&["lab", "x.toml", "--sim", "--netns"]).status.code(), Some(2));
 }

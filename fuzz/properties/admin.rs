@@ -2,7 +2,10 @@
 //! and what is none not at all, a line without end is refused, and the next client is served.
 
 use crossbeam_channel::{Receiver, unbounded};
-use drover::admin::{Answer, Command, Housekeeping, HousekeepingConfig, MAX_REQUEST_LEN, Request, Topic, request};
+use drover::admin::{
+    Answer, Command, Housekeeping, HousekeepingConfig, MAX_REQUEST_LEN, Page, Part, Query, Request, Topic, groups,
+    request,
+};
 use drover::state::Changes;
 use serde_json::{Value, json};
 use stack::machine::PortId;
@@ -28,9 +31,9 @@ struct Node {
 }
 
 /// What a worker is told.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 enum Told {
-    Show(Topic),
+    Show(Part),
     Signal(Option<i16>),
     Stop,
 }
@@ -65,9 +68,9 @@ fn work(received: &Receiver<Command>) -> Vec<Told> {
     let mut told = Vec::new();
     for command in received {
         told.push(match command {
-            Command::Show { topic, reply } => {
-                let _ = reply.send(json!(topic.name()));
-                Told::Show(topic)
+            Command::Show { part, reply } => {
+                let _ = reply.send(Page::whole(json!(part.topic.name())));
+                Told::Show(part)
             }
             Command::Signal { port, dbm } => {
                 assert_eq!(port, PortId(3));
@@ -85,23 +88,24 @@ fn work(received: &Receiver<Command>) -> Vec<Told> {
 }
 
 /// What a line is to be answered and what the worker is to be told; `None`: that it is refused, in one line.
-fn expected(line: &[u8]) -> (Option<Value>, Option<Told>) {
+fn expected(line: &[u8]) -> (Option<Value>, Vec<Told>) {
     match Request::parse(line) {
         Ok(request) => {
             let emitted = request.emit();
             assert_eq!(Request::parse(&emitted[..emitted.len() - 1]), Ok(request.clone()));
             match request {
-                Request::Show(topic) => (Some(json!(topic.name())), Some(Told::Show(topic))),
+                Request::Show(query) if query.refusal().is_some() => (None, Vec::new()),
+                Request::Show(query) => (Some(json!(query.topic.name())), vec![Told::Show(Part::first(query))]),
                 Request::Signal { port, dbm } if port == RADIO && dbm.is_none_or(|dbm| (-150..=0).contains(&dbm)) => {
-                    (Some(Value::Null), Some(Told::Signal(dbm)))
+                    (Some(Value::Null), vec![Told::Signal(dbm)])
                 }
-                Request::Signal { .. } => (None, None),
-                Request::Stop(stop) => (Some(Value::Null), stop.then_some(Told::Stop)),
+                Request::Signal { .. } => (None, Vec::new()),
+                Request::Stop(stop) => (Some(Value::Null), stop.then_some(Told::Stop).into_iter().collect()),
             }
         }
         Err(why) => {
             assert!(!why.is_empty());
-            (None, None)
+            (None, Vec::new())
         }
     }
 }
@@ -144,9 +148,9 @@ pub(crate) fn client(input: &[u8]) {
         told.extend(tells);
     }
     assert_eq!(answers.next(), None, "an answer to nothing");
-    let next = request(&node.socket, &Request::Show(Topic::Ports)).expect("the next client is served");
+    let next = request(&node.socket, &Request::Show(Topic::Ports.into())).expect("the next client is served");
     assert_eq!(next, json!("ports"));
-    told.push(Told::Show(Topic::Ports));
+    told.push(Told::Show(Part::first(Topic::Ports.into())));
     let really = node.end();
     assert!(really == told || input.len() > MAX_REQUEST_LEN, "{really:?} in place of {told:?}");
 }
@@ -154,9 +158,11 @@ pub(crate) fn client(input: &[u8]) {
 /// What good clients say.
 pub(crate) fn samples() -> Vec<Vec<u8>> {
     let requests = [
-        Request::Show(Topic::Mroutes),
+        Request::Show(Topic::Mroutes.into()),
+        Request::Show(Query { topic: Topic::PimTib, group: groups("ff15::/16").ok(), limit: Some(20) }),
+        Request::Show(Query { topic: Topic::Routes, group: groups("ff15::1").ok(), limit: None }),
         Request::Signal { port: RADIO.into(), dbm: Some(-70) },
-        Request::Show(Topic::Counters),
+        Request::Show(Topic::Counters.into()),
         Request::Signal { port: RADIO.into(), dbm: None },
         Request::Signal { port: "radio-b".into(), dbm: Some(7) },
         Request::Stop(true),

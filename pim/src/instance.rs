@@ -538,11 +538,13 @@ impl Router {
     /// Sends what the call wants neighbours to know; a neighbour that may not know us hears a Hello first (§4.3.1).
     fn flush(&mut self) {
         for (to, requests) in self.requests.take() {
-            // It may have been lost meanwhile.
-            if !self.is_neighbor(&to) {
+            let Some(interface) = self.interfaces.get(&to.port).filter(|interface| interface.speaks_pim()) else {
+                continue;
+            };
+            // It may have been lost meanwhile; what a prune echoes is said to ourselves.
+            if !self.is_neighbor(&to) && to.address != interface.config.link_local {
                 continue;
             }
-            let Some(interface) = self.interfaces.get(&to.port) else { continue };
             if interface.greeting == Greeting::Owed {
                 self.send_hello(to.port, Holdtime::Configured);
             }

@@ -31,8 +31,28 @@ pub enum ClientError {
     Refused(String),
 }
 
-/// Sends `request` to the node that listens at `socket` and returns its answer.
+/// What a node answers.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Shown {
+    /// What was asked for.
+    pub value: Value,
+    /// Rows of it that are beyond the limit.
+    pub more: u64,
+}
+
+/// Sends `request` to the node that listens at `socket` and returns its answer; of a table the rows up to the limit.
+///
+/// # Errors
+/// See [`ClientError`].
 pub fn request(socket: &Path, request: &Request) -> Result<Value, ClientError> {
+    ask(socket, request).map(|shown| shown.value)
+}
+
+/// The same, with how much there is beyond the limit.
+///
+/// # Errors
+/// See [`ClientError`].
+pub fn ask(socket: &Path, request: &Request) -> Result<Shown, ClientError> {
     let place = || socket.to_owned();
     let mut stream = UnixStream::connect(socket).map_err(|error| ClientError::Connect(place(), error))?;
     let mut line = Vec::new();
@@ -45,7 +65,8 @@ pub fn request(socket: &Path, request: &Request) -> Result<Value, ClientError> {
     };
     exchange(&mut stream, &mut line).map_err(|error| ClientError::Exchange(place(), error))?;
     match Answer::parse(&line).map_err(|why| ClientError::Answer(place(), why))? {
-        Answer::Ok(value) => Ok(value),
+        Answer::Ok(value) => Ok(Shown { value, more: 0 }),
+        Answer::Part { rows, more } => Ok(Shown { value: rows, more }),
         Answer::Error(why) => Err(ClientError::Refused(why)),
     }
 }

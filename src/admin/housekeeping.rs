@@ -6,6 +6,7 @@
 
 use super::listener::Listener;
 use super::protocol::{Answer, MAX_REQUEST_LEN, Request};
+use super::query::{Page, Query, gather};
 use super::signal_file::SignalFile;
 use super::{Command, ListenerError};
 use crate::state::Keeper;
@@ -34,6 +35,8 @@ const STATE_PERIOD: Duration = Duration::from_secs(1);
 const MAX_CLIENTS: usize = 64;
 /// Time between two lines about clients that were closed for others.
 const DISPLACED_PERIOD: Duration = Duration::from_secs(60);
+/// What is said of a worker that has ended.
+const NO_COMMANDS: &str = "the node takes no commands any more";
 /// Octets read from a client in one go.
 const READ_LEN: usize = 4096;
 
@@ -144,6 +147,18 @@ impl Worker {
         (self.wake)();
         told
     }
+
+    /// Gives the worker a command that it answers.
+    fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> Result<T, String> {
+        let (reply, answer) = bounded(1);
+        if !self.tell(command(reply)) {
+            return Err(NO_COMMANDS.into());
+        }
+        answer.recv_timeout(REPLY_TIMEOUT).map_err(|error| match error {
+            RecvTimeoutError::Timeout => "the node did not answer in time".into(),
+            RecvTimeoutError::Disconnected => "the node has stopped".into(),
+        })
+    }
 }
 
 struct Housekeeper {
@@ -202,10 +217,7 @@ impl Housekeeper {
         let now = Instant::now();
         if now >= self.next_state {
             self.next_state = now + STATE_PERIOD;
-            let (reply, answer) = bounded(1);
-            if self.worker.tell(Command::TakeChanges { reply })
-                && let Ok(changes) = answer.recv_timeout(REPLY_TIMEOUT)
-            {
+            if let Ok(changes) = self.worker.ask(|reply| Command::TakeChanges { reply }) {
                 keeper.lock().unwrap_or_else(PoisonError::into_inner).keep(&changes);
             }
         }
@@ -307,23 +319,13 @@ impl Housekeeper {
     fn answer(&self, line: &[u8]) -> Answer {
         match Request::parse(line) {
             Err(why) => Answer::Error(why),
-            Ok(Request::Show(topic)) => {
-                let (reply, answer) = bounded(1);
-                if !self.worker.tell(Command::Show { topic, reply }) {
-                    return Answer::Error("the node takes no commands any more".into());
-                }
-                match answer.recv_timeout(REPLY_TIMEOUT) {
-                    Ok(value) => Answer::Ok(value),
-                    Err(RecvTimeoutError::Timeout) => Answer::Error("the node did not answer in time".into()),
-                    Err(RecvTimeoutError::Disconnected) => Answer::Error("the node has stopped".into()),
-                }
-            }
+            Ok(Request::Show(query)) => self.show(query).unwrap_or_else(Answer::Error),
             Ok(Request::Signal { port, dbm }) => match self.radios.get(&port) {
                 Some(&id) if dbm.is_none_or(|dbm| (-150..=0).contains(&dbm)) => {
                     if self.worker.tell(Command::Signal { port: id, dbm }) {
                         Answer::Ok(Value::Null)
                     } else {
-                        Answer::Error("the node takes no commands any more".into())
+                        Answer::Error(NO_COMMANDS.into())
                     }
                 }
                 Some(_) => Answer::Error("a signal strength is -150 to 0 dBm".into()),
@@ -339,6 +341,24 @@ impl Housekeeper {
             }
             Ok(Request::Stop(false)) => Answer::Ok(Value::Null),
         }
+    }
+}
+
+impl Housekeeper {
+    /// Has the worker show something, part by part.
+    fn show(&self, query: Query) -> Result<Answer, String> {
+        if let Some(why) = query.refusal() {
+            return Err(why);
+        }
+        let page = self.gather(query)?;
+        Ok(match page.more {
+            0 => Answer::Ok(page.value),
+            more => Answer::Part { rows: page.value, more },
+        })
+    }
+
+    fn gather(&self, query: Query) -> Result<Page, String> {
+        gather(query, |part| self.worker.ask(|reply| Command::Show { part, reply }))
     }
 }
 

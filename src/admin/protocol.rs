@@ -1,9 +1,10 @@
 //! Requests and answers on the admin socket: one JSON object a line.
 //!
-//! `{"show":"routes"}`, `{"signal":{"port":"radio-a","dbm":-70}}` (`null` for no signal) and `{"stop":true}` are
-//! answered by `{"ok":…}` or `{"error":"…"}`.
+//! `{"show":"routes"}`, `{"show":{"topic":"pim-tib","group":"ff15::/16","limit":20}}`,
+//! `{"signal":{"port":"radio-a","dbm":-70}}` (`null` for no signal) and `{"stop":true}` are answered by `{"ok":…}` or
+//! `{"error":"…"}`, a table that has more rows than the limit by `{"part":{"rows":[…],"more":…}}`.
 
-use super::Topic;
+use super::Query;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ pub const MAX_REQUEST_LEN: usize = 4096;
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
     /// Show something.
-    Show(Topic),
+    Show(Query),
     /// Tell a terminal the signal strength of a radio port.
     Signal {
         /// Name of the port in the node's file.
@@ -45,6 +46,13 @@ impl Request {
 pub enum Answer {
     /// It was done; what was asked for.
     Ok(Value),
+    /// The first rows of a table.
+    Part {
+        /// They.
+        rows: Value,
+        /// How many there are beside them.
+        more: u64,
+    },
     /// It was not done; why.
     Error(String),
 }
@@ -70,12 +78,21 @@ fn emit(value: &impl Serialize) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Topic, groups};
     use super::*;
 
     #[test]
     fn requests_both_ways() {
         let vectors = [
-            (Request::Show(Topic::Mroutes), r#"{"show":"mroutes"}"#),
+            (Request::Show(Topic::Mroutes.into()), r#"{"show":"mroutes"}"#),
+            (
+                Request::Show(Query { topic: Topic::PimTib, group: groups("ff15::/16").ok(), limit: Some(20) }),
+                r#"{"show":{"topic":"pim-tib","group":"ff15::/16","limit":20}}"#,
+            ),
+            (
+                Request::Show(Query { topic: Topic::Mroutes, group: groups("ff15::5").ok(), limit: None }),
+                r#"{"show":{"topic":"mroutes","group":"ff15::5/128"}}"#,
+            ),
             (Request::Signal { port: "radio-a".into(), dbm: Some(-70) }, r#"{"signal":{"port":"radio-a","dbm":-70}}"#),
             (Request::Signal { port: "radio-a".into(), dbm: None }, r#"{"signal":{"port":"radio-a","dbm":null}}"#),
             (Request::Stop(true), r#"{"stop":true}"#),
@@ -88,7 +105,19 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_request() {
-        for line in ["", "{}", "show", r#"{"show":"all"}"#, r#"{"show":"routes","stop":true}"#, "{\"show\":"] {
+        for line in [
+            "",
+            "{}",
+            "show",
+            r#"{"show":"all"}"#,
+            r#"{"show":7}"#,
+            r#"{"show":{"group":"ff15::/16"}}"#,
+            r#"{"show":{"topic":"mroutes","group":"2001:db8::/32"}}"#,
+            r#"{"show":{"topic":"mroutes","limit":-1}}"#,
+            r#"{"show":{"topic":"mroutes","port":"a"}}"#,
+            r#"{"show":"routes","stop":true}"#,
+            "{\"show\":",
+        ] {
             assert!(Request::parse(line.as_bytes()).is_err(), "{line}");
         }
         assert!(Request::parse(&[0xff; 8]).is_err());

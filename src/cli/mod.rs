@@ -9,7 +9,7 @@ mod table;
 
 pub use table::render;
 
-use crate::admin::{self, Request, Topic};
+use crate::admin::{self, Request};
 use crate::config;
 use crate::one_line::in_one_line;
 use clap::{Args, Parser, Subcommand};
@@ -21,6 +21,8 @@ use std::process::ExitCode;
 pub const DONE: u8 = 0;
 /// The file has mistakes, the node refused, or a check did not hold.
 pub const REFUSED: u8 = 1;
+/// The command line makes no sense.
+pub const SENSELESS: u8 = 2;
 /// The machine lacks something.
 pub const UNAVAILABLE: u8 = 3;
 
@@ -82,15 +84,7 @@ enum Action {
         files: Vec<PathBuf>,
     },
     /// Show tables and counters of a running node.
-    Show {
-        /// What to show.
-        topic: Topic,
-        /// Print the answer as JSON.
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        socket: Socket,
-    },
+    Show(show::Options),
     /// Tell a running terminal the signal strength of a radio port.
     Signal {
         /// Name of the port in the node's file.
@@ -156,7 +150,7 @@ pub fn main() -> ExitCode {
             lab::finish(stack::port::netdevice::no_transmit_checksum_offload(&interface).map_err(Into::into))
         }
         Action::Check { files } => check(&files),
-        Action::Show { topic, json, socket } => show::show(topic, json, &socket.path()),
+        Action::Show(options) => show::show(options),
         Action::Signal { port, dbm, socket } => {
             let request = Request::Signal { port, dbm: dbm.0 };
             match admin::request(&socket.path(), &request) {
@@ -247,6 +241,12 @@ fn say(text: &str, status: u8) -> u8 {
         }
         _ => status,
     }
+}
+
+/// Says why a command line makes no sense, where clap cannot tell; the status for it.
+fn senseless(why: &str) -> u8 {
+    eprintln!("error: {why}\n\nFor more information, try '--help'.");
+    SENSELESS
 }
 
 /// Says why a request failed; the status for it.

@@ -27,7 +27,7 @@ mod workers;
 
 pub use report::{Placement, WorkerReport};
 pub use run::run;
-pub use show::{keep_what_stays, show, show_all, stable_bindings};
+pub use show::{keep_what_stays, show, show_query, stable_bindings};
 
 use crate::config::resolved::{NodeConfig, RouteTarget};
 use crate::state::{Changes, NodeState};

@@ -3,7 +3,7 @@
 use super::report::WorkerReport;
 use super::workers::{self, Crew, Shared};
 use super::{DroverNode, NodeEvent, ports, remarks, show};
-use crate::admin::{Command, Housekeeping, HousekeepingConfig, Round, Wake};
+use crate::admin::{Command, Housekeeping, HousekeepingConfig, Part, Round, Wake};
 use crate::config::resolved::NodeConfig;
 use crate::one_line::in_one_line;
 use crate::state::{Keeper, NodeState};
@@ -72,18 +72,20 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
         },
         inbox,
         move |worker: &mut Worker<DroverNode>, now, command| match command {
-            Command::Show { topic, reply } => {
+            Command::Show { part, reply } => {
+                let topic = part.topic;
                 let report = || WorkerReport::new(&placement, worker.dataplane(), worker.ports());
                 let reports = if topic.is_of_all_workers() { vec![report()] } else { Vec::new() };
                 match next.as_ref().filter(|_| topic.is_of_all_workers()) {
                     Some(next) => next.ask(Round { topic, reports, reply }),
                     // Who asked may have gone.
-                    None => drop(reply.try_send(show::show_all(worker, now, topic, &reports))),
+                    None => drop(reply.try_send(show::show_part(worker, now, &part, &reports))),
                 }
                 ControlFlow::Continue(())
             }
             Command::ShowAll(Round { topic, reports, reply }) => {
-                let _ = reply.try_send(show::show_all(worker, now, topic, &reports));
+                let part = Part::first(topic.into());
+                let _ = reply.try_send(show::show_part(worker, now, &part, &reports));
                 ControlFlow::Continue(())
             }
             Command::Signal { port, dbm } => {

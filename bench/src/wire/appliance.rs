@@ -283,7 +283,7 @@ fn packets(service: Service, way: Way, links: &Links) -> Vec<Vec<u8>> {
 
 /// The rows of a table of the node.
 fn rows(socket: &Path, topic: Topic) -> Result<Vec<Value>> {
-    match request(socket, &Request::Show(topic)).map_err(|error| anyhow!("{error}"))? {
+    match request(socket, &Request::Show(topic.into())).map_err(|error| anyhow!("{error}"))? {
         Value::Array(rows) => Ok(rows),
         other => bail!("the appliance answered {other} where a table was asked for"),
     }

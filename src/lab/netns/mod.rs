@@ -257,7 +257,7 @@ impl Room<'_> {
 
     fn await_node(&self, index: NodeIndex, process: &mut Process) -> Result<()> {
         process.await_line("ready", PATIENCE)?;
-        admin::request(&self.socket(index), &Request::Show(Topic::Ports))?;
+        admin::request(&self.socket(index), &Request::Show(Topic::Ports.into()))?;
         Ok(())
     }
 
@@ -307,7 +307,7 @@ impl Room<'_> {
         let mut tables = BTreeMap::new();
         for (index, node) in self.lab.nodes.iter().enumerate() {
             if node.config.mma.is_some() || node.config.home_agent.is_some() {
-                let bindings = admin::request(&self.socket(NodeIndex(index)), &Request::Show(Topic::Bindings))?;
+                let bindings = admin::request(&self.socket(NodeIndex(index)), &Request::Show(Topic::Bindings.into()))?;
                 tables.insert(node.name.clone(), node::keep_what_stays(bindings));
             }
         }
@@ -425,7 +425,7 @@ impl Room<'_> {
     fn findings(&self, nodes: &mut [Process]) -> Result<Vec<Check>> {
         let mut errors = Vec::new();
         for index in 0..self.lab.nodes.len() {
-            let ports = admin::request(&self.socket(NodeIndex(index)), &Request::Show(Topic::Ports))?;
+            let ports = admin::request(&self.socket(NodeIndex(index)), &Request::Show(Topic::Ports.into()))?;
             for port in ports.as_array().into_iter().flatten() {
                 if port["kind"] == "af_xdp" {
                     continue;

@@ -1,0 +1,6 @@
+//! What an access router tells its operator: `drover show` in parts and ranges, and `drover explain`.
+
+#[path = "views/bench.rs"]
+mod bench;
+#[path = "views/tables.rs"]
+mod tables;

@@ -51,6 +51,7 @@ fn work(received: &Receiver<Command>) -> Vec<(PortId, Option<i16>)> {
     loop {
         match received.recv().unwrap() {
             Command::Show { part, reply } => reply.send(Page::whole(json!([{ "topic": part.topic.name() }]))).unwrap(),
+            Command::Explain { question, reply } => reply.send(Err(format!("nothing of {}", question.about))).unwrap(),
             Command::Signal { port, dbm } => signals.push((port, dbm)),
             Command::TakeChanges { reply } => reply.send(Changes::default()).unwrap(),
             Command::ShowAll(_) => unreachable!("workers alone say that"),
@@ -69,6 +70,8 @@ fn a_client_gets_what_the_worker_answers() {
     for topic in Topic::ALL {
         assert_eq!(request(&socket, &Request::Show(topic.into())).unwrap(), json!([{ "topic": topic.name() }]));
     }
+    let explain = Request::Explain { about: "ff15::1".parse().unwrap(), source: None };
+    assert_eq!(request(&socket, &explain).unwrap_err().to_string(), "nothing of ff15::1");
     let signal = |port: &str, dbm| request(&socket, &Request::Signal { port: port.into(), dbm });
     assert_eq!(signal("radio-b", Some(-61)).unwrap(), Value::Null);
     assert_eq!(signal("radio-a", None).unwrap(), Value::Null);

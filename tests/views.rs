@@ -2,5 +2,7 @@
 
 #[path = "views/bench.rs"]
 mod bench;
+#[path = "views/explanations.rs"]
+mod explanations;
 #[path = "views/tables.rs"]
 mod tables;

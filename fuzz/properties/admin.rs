@@ -3,8 +3,8 @@
 
 use crossbeam_channel::{Receiver, unbounded};
 use drover::admin::{
-    Answer, Command, Housekeeping, HousekeepingConfig, MAX_REQUEST_LEN, Page, Part, Query, Request, Topic, groups,
-    request,
+    Answer, Command, Housekeeping, HousekeepingConfig, MAX_REQUEST_LEN, Page, Part, Query, Question, Request, Topic,
+    groups, request,
 };
 use drover::state::Changes;
 use serde_json::{Value, json};
@@ -34,6 +34,7 @@ struct Node {
 #[derive(Clone, PartialEq, Debug)]
 enum Told {
     Show(Part),
+    Explain(Question),
     Signal(Option<i16>),
     Stop,
 }
@@ -72,6 +73,10 @@ fn work(received: &Receiver<Command>) -> Vec<Told> {
                 let _ = reply.send(Page::whole(json!(part.topic.name())));
                 Told::Show(part)
             }
+            Command::Explain { question, reply } => {
+                let _ = reply.send(Ok(json!(question.about)));
+                Told::Explain(question)
+            }
             Command::Signal { port, dbm } => {
                 assert_eq!(port, PortId(3));
                 Told::Signal(dbm)
@@ -96,6 +101,11 @@ fn expected(line: &[u8]) -> (Option<Value>, Vec<Told>) {
             match request {
                 Request::Show(query) if query.refusal().is_some() => (None, Vec::new()),
                 Request::Show(query) => (Some(json!(query.topic.name())), vec![Told::Show(Part::first(query))]),
+                Request::Explain { about, source } => {
+                    let question = Question { about, source, sources: Vec::new(), more_sources: 0 };
+                    let sought = question.to_find_sources().map(|query| Told::Show(Part::first(query)));
+                    (Some(json!(about)), sought.into_iter().chain([Told::Explain(question)]).collect())
+                }
                 Request::Signal { port, dbm } if port == RADIO && dbm.is_none_or(|dbm| (-150..=0).contains(&dbm)) => {
                     (Some(Value::Null), vec![Told::Signal(dbm)])
                 }
@@ -161,6 +171,7 @@ pub(crate) fn samples() -> Vec<Vec<u8>> {
         Request::Show(Topic::Mroutes.into()),
         Request::Show(Query { topic: Topic::PimTib, group: groups("ff15::/16").ok(), limit: Some(20) }),
         Request::Show(Query { topic: Topic::Routes, group: groups("ff15::1").ok(), limit: None }),
+        Request::Explain { about: "ff15::1".parse().expect("an address"), source: None },
         Request::Signal { port: RADIO.into(), dbm: Some(-70) },
         Request::Show(Topic::Counters.into()),
         Request::Signal { port: RADIO.into(), dbm: None },

@@ -183,6 +183,26 @@ impl Router {
         self.tib.get(key).map(|entry| self.view(key, entry))
     }
 
+    /// Where the routes say that a source or rendezvous point of the group is: what an entry would have.
+    pub fn way_to(&self, root: Ipv6Addr, group: Ipv6Addr) -> RpfInfo {
+        self.rpf(root, group).0
+    }
+
+    /// Whether members of this group name their sources (RFC 4607).
+    pub fn is_source_specific(&self, group: Ipv6Addr) -> bool {
+        self.config.is_ssm(group)
+    }
+
+    /// Whether packets of this group may neither leave nor come by the port.
+    pub fn bounds(&self, port: PortId, group: Ipv6Addr) -> bool {
+        self.interfaces.get(&port).is_some_and(|interface| interface.bounds(group))
+    }
+
+    /// Whether other routers may join this group on the port.
+    pub fn takes_joins(&self, port: PortId, group: Ipv6Addr) -> bool {
+        self.interfaces.get(&port).is_some_and(|interface| interface.takes_joins(group))
+    }
+
     /// How many entries there are.
     pub fn entry_count(&self) -> usize {
         self.tib.len()

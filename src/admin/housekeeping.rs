@@ -6,7 +6,7 @@
 
 use super::listener::Listener;
 use super::protocol::{Answer, MAX_REQUEST_LEN, Request};
-use super::query::{Page, Query, gather};
+use super::query::{Page, Query, Question, gather};
 use super::signal_file::SignalFile;
 use super::{Command, ListenerError};
 use crate::state::Keeper;
@@ -320,6 +320,10 @@ impl Housekeeper {
         match Request::parse(line) {
             Err(why) => Answer::Error(why),
             Ok(Request::Show(query)) => self.show(query).unwrap_or_else(Answer::Error),
+            Ok(Request::Explain { about, source }) => {
+                let question = Question { about, source, sources: Vec::new(), more_sources: 0 };
+                self.explain(question).map_or_else(Answer::Error, Answer::Ok)
+            }
             Ok(Request::Signal { port, dbm }) => match self.radios.get(&port) {
                 Some(&id) if dbm.is_none_or(|dbm| (-150..=0).contains(&dbm)) => {
                     if self.worker.tell(Command::Signal { port: id, dbm }) {
@@ -355,6 +359,14 @@ impl Housekeeper {
             0 => Answer::Ok(page.value),
             more => Answer::Part { rows: page.value, more },
         })
+    }
+
+    /// Has the worker explain something, once it has found the sources.
+    fn explain(&self, mut question: Question) -> Result<Value, String> {
+        if let Some(query) = question.to_find_sources() {
+            question.learn_sources(&self.gather(query)?);
+        }
+        self.worker.ask(|reply| Command::Explain { question, reply })?
     }
 
     fn gather(&self, query: Query) -> Result<Page, String> {

@@ -21,7 +21,7 @@ pub use client::{ClientError, Shown, ask, request};
 pub use housekeeping::{Housekeeping, HousekeepingConfig, REPLY_TIMEOUT, Wake};
 pub use listener::{Listener, ListenerError};
 pub use protocol::{Answer, MAX_REQUEST_LEN, Request};
-pub use query::{Page, Part, Position, Query, gather, groups};
+pub use query::{Page, Part, Position, Query, Question, gather, groups};
 pub use topic::Topic;
 
 use crate::node::WorkerReport;
@@ -52,6 +52,13 @@ pub enum Command {
     },
     /// Show it with what the workers beside this one have reported.
     ShowAll(Round),
+    /// Explain what becomes of packets.
+    Explain {
+        /// Of which.
+        question: Question,
+        /// Where the answer goes; why there is none.
+        reply: Sender<Result<serde_json::Value, String>>,
+    },
     /// The signal of a radio port has this strength now.
     Signal {
         /// The port.

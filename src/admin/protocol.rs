@@ -1,10 +1,12 @@
 //! Requests and answers on the admin socket: one JSON object a line.
 //!
 //! `{"show":"routes"}`, `{"show":{"topic":"pim-tib","group":"ff15::/16","limit":20}}`,
+//! `{"explain":{"about":"ff15::1","source":"2001:db8::5"}}` (`null` for all sources),
 //! `{"signal":{"port":"radio-a","dbm":-70}}` (`null` for no signal) and `{"stop":true}` are answered by `{"ok":…}` or
 //! `{"error":"…"}`, a table that has more rows than the limit by `{"part":{"rows":[…],"more":…}}`.
 
 use super::Query;
+use core::net::Ipv6Addr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -17,6 +19,13 @@ pub const MAX_REQUEST_LEN: usize = 4096;
 pub enum Request {
     /// Show something.
     Show(Query),
+    /// Explain what becomes of the packets of a group, or of a terminal.
+    Explain {
+        /// The group, or the terminal's home address.
+        about: Ipv6Addr,
+        /// The only source of interest; absent where all are.
+        source: Option<Ipv6Addr>,
+    },
     /// Tell a terminal the signal strength of a radio port.
     Signal {
         /// Name of the port in the node's file.
@@ -95,6 +104,10 @@ mod tests {
             ),
             (Request::Signal { port: "radio-a".into(), dbm: Some(-70) }, r#"{"signal":{"port":"radio-a","dbm":-70}}"#),
             (Request::Signal { port: "radio-a".into(), dbm: None }, r#"{"signal":{"port":"radio-a","dbm":null}}"#),
+            (
+                Request::Explain { about: "ff15::1".parse().unwrap(), source: None },
+                r#"{"explain":{"about":"ff15::1","source":null}}"#,
+            ),
             (Request::Stop(true), r#"{"stop":true}"#),
         ];
         for (request, line) in vectors {

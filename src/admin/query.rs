@@ -106,6 +106,40 @@ impl<'de> Deserialize<'de> for Query {
     }
 }
 
+/// What is to be explained.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Question {
+    /// A group, or the home address of a terminal.
+    pub about: Ipv6Addr,
+    /// The only source of interest.
+    pub source: Option<Ipv6Addr>,
+    /// Sources with state on the node, for where none is named.
+    pub sources: Vec<Ipv6Addr>,
+    /// How many there are beside them.
+    pub more_sources: u64,
+}
+
+impl Question {
+    /// Sources that are looked at.
+    pub const MAX_SOURCES: usize = 8;
+
+    /// The query that finds the sources, where they have to be found: a group has no index of its sources.
+    pub fn to_find_sources(&self) -> Option<Query> {
+        let group = Some(Prefix::host(self.about));
+        let is_open = self.about.is_multicast() && self.source.is_none();
+        // One more for (*,G).
+        is_open.then_some(Query { topic: Topic::PimTib, group, limit: Some(Question::MAX_SOURCES + 1) })
+    }
+
+    /// Takes the sources out of the answer.
+    pub fn learn_sources(&mut self, page: &Page) {
+        let rows = page.value.as_array().into_iter().flatten();
+        let sources = rows.filter_map(|row| row["source"].as_str()?.parse().ok());
+        self.sources = sources.filter(|source: &Ipv6Addr| !source.is_unspecified()).collect();
+        self.more_sources = page.more;
+    }
+}
+
 /// A range of groups: a group, or a prefix of groups.
 pub fn groups(text: &str) -> Result<Prefix, String> {
     let prefix = match text.parse::<Ipv6Addr>() {
@@ -244,7 +278,7 @@ mod tests {
                 Ok::<_, ()>(Page { value: rows.into(), more, next: (to < 100).then(|| at(to)) })
             });
             let page = page.unwrap();
-            assert_eq!(page.value, (0..shown).collect::<Vec<u64>>().into(), "{size} {limit}");
+            assert_eq!(page.value, json!((0..shown).collect::<Vec<u64>>()), "{size} {limit}");
             assert_eq!((page.more, asked), (100 - shown, 100u128.div_ceil(size)), "{size} {limit}");
         }
     }

@@ -3,6 +3,7 @@
 //! Exit statuses: 0 done; 1 the file has mistakes, the node refused, or a check of a lab did not hold; 2 the command
 //! line makes no sense; 3 the machine lacks something: an interface, a privilege, a node that listens.
 
+mod explain;
 mod lab;
 mod show;
 mod table;
@@ -30,8 +31,8 @@ pub const UNAVAILABLE: u8 = 3;
 const DEFAULT_SOCKET: &str = "/run/drover/drover.sock";
 
 const AFTER_HELP: &str = "\
-Exit statuses: 0 done; 1 the file has mistakes, the node refused, or a check of a lab did not hold;
-2 the command line makes no sense; 3 the machine lacks something (an interface, a privilege, a node that listens).";
+Exit statuses: 0 done; 1 the file has mistakes, the node refused, a check of a lab did not hold, or something that was to
+be explained is missing; 2 the command line makes no sense; 3 the machine lacks something (an interface, a privilege, a node that listens).";
 
 /// Userspace IPv6 router whose terminals move by joining a multicast group.
 #[derive(Parser, Debug)]
@@ -85,6 +86,8 @@ enum Action {
     },
     /// Show tables and counters of a running node.
     Show(show::Options),
+    /// Say step by step what a running node has to carry the packets of a group or of a terminal, and what is missing.
+    Explain(explain::Options),
     /// Tell a running terminal the signal strength of a radio port.
     Signal {
         /// Name of the port in the node's file.
@@ -151,6 +154,7 @@ pub fn main() -> ExitCode {
         }
         Action::Check { files } => check(&files),
         Action::Show(options) => show::show(options),
+        Action::Explain(options) => explain::explain(options),
         Action::Signal { port, dbm, socket } => {
             let request = Request::Signal { port, dbm: dbm.0 };
             match admin::request(&socket.path(), &request) {
@@ -278,7 +282,7 @@ mod tests {
             .skip(1)
             .map_while(|line| line.split_whitespace().next())
             .collect();
-        assert_eq!(listed, ["run", "lab", "check", "show", "signal", "offload-off"]);
+        assert_eq!(listed, ["run", "lab", "check", "show", "explain", "signal", "offload-off"]);
     }
 
     #[test]

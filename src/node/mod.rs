@@ -13,6 +13,7 @@
 mod access_router;
 mod association;
 mod correspondent;
+mod explain;
 mod home_agent;
 mod mma;
 mod mobile_terminal;
@@ -25,10 +26,12 @@ mod run;
 mod show;
 mod workers;
 
+pub use explain::{Explanation, Finding, Standing};
 pub use report::{Placement, WorkerReport};
 pub use run::run;
 pub use show::{keep_what_stays, show, show_query, stable_bindings};
 
+use crate::admin::Question;
 use crate::config::resolved::{NodeConfig, RouteTarget};
 use crate::state::{Changes, NodeState};
 use ::ha::correspondent::{self as cn_machine, CorrespondentNode};
@@ -47,6 +50,7 @@ use stack::nd::{Discovery, advertiser, discovery, host};
 use stack::node::Node;
 use stack::pipeline::{DataplaneConfig, Forwarding, Limits};
 use stack::port::{Medium, PortInfo};
+use stack::runtime::Worker;
 use stack::tables::{PortSet, Route, TableUpdate};
 use stack::time::{Duration, Instant};
 use stack::wire::error::octet;
@@ -775,6 +779,17 @@ impl Node for DroverNode {
         .flatten()
         .min()
     }
+}
+
+/// Explains what becomes of the packets of a group, or of a terminal, on a node at this time whose first worker is this one.
+///
+/// # Errors
+/// Why the node has nothing to say.
+pub fn explain(worker: &Worker<DroverNode>, now: Instant, mut question: Question) -> Result<Explanation, String> {
+    if let Some(query) = question.to_find_sources() {
+        question.learn_sources(&show_query(worker, now, query));
+    }
+    explain::explain(worker, now, &question)
 }
 
 /// A time of day for runs that have none: the same in every one of them.

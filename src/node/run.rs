@@ -2,7 +2,7 @@
 
 use super::report::WorkerReport;
 use super::workers::{self, Crew, Shared};
-use super::{DroverNode, NodeEvent, ports, remarks, show};
+use super::{DroverNode, NodeEvent, explain, ports, remarks, show};
 use crate::admin::{Command, Housekeeping, HousekeepingConfig, Part, Round, Wake};
 use crate::config::resolved::NodeConfig;
 use crate::one_line::in_one_line;
@@ -86,6 +86,11 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
             Command::ShowAll(Round { topic, reports, reply }) => {
                 let part = Part::first(topic.into());
                 let _ = reply.try_send(show::show_part(worker, now, &part, &reports));
+                ControlFlow::Continue(())
+            }
+            Command::Explain { question, reply } => {
+                let explained = explain::explain(worker, now, &question);
+                let _ = reply.try_send(explained.map(|explanation| explanation.to_json()));
                 ControlFlow::Continue(())
             }
             Command::Signal { port, dbm } => {

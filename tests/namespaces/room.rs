@@ -404,9 +404,10 @@ impl Node {
         ask(&self.socket, arguments)
     }
 
-    /// A topic as JSON.
+    /// A topic, of one word or two, as JSON.
     pub(crate) fn show(&self, topic: &str) -> Value {
-        let answer = self.ask(&["show", topic, "--json"]);
+        let words: Vec<&str> = ["show", "--json"].into_iter().chain(topic.split(' ')).collect();
+        let answer = self.ask(&words);
         assert!(answer.status.success(), "show {topic}: {}", String::from_utf8_lossy(&answer.stderr));
         serde_json::from_slice(&answer.stdout).expect("it is JSON")
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 const HOME_ADDRESS: &str = "2001:db8:100:1::55";
 const GROUP: &str = "ff35::200:5eff:fe10:55";
 const AGENT: &str = "2001:db8:200::1";
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 16] = [
     "neighbors",
     "routes",
     "bindings",
@@ -19,6 +19,11 @@ const TABLES: [&str; 11] = [
     "terminals",
     "ports",
     "workers",
+    "pim neighbors",
+    "pim interfaces",
+    "pim tib",
+    "pim assert",
+    "pim mld",
 ];
 
 fn row(site: &Site, node: &str, topic: &str, holds: impl Fn(&Value) -> bool) -> Value {
@@ -27,7 +32,8 @@ fn row(site: &Site, node: &str, topic: &str, holds: impl Fn(&Value) -> bool) -> 
 
 /// The rows of a node's table as a table to read has them: a line each, below the names of the columns.
 fn assert_table(site: &Site, node: &str, topic: &str) {
-    let answer = site.node(node).ask(&["show", topic]);
+    let words: Vec<&str> = ["show"].into_iter().chain(topic.split(' ')).collect();
+    let answer = site.node(node).ask(&words);
     assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
     let text = String::from_utf8(answer.stdout).expect("UTF-8");
     let rows = site.node(node).rows(topic);
@@ -41,7 +47,7 @@ fn assert_table(site: &Site, node: &str, topic: &str) {
         );
     }
     // Neighbours come and go between two looks.
-    if topic != "neighbors" {
+    if !topic.ends_with("neighbors") {
         assert_eq!(lines.count(), rows.len(), "{topic} of {node}: {text}");
     }
 }
@@ -129,4 +135,76 @@ fn running_nodes_show_what_they_have() {
     assert!(said.contains("radio-a") && said.contains("radio-b") && said.lines().count() == 1, "{said}");
     let nobody = ask(&site.room().socket("nobody"), &["show", "ports"]);
     assert_eq!(nobody.status.code(), Some(3));
+}
+
+/// What `drover explain` of a node says, and its exit status.
+fn explained(site: &Site, node: &str, words: &[&str]) -> (Option<i32>, String) {
+    let answer = site.node(node).ask(&[&["explain"], words].concat());
+    assert_eq!(String::from_utf8_lossy(&answer.stderr), "", "{node}");
+    (answer.status.code(), String::from_utf8(answer.stdout).expect("UTF-8"))
+}
+
+/// Waits until the last line of a node's explanation holds this; all that it says then.
+fn await_verdict(site: &Site, node: &str, about: &str, verdict: &str) -> String {
+    until(&format!("{node} says of {about}: {verdict}"), || {
+        let (status, text) = explained(site, node, &[about]);
+        let last = text.lines().last().expect("there is a verdict");
+        assert_eq!(status, Some(i32::from(last.starts_with("missing here: "))), "{text}");
+        last.contains(verdict).then_some(text)
+    })
+}
+
+/// The way of a terminal's packets, followed from agent to access router: as it is, and broken by a link, by a router and at
+/// its end.
+#[test]
+fn a_broken_path_is_explained_from_node_to_node() {
+    let Some(_shared) = shared() else { return };
+    let mut site = Site::new(&topology());
+    site.await_registration();
+    until("data", || site.room().ping("cn", HOME_ADDRESS).then_some(()));
+    let whole = "nothing is missing here: packets leave";
+    await_verdict(
+        &site,
+        "ha",
+        HOME_ADDRESS,
+        &format!("{whole} in the tunnel from 2001:db8:100:1::1 to 2001:db8:200:c0a:"),
+    );
+    let agent =
+        await_verdict(&site, "mma1", HOME_ADDRESS, &format!("{whole} by core towards routers that have joined"));
+    assert!(agent.contains(&format!("ok    mma     they go to its group {GROUP} from {AGENT}")), "{agent}");
+    await_verdict(&site, "mma1", GROUP, whole);
+    await_verdict(&site, "core", GROUP, &format!("{whole} by a towards routers that have joined"));
+    await_verdict(&site, "a", GROUP, &format!("{whole} by radio towards members"));
+
+    // The far end of the access router's link is unplugged.
+    site.carrier("a", "core", false);
+    let neighbor = "missing here: no PIM neighbour";
+    let text = await_verdict(&site, "a", GROUP, neighbor);
+    assert!(text.contains("the link of core is down"), "{text}");
+    site.carrier("a", "core", true);
+    await_verdict(&site, "a", GROUP, whole);
+    // The router between stops.
+    site.end_node("core");
+    let text = await_verdict(&site, "a", GROUP, neighbor);
+    assert!(text.contains("no Hello has come from it"), "{text}");
+    let nobody = format!("missing here: nobody here wants {GROUP}");
+    await_verdict(&site, "mma1", HOME_ADDRESS, &nobody);
+    // What never was.
+    await_verdict(&site, "a", "ff15::1", "missing here: no rendezvous point for ff15::1");
+    let unknown = "2001:db8:100:1::99";
+    await_verdict(
+        &site,
+        "mma1",
+        unknown,
+        &format!("missing here: {unknown} has no binding at the mobility agent {AGENT}"),
+    );
+    await_verdict(&site, "ha", unknown, &format!("missing here: {unknown} has no binding at this home agent"));
+
+    let answer = site.node("a").ask(&["explain", GROUP, "--json"]);
+    let json: Value = serde_json::from_slice(&answer.stdout).expect("it is JSON");
+    assert!(json["verdict"].as_str().is_some_and(|verdict| verdict.starts_with(neighbor)), "{json}");
+    assert!(json["steps"].as_array().is_some_and(|steps| steps.iter().any(|step| step["standing"] == "missing")));
+    let refused = site.node("mt").ask(&["explain", GROUP]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("this node is no multicast router"));
 }

@@ -112,6 +112,11 @@ impl MobilityManagementAgent {
         self.bindings.find(home_address)
     }
 
+    /// The home address whose terminal has this group.
+    pub fn owner_of(&self, group: Ipv6Addr) -> Option<Ipv6Addr> {
+        self.bindings.owner_of(group)
+    }
+
     /// How many care-of addresses are kept back.
     pub fn quarantined(&self) -> usize {
         self.care_of_pool.kept_back()

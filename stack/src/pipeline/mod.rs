@@ -350,6 +350,11 @@ impl Dataplane {
         self.home_bindings.iter()
     }
 
+    /// The home agent's binding of a home address.
+    pub fn home_binding(&self, home_address: Ipv6Addr) -> Option<HomeBinding> {
+        self.home_bindings.get(home_address)
+    }
+
     /// The correspondent node's bindings in order of home address.
     pub fn correspondent_bindings(&self) -> impl Iterator<Item = (Ipv6Addr, CorrespondentBinding)> {
         self.correspondents.iter()

@@ -250,8 +250,8 @@ fn check(router: &Router, seed: u64) {
         let temporary = |(_, state): &(PortId, RptDownstreamState)| {
             matches!(state, RptDownstreamState::PruneTmp | RptDownstreamState::PrunePendingTmp)
         };
-        let rpt = entry.shared.iter().flat_map(|shared| &shared.rpt_downstream).copied();
-        assert_eq!(rpt.filter(temporary).next(), None, "seed {seed}: a state outlives its message");
+        let mut rpt = entry.shared.iter().flat_map(|shared| &shared.rpt_downstream).copied();
+        assert_eq!(rpt.find(temporary), None, "seed {seed}: a state outlives its message");
     }
 }
 

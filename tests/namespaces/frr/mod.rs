@@ -1,6 +1,7 @@
 //! FRR's routers beside ours, in network namespaces: zebra and pim6d of a Debian 13 that `.ci/frr-root` has put into a
 //! directory. The traffic is that of ordinary programs on kernel hosts. docs/interoperability.md lists what is shown.
 
+mod asserts;
 mod chains;
 mod lans;
 mod network;

@@ -105,6 +105,7 @@ pub(crate) struct Interface {
     /// Whether other routers are here.
     pub(crate) has_routers: bool,
     pub(crate) dr_priority: u32,
+    pub(crate) hello_period_secs: u16,
     /// LAN prune delay: propagation delay and override interval, in milliseconds.
     pub(crate) prune_delay: (u16, u16),
 }
@@ -112,7 +113,8 @@ pub(crate) struct Interface {
 impl Interface {
     /// A link with routers only.
     pub(crate) fn to_routers(link: u16) -> Self {
-        Interface { link, has_hosts: false, has_routers: true, dr_priority: 1, prune_delay: (500, 2500) }
+        let (has_hosts, has_routers, prune_delay) = (false, true, (500, 2500));
+        Interface { link, has_hosts, has_routers, dr_priority: 1, hello_period_secs: 30, prune_delay }
     }
 
     /// A link with hosts only.
@@ -178,10 +180,12 @@ impl Plan {
             let groups = ANY_SOURCE_GROUPS;
             let _ = writeln!(text, "[[router.static_rp]]\naddress = \"{point}\"\ngroups = [\"{groups}\"]");
         }
-        for Interface { link, has_routers, dr_priority, prune_delay, .. } in &self.interfaces {
+        for leg in &self.interfaces {
+            let Interface { link, has_routers, dr_priority, hello_period_secs, prune_delay, .. } = leg;
             let (name, (propagation, interval)) = (interface(*link), prune_delay);
             let _ = writeln!(text, "[[router.port]]\nname = \"{name}\"\npassive = {}", !has_routers);
             let _ = writeln!(text, "dr_priority = {dr_priority}\nhello_at_once = {has_routers}");
+            let _ = writeln!(text, "hello_period_secs = {hello_period_secs}");
             let _ = writeln!(text, "propagation_delay_ms = {propagation}\noverride_interval_ms = {interval}");
         }
         for Interface { link, .. } in self.interfaces.iter().filter(|interface| interface.has_hosts) {
@@ -200,8 +204,9 @@ impl Plan {
         if self.has_loopback {
             text.push_str("interface lo\n ipv6 pim\nexit\n");
         }
-        for Interface { link, has_hosts, dr_priority, .. } in &self.interfaces {
+        for Interface { link, has_hosts, dr_priority, hello_period_secs, .. } in &self.interfaces {
             let _ = writeln!(text, "interface {}\n ipv6 pim\n ipv6 pim drpriority {dr_priority}", interface(*link));
+            let _ = writeln!(text, " ipv6 pim hello {hello_period_secs}");
             if *has_hosts {
                 text.push_str(" ipv6 mld\n ipv6 mld query-max-response-time 10\n");
             }
@@ -245,6 +250,16 @@ impl Router {
         frr
     }
 
+    pub(crate) fn as_frr(&self) -> &Frr {
+        let Router::Frr(frr) = self else { panic!("it is one of FRR's") };
+        frr
+    }
+
+    pub(crate) fn as_drover(&self) -> &Node {
+        let Router::Drover(node) = self else { panic!("it is one of ours") };
+        node
+    }
+
     /// The interfaces that it sends a source's datagrams to a group out of.
     /// Those of the shared tree are of the unspecified address.
     pub(crate) fn branches(&self, source: Ipv6Addr, group: Ipv6Addr) -> BTreeSet<String> {
@@ -266,6 +281,14 @@ impl Router {
                     .map(|(name, _)| name.clone())
                     .collect()
             }
+        }
+    }
+
+    /// Whether it has a route of its own for a source's datagrams to a group.
+    pub(crate) fn has_mroute(&self, source: Ipv6Addr, group: Ipv6Addr) -> bool {
+        match self {
+            Router::Drover(node) => node.mroute(source, group).is_some(),
+            Router::Frr(frr) => frr.show("ipv6 mroute")[group.to_string()][source.to_string()].is_object(),
         }
     }
 
@@ -291,6 +314,8 @@ impl Router {
 pub(crate) struct Network {
     pub(crate) routers: BTreeMap<u16, Router>,
     plans: BTreeMap<u16, Plan>,
+    /// Routers that were killed.
+    gone: BTreeSet<u16>,
     capture: Running,
     captured: PathBuf,
     links: u16,
@@ -317,7 +342,8 @@ impl Network {
         let capture = Running::spawn(command, room.directory(), "dumpcap");
         // It opens the links first, and says the file's name when it has begun to write.
         until("the capture begins", || capture.err().contains("File:").then_some(()));
-        Network { routers: BTreeMap::new(), plans: BTreeMap::new(), capture, captured, links, room }
+        let (routers, plans, gone) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Network { routers, plans, gone, capture, captured, links, room }
     }
 
     pub(crate) fn room(&self) -> &Room {
@@ -364,10 +390,7 @@ impl Network {
                 self.room.ip(&name, &["address", "add", &own, "dev", "lo", "nodad"]);
             }
             for route in &plan.routes {
-                let (via, over) = (route.via().to_string(), interface(route.over));
-                let metric = route.worth.kernel_metric().to_string();
-                let add = ["-6", "route", "add", &route.to, "via", &via, "dev", &over, "metric", &metric];
-                self.room.ip(&name, &add);
+                self.kernel_route(&name, "add", route);
             }
         }
         let number = plan.number;
@@ -398,6 +421,36 @@ impl Network {
         self.routers.get_mut(&number).expect("there is such a router")
     }
 
+    /// Kills a router, so that it can tell nobody, and has its kernel forward nothing either.
+    pub(crate) fn kill(&mut self, number: u16) {
+        match self.router(number) {
+            Router::Drover(node) => node.kill(),
+            Router::Frr(frr) => frr.kill(),
+        }
+        let plan = &self.plans[&number];
+        for leg in &plan.interfaces {
+            self.room.ip(&plan.name(), &["link", "set", &interface(leg.link), "down"]);
+        }
+        self.gone.insert(number);
+    }
+
+    /// Has all routes of one of FRR's routers lead over another one on the same link.
+    pub(crate) fn reroute(&self, number: u16, to: u16) {
+        let plan = &self.plans[&number];
+        assert_eq!(plan.kind, Kind::Frr, "ours have the routes of their files");
+        for route in &plan.routes {
+            self.kernel_route(&plan.name(), "del", route);
+            self.kernel_route(&plan.name(), "add", &Route { router: to, ..route.clone() });
+        }
+    }
+
+    fn kernel_route(&self, name: &str, operation: &str, route: &Route) {
+        let (via, over) = (route.via().to_string(), interface(route.over));
+        let metric = route.worth.kernel_metric().to_string();
+        let arguments = ["-6", "route", operation, &route.to, "via", &via, "dev", &over, "metric", &metric];
+        self.room.ip(name, &arguments);
+    }
+
     /// Waits until all routers of a link know each other.
     pub(crate) fn await_neighbors(&self, link: u16) {
         let here = |plan: &&Plan| plan.interfaces.iter().any(|leg| leg.link == link && leg.has_routers);
@@ -421,8 +474,10 @@ impl Network {
     /// Ends the capture: tshark finds nothing wrong with any PIM or MLD packet that our routers sent, each of which sent
     /// some of the first kind. What was on the links.
     pub(crate) fn finish(mut self) -> Seen {
-        for router in self.routers.values_mut() {
-            if let Router::Drover(node) = router {
+        for (number, router) in &mut self.routers {
+            if let Router::Drover(node) = router
+                && !self.gone.contains(number)
+            {
                 node.assert_running();
             }
         }

@@ -4,6 +4,7 @@ use super::root;
 use crate::room::{Room, Running, is_abandoned, until};
 use serde_json::Value;
 use std::fs;
+use std::net::Ipv6Addr;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -117,6 +118,12 @@ impl Frr {
     pub(crate) fn show_text(&self, topic: &str) -> String {
         let command = format!("show {topic}");
         vtysh(&self.directory, "pim6d", &["-c", &command]).unwrap_or_else(|| panic!("vtysh fails: {command}"))
+    }
+
+    /// Whether it has seen a packet come by the source's own tree.
+    pub(crate) fn has_spt_bit(&self, source: Ipv6Addr, group: Ipv6Addr) -> bool {
+        let flags = &self.show("ipv6 mroute")[group.to_string()][source.to_string()]["flags"];
+        flags.as_str().is_some_and(|flags| flags.contains('T'))
     }
 
     /// Kills both daemons, so that they can tell nobody, and waits until they are gone.

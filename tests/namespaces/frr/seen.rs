@@ -201,6 +201,16 @@ impl Seen {
         pruned.flatten().copied()
     }
 
+    /// The Asserts of a router on a link: when, whether of the shared tree, preference and metric.
+    pub(crate) fn asserts(&self, from: Ipv6Addr, link: u16) -> impl Iterator<Item = (f64, bool, u32, u32)> {
+        self.messages.iter().filter_map(move |message| match message.body {
+            Body::Assert { rpt, preference, metric } if message.source == from && message.link == link => {
+                Some((message.at, rpt, preference, metric))
+            }
+            _ => None,
+        })
+    }
+
     /// The Hellos of a router on a link.
     pub(crate) fn hellos(&self, from: Ipv6Addr, link: u16) -> impl Iterator<Item = (f64, &Hello)> {
         self.messages.iter().filter_map(move |message| match &message.body {

@@ -1,5 +1,5 @@
-//! Benchmarks of Drover: what a packet costs in the data plane, what its tables cost, and how long handovers take; and what
-//! has changed from one run to another.
+//! Benchmarks of Drover: what a packet costs in the data plane, what its tables and trees cost, and how long handovers
+//! take; and what has changed from one run to another.
 //!
 //! Everything runs in one process; all but `wire` and a part of `handover` in memory. See README.md for what is measured, what is not, and figures.
 
@@ -19,6 +19,7 @@ mod report;
 mod statistics;
 mod tables;
 mod traffic;
+mod trees;
 mod wire;
 
 use anyhow::Result;
@@ -39,6 +40,8 @@ enum Command {
     Pipeline(pipeline::Options),
     /// What the data plane's tables cost: lookups, updates, both together, memory
     Tables(tables::Options),
+    /// What a router's multicast trees cost: joins, refreshes, expiry, memory
+    Trees(trees::Options),
     /// How long handovers take and what they cost: many terminals, at a rate, in storms, over AF_XDP, and in the lab
     Handover(handover::Options),
     /// What a device forwards over interfaces, and how long a packet takes; beside a bare loop and Linux (needs root)
@@ -61,6 +64,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Pipeline(options) => pipeline::main(&options)?,
         Command::Tables(options) => tables::main(&options)?,
+        Command::Trees(options) => trees::main(&options)?,
         Command::Handover(options) => handover::main(&options)?,
         Command::Wire(options) => wire::main(&options)?,
         Command::Compare(options) => {

@@ -219,6 +219,28 @@ fn tables() {
     assert_eq!(results.len(), 6 * 2 * operations.len());
 }
 
+/// Every entry is joined, refreshed in full messages, and forgotten.
+#[test]
+fn trees() {
+    let report = run("trees", &["trees", "--entries", "100,5000", "--sources", "1,70"]);
+    check_surroundings(&report, "trees");
+    let results = report["results"].as_array().unwrap();
+    let operations = ["join", "rejoin", "refresh-1", "refresh-2", "refresh-3", "restart", "reroute", "expire"];
+    assert_eq!(results.len(), 2 * 2 * operations.len());
+    for line in results {
+        assert!(operations.contains(&line["operation"].as_str().unwrap()), "{line}");
+        assert!(line["calls"].as_u64().unwrap() > 0 && line["longest_call_ns"].as_u64().unwrap() > 0, "{line}");
+        if line["operation"] == "join" {
+            assert_eq!(line["joins"], line["entries"], "{line}");
+            let octets = line["allocated_octets_per_entry"].as_f64().unwrap();
+            assert!(octets > 0.0 && line["resident_octets_per_entry"].is_number(), "{line}");
+        }
+        if line["operation"].as_str().unwrap().starts_with("refresh") && line["entries"] == 5000 {
+            assert!(line["requests_per_message"].as_f64().unwrap() > 30.0, "{line}");
+        }
+    }
+}
+
 #[test]
 fn compare() {
     let out = directory("compare");
@@ -560,6 +582,8 @@ fn what_cannot_be_measured_is_refused() {
         &["tables", "--entries", "0"],
         &["tables", "--entries", "2000000", "--tables", "neighbor"],
         &["tables", "--readers", "65"],
+        &["trees", "--entries", "0"],
+        &["trees", "--entries", "10", "--sources", "11"],
         &["handover", "--terminals", "0"],
         &["handover", "--parts", "storm", "--terminals", "10", "--storm", "11"],
         &["handover", "--parts", "rate", "--terminals", "10", "--rate", "1000"],

@@ -149,6 +149,11 @@ impl<K: Ord + Copy> Timers<K> {
         self.by_time.first().map(|&(at, _)| at)
     }
 
+    /// The first timer to expire, and when.
+    pub fn first(&self) -> Option<(Instant, K)> {
+        self.by_time.first().copied()
+    }
+
     /// Takes the next timer that is due at `now`; call until it returns `None`.
     pub fn pop_expired(&mut self, now: Instant) -> Option<K> {
         let &(at, key) = self.by_time.first()?;
@@ -187,6 +192,7 @@ mod tests {
         timers.set('a', Instant::from_millis(5));
         timers.set('c', Instant::from_millis(1));
         assert_eq!(timers.next_deadline(), Some(Instant::from_millis(1)));
+        assert_eq!(timers.first(), Some((Instant::from_millis(1), 'c')));
         let now = Instant::from_millis(5);
         let order: Vec<char> = core::iter::from_fn(|| timers.pop_expired(now)).collect();
         assert_eq!(order, ['c', 'a', 'b']);

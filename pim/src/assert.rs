@@ -215,7 +215,7 @@ impl Router {
             if !rpt && self.tib.get(key).is_none() && self.may_lose_unknown_source(key, port, &received) {
                 self.ensure_entry(key);
             }
-            let state = self.tib.get(key).and_then(|entry| entry.asserts.get(&port).copied());
+            let state = self.tib.get(key).and_then(|entry| entry.asserts().get(&port).copied());
             let trees = self.trees(key);
             let event = classify(
                 state,
@@ -234,7 +234,7 @@ impl Router {
         }
         let key = any_source_key(group);
         let Some(entry) = self.tib.get(key) else { return };
-        let state = entry.asserts.get(&port).copied();
+        let state = entry.asserts().get(&port).copied();
         let trees = Trees { interfaces: &self.interfaces, shared: Some(entry), source: None };
         let event = classify(
             state,
@@ -267,7 +267,7 @@ impl Router {
             }
         } else if trees.could_assert_any(port)
             && is_on(trees.inherited_olist_sg_rpt())
-            && trees.source.is_none_or(|entry| !entry.asserts.contains_key(&port))
+            && trees.source.is_none_or(|entry| !entry.asserts().contains_key(&port))
         {
             self.assert_event(now, any_source_key(key.group), port, AssertEvent::DataArrives, None);
         }
@@ -296,7 +296,7 @@ impl Router {
         received: Option<AssertMetric>,
     ) {
         let Some(entry) = self.tib.get_mut(key) else { return };
-        let standing = match entry.asserts.get(&port) {
+        let standing = match entry.asserts().get(&port) {
             None => Standing::NoInfo,
             Some(AssertState::Winner) => Standing::Winner,
             Some(AssertState::Loser { .. }) => Standing::Loser,
@@ -305,7 +305,7 @@ impl Router {
         match transition(standing, event).1 {
             AssertAction::None => {}
             AssertAction::SendAssert => {
-                entry.asserts.insert(port, AssertState::Winner);
+                entry.set_assert(port, Some(AssertState::Winner));
                 self.timers.set(timer, now + (ASSERT_TIME - ASSERT_OVERRIDE_INTERVAL));
                 let trees = self.trees(key);
                 let shared = key.source.is_unspecified();
@@ -314,9 +314,9 @@ impl Router {
             }
             action @ (AssertAction::StoreWinner | AssertAction::StoreFirstWinner) => {
                 let Some(metric) = received else { return };
-                entry.asserts.insert(port, AssertState::Loser { winner: metric.address, metric });
+                entry.set_assert(port, Some(AssertState::Loser { winner: metric.address, metric }));
                 if action == AssertAction::StoreFirstWinner
-                    && entry.rpf.interface() == Some(port)
+                    && entry.rpf().interface() == Some(port)
                     && entry.upstream == UpstreamState::Joined
                     && let Some(shared) = &mut entry.shared
                 {
@@ -325,13 +325,13 @@ impl Router {
                 self.timers.set(timer, now + ASSERT_TIME);
             }
             AssertAction::SendAssertCancel => {
-                entry.asserts.remove(&port);
+                entry.set_assert(port, None);
                 self.timers.cancel(timer);
                 self.counters.tx_assert_cancel += 1;
                 self.send_assert(key, port, AssertMetric::INFINITE);
             }
             AssertAction::Forget => {
-                entry.asserts.remove(&port);
+                entry.set_assert(port, None);
                 self.timers.cancel(timer);
             }
         }
@@ -339,11 +339,11 @@ impl Router {
 
     /// What the predicates now say to the assert machines of an entry; whether any changed its state.
     pub(crate) fn settle_asserts(&mut self, now: Instant, key: MrouteKey) -> bool {
-        let Some(entry) = self.tib.get(key).filter(|entry| !entry.asserts.is_empty()) else { return false };
+        let Some(entry) = self.tib.get(key).filter(|entry| !entry.asserts().is_empty()) else { return false };
         let shared = key.source.is_unspecified();
         let trees = self.trees(key);
         let mut events = Vec::new();
-        for (&port, state) in &entry.asserts {
+        for (&port, state) in entry.asserts() {
             let event = match state {
                 AssertState::Winner => {
                     let could = if shared { trees.could_assert_any(port) } else { trees.could_assert_sg(port) };

@@ -72,19 +72,19 @@ impl Router {
             return;
         }
         let Some(entry) = self.tib.get_mut(key) else { return };
-        if matches!(event, DownstreamEvent::ReceiveJoin { .. }) && entry.asserts.contains_key(&port) {
+        if matches!(event, DownstreamEvent::ReceiveJoin { .. }) && entry.asserts().contains_key(&port) {
             self.step_assert(now, key, port, AssertEvent::ReceiveJoin, None);
         }
         let Some(entry) = self.tib.get_mut(key) else { return };
         let (next, action) = transition(entry.downstream(port), event);
         entry.set_downstream(port, next);
-        let (expiry, prune_pending) = (TimerKey::Expiry(key, port), TimerKey::PrunePending(key, port));
+        let prune_pending = TimerKey::PrunePending(key, port);
         match action {
             DownstreamAction::None => return,
             DownstreamAction::RestartExpiryTimer => {
                 self.timers.cancel(prune_pending);
                 if let DownstreamEvent::ReceiveJoin { holdtime } = event {
-                    self.restart_expiry_timer(now, expiry, holdtime);
+                    self.restart_expiry_timer(now, key, port, holdtime);
                 }
             }
             DownstreamAction::StartPrunePendingTimer => {
@@ -96,11 +96,11 @@ impl Router {
                 return;
             }
             DownstreamAction::Stop => {
-                self.timers.cancel(expiry);
+                self.cancel_expiry_timer(key, port);
                 self.timers.cancel(prune_pending);
             }
             DownstreamAction::StopAndSendPruneEcho => {
-                self.timers.cancel(expiry);
+                self.cancel_expiry_timer(key, port);
                 self.timers.cancel(prune_pending);
                 let interface = self.interfaces.get(&port);
                 if let Some(interface) = interface.filter(|i| !i.has_single_neighbor() && i.speaks_pim()) {

@@ -74,14 +74,14 @@ impl Router {
         let knows = |entry: &Entry| {
             let shared = entry.shared.as_ref();
             entry.joins().contains(port)
-                || entry.members.contains(port)
-                || entry.asserts.contains_key(&port)
-                || entry.rpf.interface() == Some(port)
+                || entry.members().contains(port)
+                || entry.asserts().contains_key(&port)
+                || entry.rpf().interface() == Some(port)
                 || shared.is_some_and(|s| s.excluded.contains(port) || s.rpt.known().contains(port))
         };
         for key in self.tib.keys_where(knows) {
+            self.cancel_expiry_timer(key, port);
             for timer in [
-                TimerKey::Expiry(key, port),
                 TimerKey::PrunePending(key, port),
                 TimerKey::RptExpiry(key, port),
                 TimerKey::RptPrunePending(key, port),
@@ -91,8 +91,10 @@ impl Router {
             }
             if let Some(entry) = self.tib.get_mut(key) {
                 entry.set_downstream(port, DownstreamState::NoInfo);
-                entry.members.remove(port);
-                entry.asserts.remove(&port);
+                let mut members = entry.members();
+                members.remove(port);
+                entry.set_members(members);
+                entry.set_assert(port, None);
                 if let Some(shared) = &mut entry.shared {
                     shared.excluded.remove(port);
                     shared.rpt.set(port, RptDownstreamState::NoInfo);
@@ -139,7 +141,7 @@ impl Router {
             // Whoever was designated may be so under a name that is now another router's.
             self.designated_router_changed(now, port);
             // Whoever forgot us forgot nothing that we asked for, but may have ignored what we said meanwhile.
-            for key in self.tib.keys_where(|entry| entry.upstream_neighbor.is_some_and(|n| n.port == port)) {
+            for key in self.tib.keys_where(|entry| entry.upstream_neighbor().is_some_and(|n| n.port == port)) {
                 self.upstream_event(now, key, UpstreamEvent::GenerationIdChanged);
             }
         }
@@ -259,7 +261,7 @@ impl Router {
         if matches!(change, Change::Restarted) {
             self.assert_winner_lost(now, port, source);
             let restarted = Some(LinkNeighbor { port, address: source });
-            for key in self.tib.keys_where(|entry| entry.upstream_neighbor == restarted) {
+            for key in self.tib.keys_where(|entry| entry.upstream_neighbor() == restarted) {
                 self.upstream_event(now, key, UpstreamEvent::GenerationIdChanged);
             }
         }

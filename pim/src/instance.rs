@@ -11,7 +11,6 @@ use crate::downstream::DownstreamEvent;
 use crate::hello::Holdtime;
 use crate::interface::{Greeting, Interface};
 use crate::join_prune_builder::{self, JoinPruneBuilder, Request, Requests, Subject};
-use crate::join_timer::JoinTimers;
 use crate::mld::{Membership, Querier, Version};
 use crate::register::RegisterEvent;
 use crate::rp::RendezvousPoints;
@@ -204,6 +203,21 @@ pub(crate) enum TimerKey {
     Bsr,
 }
 
+impl TimerKey {
+    /// Whether it comes before the expiry timer that an entry holds itself, where both are due.
+    fn precedes_expiry(self) -> bool {
+        use TimerKey::{Hello, Neighbor, PrunePending, TriggeredHello};
+        matches!(self, Hello(_) | TriggeredHello(_) | Neighbor(..) | PrunePending(..))
+    }
+}
+
+/// Joins that leave in one call because timers expire, and expiry timers of entries that run in one. While a call lasts the
+/// worker forwards nothing; what is due beyond goes on after a pause.
+const JOINS_A_CALL: usize = 512;
+const EXPIRIES_A_CALL: usize = 256;
+/// How long the rest of what is due waits.
+pub(crate) const PAUSE: Duration = Duration::from_millis(1);
+
 /// What another router sent to another one.
 #[derive(Clone, Copy, Debug)]
 enum Seen {
@@ -240,7 +254,10 @@ pub struct Router {
     pub(crate) rib: Rib,
     pub(crate) tib: Tib,
     pub(crate) timers: Timers<TimerKey>,
-    pub(crate) join_timers: JoinTimers,
+    /// Joins that may still leave in this call because a timer expired or a neighbour restarted.
+    pub(crate) joins_left: usize,
+    /// Before that the expiry timers of entries, of which many were due, wait.
+    expiries_from: Instant,
     pub(crate) requests: JoinPruneBuilder,
     pub(crate) rendezvous_points: RendezvousPoints,
     pub(crate) outputs: Outputs<Event>,
@@ -267,13 +284,14 @@ impl Router {
         }
         Router {
             rendezvous_points: RendezvousPoints::new(&config),
-            tib: Tib::default(),
+            tib: Tib::new(config.seed, config.join_prune_period),
             config,
             rng,
             interfaces,
             rib: Rib::default(),
             timers: Timers::new(),
-            join_timers: JoinTimers::default(),
+            joins_left: JOINS_A_CALL,
+            expiries_from: Instant::ORIGIN,
             requests: JoinPruneBuilder::default(),
             outputs,
             counters: Counters::default(),
@@ -444,7 +462,7 @@ impl Router {
         if joins_any {
             // Whoever joins here takes us for the forwarder of every source that it does not prune (§4.6.5, rule 7).
             for key in self.tib.sources_of(group).into_iter().filter(|key| !pruned.contains(key)) {
-                if self.tib.get(key).is_some_and(|entry| entry.asserts.contains_key(&port)) {
+                if self.tib.get(key).is_some_and(|entry| entry.asserts().contains_key(&port)) {
                     self.assert_event(now, key, port, AssertEvent::ReceiveJoin, None);
                 }
             }
@@ -477,7 +495,7 @@ impl Router {
     }
 
     fn see_upstream(&mut self, now: Instant, target: LinkNeighbor, key: MrouteKey, event: UpstreamEvent) {
-        if self.tib.get(key).is_some_and(|entry| entry.upstream_neighbor == Some(target)) {
+        if self.tib.get(key).is_some_and(|entry| entry.upstream_neighbor() == Some(target)) {
             self.upstream_event(now, key, event);
         }
     }
@@ -627,7 +645,7 @@ impl Router {
     }
 
     fn route_changed(&mut self, now: Instant, prefix: Prefix) {
-        for key in self.tib.keys_rooted_in(prefix) {
+        for key in self.tib.keys_rooted_in(prefix, usize::MAX).unwrap_or_default() {
             self.reroute(now, key);
         }
     }
@@ -636,10 +654,11 @@ impl Router {
         // First, since mappings that change with it can make trees anew.
         self.stop_bsr(now);
         for key in self.tib.keys_where(|_| true) {
+            self.tib.set_expiry(key, None);
             if let Some(entry) = self.tib.get_mut(key) {
-                entry.joined = PortSet::EMPTY;
-                entry.prune_pending = PortSet::EMPTY;
-                entry.members = PortSet::EMPTY;
+                entry.set_joined(PortSet::EMPTY);
+                entry.set_prune_pending(PortSet::EMPTY);
+                entry.set_members(PortSet::EMPTY);
                 if let Some(shared) = &mut entry.shared {
                     self.kept_alive -= usize::from(shared.is_kept_alive);
                     shared.is_kept_alive = false;
@@ -686,6 +705,7 @@ impl Machine for Router {
         if self.phase == Phase::Stopped {
             return;
         }
+        self.joins_left = JOINS_A_CALL;
         let (Ok(header), Ok(chain)) = (ipv6::Header::parse(packet), Chain::parse(packet)) else {
             self.counters.drop_header += 1;
             return;
@@ -709,9 +729,28 @@ impl Machine for Router {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        while let Some(timer) = self.timers.pop_expired(now) {
-            self.timer_expires(now, timer);
+        self.joins_left = JOINS_A_CALL;
+        let mut expiries_left = EXPIRIES_A_CALL;
+        loop {
+            let expiry = self.tib.first_expiry().filter(|&(at, ..)| at <= now && expiries_left > 0);
+            let other = self.timers.first().filter(|&(at, _)| at <= now);
+            match (expiry, other) {
+                (Some((at, key, port)), other)
+                    if other.is_none_or(|(other, timer)| at < other || at == other && !timer.precedes_expiry()) =>
+                {
+                    expiries_left -= 1;
+                    self.tib.set_expiry(key, None);
+                    self.timer_expires(now, TimerKey::Expiry(key, port));
+                }
+                (_, Some(_)) => {
+                    if let Some(timer) = self.timers.pop_expired(now) {
+                        self.timer_expires(now, timer);
+                    }
+                }
+                (_, None) => break,
+            }
         }
+        self.expiries_from = if expiries_left == 0 { now + PAUSE } else { now };
         self.flush();
     }
 
@@ -719,6 +758,7 @@ impl Machine for Router {
         if self.phase == Phase::Stopped {
             return;
         }
+        self.joins_left = JOINS_A_CALL;
         match command {
             Command::LinkUp(port) => {
                 self.link_up(now, port);
@@ -763,6 +803,7 @@ impl Machine for Router {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next_deadline()
+        let expiry = self.tib.next_expiry().map(|at| at.max(self.expiries_from));
+        [self.timers.next_deadline(), expiry].into_iter().flatten().min()
     }
 }

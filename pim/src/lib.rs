@@ -10,6 +10,7 @@ mod config;
 mod counters;
 mod downstream;
 mod dr;
+mod expiry_timer;
 mod hello;
 mod instance;
 mod interface;

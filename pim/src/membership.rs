@@ -105,9 +105,9 @@ impl Router {
         }
         let concerns = |entry: &Entry| {
             let shared = entry.shared.as_ref();
-            entry.members.contains(port)
+            entry.members().contains(port)
                 || shared.is_some_and(|shared| shared.excluded.contains(port))
-                || shared.is_some() && entry.rpf.interface() == Some(port)
+                || shared.is_some() && entry.rpf().interface() == Some(port)
         };
         for key in self.tib.keys_where(concerns) {
             self.settle(now, key);
@@ -148,7 +148,11 @@ impl Router {
     fn learn_port(&mut self, port: PortId, key: MrouteKey, is_member: bool, is_excluded: bool) -> bool {
         let set = |set: &mut PortSet, is: bool| if is { set.insert(port) } else { set.remove(port) };
         let Some(entry) = self.tib.get_mut(key) else { return false };
-        let mut changed = set(&mut entry.members, is_member);
+        let mut members = entry.members();
+        let mut changed = set(&mut members, is_member);
+        if changed {
+            entry.set_members(members);
+        }
         if let Some(shared) = &mut entry.shared {
             changed |= set(&mut shared.excluded, is_excluded);
         }

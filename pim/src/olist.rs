@@ -36,23 +36,23 @@ fn without(mut set: PortSet, port: Option<PortId>) -> PortSet {
 impl Entry {
     /// joins(S,G), joins(*,G) := interfaces whose downstream state is Join or Prune-Pending
     pub(crate) fn joins(&self) -> PortSet {
-        union(self.joined, self.prune_pending)
+        union(self.joined(), self.prune_pending())
     }
 
     /// Interfaces on which the assert is lost.
     fn lost(&self) -> PortSet {
         let lost = |(_, state): &(&PortId, &AssertState)| matches!(state, AssertState::Loser { .. });
-        self.asserts.iter().filter(lost).map(|(&port, _)| port).collect()
+        self.asserts().iter().filter(lost).map(|(&port, _)| port).collect()
     }
 
     /// AssertWinner(S,G,I) == me, AssertWinner(*,G,I) == me
     pub(crate) fn won(&self, port: PortId) -> bool {
-        self.asserts.get(&port) == Some(&AssertState::Winner)
+        self.asserts().get(&port) == Some(&AssertState::Winner)
     }
 
     /// I_Am_Assert_Loser(S,G,I), I_Am_Assert_Loser(*,G,I): the winner
     pub(crate) fn assert_winner(&self, port: PortId) -> Option<Ipv6Addr> {
-        match self.asserts.get(&port) {
+        match self.asserts().get(&port) {
             Some(AssertState::Loser { winner, .. }) => Some(*winner),
             _ => None,
         }
@@ -61,9 +61,9 @@ impl Entry {
     /// RPF'(S,G) := AssertWinner(S,G,RPF_interface(S)) where that is lost, else NBR(RPF_interface(S), MRIB.next_hop(S));
     /// RPF'(*,G) likewise, with RP(G). With it, whether an assert says so.
     pub(crate) fn rpf_neighbor(&self) -> (Option<LinkNeighbor>, bool) {
-        match self.rpf.interface().and_then(|port| Some(LinkNeighbor { port, address: self.assert_winner(port)? })) {
+        match self.rpf().interface().and_then(|port| Some(LinkNeighbor { port, address: self.assert_winner(port)? })) {
             Some(winner) => (Some(winner), true),
-            None => (self.rpf.neighbor(), false),
+            None => (self.rpf().neighbor(), false),
         }
     }
 }
@@ -81,12 +81,12 @@ pub(crate) struct Trees<'a> {
 impl Trees<'_> {
     /// RPF_interface(RP(G)); none at the rendezvous point, where it is the register tunnel.
     fn rpf_interface_rp(&self) -> Option<PortId> {
-        self.shared.and_then(|entry| entry.rpf.interface())
+        self.shared.and_then(|entry| entry.rpf().interface())
     }
 
     /// RPF_interface(S)
     fn rpf_interface_s(&self) -> Option<PortId> {
-        self.source.and_then(|entry| entry.rpf.interface())
+        self.source.and_then(|entry| entry.rpf().interface())
     }
 
     /// SPTbit(S,G)
@@ -104,7 +104,7 @@ impl Trees<'_> {
 
     /// ((I_am_DR(I) AND lost_assert(I) == FALSE) OR AssertWinner(I) == me), of the interfaces in `of`
     fn responsible(&self, entry: &Entry, lost_assert: PortSet, of: PortSet) -> PortSet {
-        if entry.asserts.is_empty() {
+        if entry.asserts().is_empty() {
             return of.iter().filter(|&port| self.i_am_dr(port)).collect();
         }
         of.iter().filter(|&port| self.i_am_dr(port) && !lost_assert.contains(port) || entry.won(port)).collect()
@@ -113,13 +113,13 @@ impl Trees<'_> {
     /// pim_include(*,G) := { I : ((I_am_DR(I) AND lost_assert(*,G,I) == FALSE) OR AssertWinner(*,G,I) == me)
     /// AND local_receiver_include(*,G,I) }
     pub(crate) fn pim_include_any(&self) -> PortSet {
-        self.shared.map_or(PortSet::EMPTY, |entry| self.responsible(entry, self.lost_assert_any(), entry.members))
+        self.shared.map_or(PortSet::EMPTY, |entry| self.responsible(entry, self.lost_assert_any(), entry.members()))
     }
 
     /// pim_include(S,G) := { I : ((I_am_DR(I) AND lost_assert(S,G,I) == FALSE) OR AssertWinner(S,G,I) == me)
     /// AND local_receiver_include(S,G,I) }
     pub(crate) fn pim_include_sg(&self) -> PortSet {
-        self.source.map_or(PortSet::EMPTY, |entry| self.responsible(entry, self.lost_assert_sg(), entry.members))
+        self.source.map_or(PortSet::EMPTY, |entry| self.responsible(entry, self.lost_assert_sg(), entry.members()))
     }
 
     /// pim_exclude(S,G) := { I : ((I_am_DR(I) AND lost_assert(*,G,I) == FALSE) OR AssertWinner(*,G,I) == me)
@@ -152,7 +152,7 @@ impl Trees<'_> {
     /// lost_assert(S,G,rpt) := { I : NOT (RPF_interface(RP(G)) == I OR (RPF_interface(S) == I AND SPTbit(S,G)))
     /// AND AssertWinner(S,G,I) is another router }
     fn lost_assert_sg_rpt(&self) -> PortSet {
-        let Some(entry) = self.source.filter(|entry| !entry.asserts.is_empty()) else { return PortSet::EMPTY };
+        let Some(entry) = self.source.filter(|entry| !entry.asserts().is_empty()) else { return PortSet::EMPTY };
         let lost = without(entry.lost(), self.rpf_interface_rp());
         if self.spt_bit() { without(lost, self.rpf_interface_s()) } else { lost }
     }
@@ -160,12 +160,12 @@ impl Trees<'_> {
     /// lost_assert(S,G) := { I : RPF_interface(S) != I AND AssertWinner(S,G,I) is another router
     /// AND AssertWinnerMetric(S,G,I) is better than spt_assert_metric(S,I) }
     fn lost_assert_sg(&self) -> PortSet {
-        let Some(entry) = self.source.filter(|entry| !entry.asserts.is_empty()) else { return PortSet::EMPTY };
+        let Some(entry) = self.source.filter(|entry| !entry.asserts().is_empty()) else { return PortSet::EMPTY };
         let is_lost = |(&port, state): (&PortId, &AssertState)| match state {
             AssertState::Loser { metric, .. } if metric.is_better_than(&self.spt_assert_metric(port)) => Some(port),
             _ => None,
         };
-        without(entry.asserts.iter().filter_map(is_lost).collect(), self.rpf_interface_s())
+        without(entry.asserts().iter().filter_map(is_lost).collect(), self.rpf_interface_s())
     }
 
     /// immediate_olist(*,G) := joins(*,G) (+) pim_include(*,G) (-) lost_assert(*,G)
@@ -272,7 +272,7 @@ impl Trees<'_> {
     /// OR (RPF_interface(RP(G)) == I AND JoinDesired(*,G) == TRUE AND SPTbit(S,G) == FALSE)
     pub(crate) fn assert_tracking_desired_sg(&self, port: PortId) -> bool {
         let is_member =
-            self.source.is_some_and(|entry| entry.members.contains(port) && (self.i_am_dr(port) || entry.won(port)));
+            self.source.is_some_and(|entry| entry.members().contains(port) && (self.i_am_dr(port) || entry.won(port)));
         self.wants_from_shared(port)
             || self.joins_sg().contains(port)
             || is_member
@@ -284,13 +284,13 @@ impl Trees<'_> {
     /// AssertWinner(*,G,I) == me)) OR (RPF_interface(RP(G)) == I AND RPTJoinDesired(G))
     pub(crate) fn assert_tracking_desired_any(&self, port: PortId) -> bool {
         let is_member =
-            self.shared.is_some_and(|entry| entry.members.contains(port) && (self.i_am_dr(port) || entry.won(port)));
+            self.shared.is_some_and(|entry| entry.members().contains(port) && (self.i_am_dr(port) || entry.won(port)));
         self.could_assert_any(port) || is_member || self.rpf_interface_rp() == Some(port) && self.join_desired_any()
     }
 
     /// spt_assert_metric(S,I) := { 0, MRIB.pref(S), MRIB.metric(S), my_ip_address(I) }
     pub(crate) fn spt_assert_metric(&self, port: PortId) -> AssertMetric {
-        let metric = self.source.map(|entry| entry.metric).unwrap_or_default();
+        let metric = self.source.map(Entry::metric).unwrap_or_default();
         AssertMetric {
             rpt: false,
             preference: metric.preference,
@@ -301,7 +301,7 @@ impl Trees<'_> {
 
     /// rpt_assert_metric(G,I) := { 1, MRIB.pref(RP(G)), MRIB.metric(RP(G)), my_ip_address(I) }
     pub(crate) fn rpt_assert_metric(&self, port: PortId) -> AssertMetric {
-        let metric = self.shared.map(|entry| entry.metric).unwrap_or_default();
+        let metric = self.shared.map(Entry::metric).unwrap_or_default();
         AssertMetric { rpt: true, preference: metric.preference, metric: metric.metric, address: self.my_address(port) }
     }
 

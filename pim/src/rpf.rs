@@ -17,7 +17,7 @@ pub struct LinkNeighbor {
 }
 
 /// Where a source or a rendezvous point is: RPF_interface and RPF' of RFC 7761 §4.1.5.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum RpfInfo {
     /// No route leads there that multicast could come by.
     Unreachable,
@@ -70,7 +70,7 @@ impl RpfInfo {
 }
 
 /// MRIB.pref and MRIB.metric (RFC 7761 §4.6.3): which of two routers has the better route. The lower one is the better.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct RouteMetric {
     /// Preference of the protocol that the route is from, below 2^31 - 1; 0 is that of a link.
     pub preference: u32,

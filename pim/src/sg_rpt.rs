@@ -25,10 +25,10 @@
 //!              | Send Join  | lower OT to t_override | cancel OT         | lower OT to t_override | lower OT to t_override
 //! ```
 
+use crate::expiry_timer::expires;
 use crate::instance::{Router, TimerKey};
 use crate::join_prune_builder::Request;
 use crate::olist::union;
-use crate::wire::HOLDTIME_FOREVER;
 use stack::machine::PortId;
 use stack::tables::{MrouteKey, PortSet};
 use stack::time::{Duration, Instant};
@@ -244,7 +244,10 @@ impl Router {
         let (expiry, prune_pending) = (TimerKey::RptExpiry(key, port), TimerKey::RptPrunePending(key, port));
         let restart = |router: &mut Router| {
             if let RptDownstreamEvent::ReceivePrune { holdtime } = event {
-                router.restart_expiry_timer(now, expiry, holdtime);
+                let deadline = expires(now, holdtime);
+                if router.timers.deadline(expiry).is_none_or(|current| current < deadline) {
+                    router.timers.set(expiry, deadline);
+                }
             }
         };
         match action {
@@ -332,17 +335,6 @@ impl Router {
         }
         if differed && !differs {
             self.rpt_upstream_event(now, key, RptUpstreamEvent::NeighborBecomesShared);
-        }
-    }
-
-    /// The timer runs on where it has more left than `holdtime`, in seconds.
-    pub(crate) fn restart_expiry_timer(&mut self, now: Instant, timer: TimerKey, holdtime: u16) {
-        let deadline = match holdtime {
-            HOLDTIME_FOREVER => Instant::FAR_FUTURE,
-            seconds => now + Duration::from_secs(u64::from(seconds)),
-        };
-        if self.timers.deadline(timer).is_none_or(|current| current < deadline) {
-            self.timers.set(timer, deadline);
         }
     }
 }

@@ -73,8 +73,8 @@ impl Router {
         }
         let trees = self.trees(key);
         let expected = match trees.spt_bit() {
-            true => trees.source.and_then(|entry| entry.rpf.accept()),
-            false => trees.shared.and_then(|entry| entry.rpf.accept_shared()),
+            true => trees.source.and_then(|entry| entry.rpf().accept()),
+            false => trees.shared.and_then(|entry| entry.rpf().accept_shared()),
         };
         if let Some(port) = iif.filter(|&port| expected.is_some_and(|accept| accept != Accept::Port(port))) {
             self.data_on_outgoing_port(now, key, port);
@@ -82,7 +82,7 @@ impl Router {
     }
 
     fn shared_data_arrives(&mut self, now: Instant, iif: Option<PortId>, key: MrouteKey) {
-        let (rpf, _) = self.rpf(key.source, key.group);
+        let rpf = self.way(key.source, key.group).rpf;
         let from_source = match rpf.accept() {
             Some(Accept::Port(port)) => iif == Some(port),
             Some(_) => iif.is_none(),
@@ -112,8 +112,8 @@ impl Router {
     fn update_spt_bit(&mut self, now: Instant, key: MrouteKey) {
         let trees = self.trees(key);
         let Some(entry) = trees.source else { return };
-        let rpf_interface = entry.rpf.interface();
-        let shared_interface = trees.shared.and_then(|entry| entry.rpf.interface());
+        let rpf_interface = entry.rpf().interface();
+        let shared_interface = trees.shared.and_then(|entry| entry.rpf().interface());
         let has_come = rpf_interface != shared_interface
             || rpf_interface.is_some_and(|port| entry.assert_winner(port).is_some())
             || self.needs_no_proof(key);
@@ -143,7 +143,7 @@ impl Router {
     /// (-) pim_exclude(S,G) (+) pim_include(S,G)) != NULL AND SwitchToSptDesired(S,G)
     fn check_switch_to_spt(&mut self, now: Instant, iif: Option<PortId>, key: MrouteKey) {
         let trees = self.trees(key);
-        let by_shared_tree = trees.shared.is_some_and(|entry| match entry.rpf.accept() {
+        let by_shared_tree = trees.shared.is_some_and(|entry| match entry.rpf().accept() {
             Some(Accept::Port(port)) => iif == Some(port),
             Some(_) => iif.is_none(),
             None => false,
@@ -182,9 +182,9 @@ impl Router {
             self.timers.set(timer, expires);
         }
         self.timers.set(TimerKey::AwaitPacket(key), listens);
-        if let Some(mroute) = self.tib.get_mut(key).and_then(|entry| entry.installed.as_mut()) {
+        if let Some(entry) = self.tib.get_mut(key) {
             // The data plane has cleared it.
-            mroute.watch = Watch::Nothing;
+            entry.end_watch();
         }
         self.settle(now, key);
     }
@@ -209,8 +209,8 @@ impl Router {
         }
         // Once more where it was lost that a packet came.
         self.timers.set(TimerKey::AwaitPacket(key), now + self.config.keepalive_period / KEEPALIVE_GRAIN_DIVISOR);
-        if let Some(mroute) = self.tib.get_mut(key).and_then(|entry| entry.installed.as_mut()) {
-            mroute.watch = Watch::Nothing;
+        if let Some(entry) = self.tib.get_mut(key) {
+            entry.end_watch();
         }
         self.settle(now, key);
     }
@@ -221,13 +221,13 @@ impl Router {
         let entry = trees.source?;
         let Some(state) = &entry.shared else {
             let olist = trees.immediate_olist_sg();
-            return if olist.is_empty() { None } else { Some(mroute(entry.rpf.accept()?, olist)) };
+            return if olist.is_empty() { None } else { Some(mroute(entry.rpf().accept()?, olist)) };
         };
         // A packet that takes this route starts KAT(S,G), or restarts it.
         let watch = if state.awaits_packet || !state.is_kept_alive { Watch::NextPacket } else { Watch::Nothing };
         let of_source = state.spt_bit || self.is_first_hop(key, state);
         let mroute = if of_source {
-            mroute(entry.rpf.accept()?, trees.inherited_olist_sg())
+            mroute(entry.rpf().accept()?, trees.inherited_olist_sg())
         } else {
             let shared = trees.shared?;
             let olist = trees.inherited_olist_sg_rpt();
@@ -235,7 +235,7 @@ impl Router {
                 return None;
             }
             let watch = if self.switches_to_spt(trees, key.group) { watch } else { Watch::Nothing };
-            return Some(Mroute { watch, ..mroute(shared.rpf.accept_shared()?, olist) });
+            return Some(Mroute { watch, ..mroute(shared.rpf().accept_shared()?, olist) });
         };
         Some(Mroute { register: self.register_tunnel(key), watch, ..mroute })
     }
@@ -250,12 +250,12 @@ impl Router {
         let switches = self.switches_to_spt(trees, key.group);
         // A source on the link that the shared tree comes by is the designated router's to register.
         let registers = entry
-            .rpf
+            .rpf()
             .interface()
             .and_then(|port| self.interfaces.get(&port))
             .is_some_and(|interface| interface.config.link == crate::config::LinkKind::Lan && interface.i_am_dr());
         let watch = if switches || registers { Watch::Sources } else { Watch::Nothing };
-        Some(Mroute { watch, ..mroute(entry.rpf.accept_shared()?, olist) })
+        Some(Mroute { watch, ..mroute(entry.rpf().accept_shared()?, olist) })
     }
 
     /// Whether the packets of (S,G) come to us first, and a machine of ours wants to know of them.

@@ -18,11 +18,13 @@
 
 use crate::assert::AssertEvent;
 use crate::config::FirstHello;
-use crate::instance::{Event, Router, TimerKey};
+use crate::instance::{Event, PAUSE, Router, TimerKey};
 use crate::interface::Interface;
 use crate::join_prune_builder::{self, Request};
+use crate::join_timer::Due;
 use crate::register::RegisterState;
-use crate::rpf::{self, LinkNeighbor, RouteMetric, RpfInfo};
+use crate::rpf::{self, LinkNeighbor};
+use crate::tib::Way;
 use crate::wire::HOLDTIME_FOREVER;
 use core::net::Ipv6Addr;
 use stack::machine::PortId;
@@ -116,7 +118,7 @@ impl Router {
             self.counters.drop_entry_limit += 1;
             return false;
         }
-        let way = self.rpf(root, key.group);
+        let way = self.way(root, key.group);
         let has_shared_tree = !key.source.is_unspecified() && !self.config.is_ssm(key.group);
         self.tib.insert(key, root, way, has_shared_tree.then(Box::default));
         self.learn_members(key);
@@ -124,8 +126,8 @@ impl Router {
     }
 
     /// Where the source or the rendezvous point of a group is, and what the route there is worth.
-    pub(crate) fn rpf(&self, root: Ipv6Addr, group: Ipv6Addr) -> (RpfInfo, RouteMetric) {
-        (rpf::rpf(&self.rib, &self.interfaces, root, group), self.rib.metric(root))
+    pub(crate) fn way(&self, root: Ipv6Addr, group: Ipv6Addr) -> Way {
+        Way { rpf: rpf::rpf(&self.rib, &self.interfaces, root, group), metric: self.rib.metric(root) }
     }
 
     /// Brings every machine of the entry, and the forwarding table, to what the predicates now say; forgets the entry where
@@ -182,15 +184,15 @@ impl Router {
     fn follow_rpf_neighbor(&mut self, now: Instant, key: MrouteKey) -> bool {
         let Some(entry) = self.tib.get_mut(key) else { return false };
         let (new, by_assert) = entry.rpf_neighbor();
-        let old = entry.upstream_neighbor;
-        let was_by_assert = core::mem::replace(&mut entry.upstream_by_assert, by_assert);
+        let old = entry.upstream_neighbor();
+        let was_by_assert = entry.replace_upstream_by_assert(by_assert);
         if old == new {
             return false;
         }
-        let join_timer = entry.join_timer;
+        let join_timer = entry.join_timer();
         self.set_join_timer(key, None);
         let Some(entry) = self.tib.get_mut(key) else { return false };
-        entry.upstream_neighbor = new;
+        entry.set_upstream_neighbor(new);
         let same_port = old.map(|old| old.port) == new.map(|new| new.port);
         if same_port && (by_assert || was_by_assert) {
             self.set_join_timer(key, join_timer);
@@ -205,8 +207,8 @@ impl Router {
     fn install(&mut self, key: MrouteKey) {
         let mroute = if key.source.is_unspecified() { self.mroute_any(key) } else { self.mroute_sg(key) };
         let Some(entry) = self.tib.get_mut(key) else { return };
-        if mroute != entry.installed {
-            entry.installed = mroute;
+        if mroute != entry.installed() {
+            entry.set_installed(mroute);
             self.outputs.table(match mroute {
                 Some(mroute) => TableUpdate::MrouteSet(key, mroute),
                 None => TableUpdate::MrouteRemove(key),
@@ -229,7 +231,7 @@ impl Router {
                 && !shared.excluded.iter().any(|port| self.i_am_dr_of(Some(port)))
                 && !self.timers.is_running(TimerKey::RptOverride(key))
         });
-        olist.is_empty() && entry.joins().is_empty() && entry.asserts.is_empty() && shared_is_idle
+        olist.is_empty() && entry.joins().is_empty() && entry.asserts().is_empty() && shared_is_idle
     }
 
     /// Runs the machine of one (S,G) or (*,G). Joins and prunes leave at the end of the call that caused them, packed together.
@@ -237,7 +239,7 @@ impl Router {
         let Some(entry) = self.tib.get_mut(key) else { return };
         let (next, action) = transition(entry.upstream, event);
         let previous = core::mem::replace(&mut entry.upstream, next);
-        let neighbor = entry.upstream_neighbor;
+        let neighbor = entry.upstream_neighbor();
         match (previous, next) {
             (UpstreamState::NotJoined, UpstreamState::Joined) => {
                 self.outputs.event(Event::Joined { at: now, key, upstream: neighbor });
@@ -267,7 +269,15 @@ impl Router {
                 let alone = neighbor.and_then(|n| self.interfaces.get(&n.port)).is_some_and(|interface| {
                     interface.has_single_neighbor() || interface.config.first_hello == FirstHello::Fast
                 });
-                if alone { self.send_join(now, key) } else { self.lower_join_timer(now, key) }
+                match alone {
+                    true if self.joins_left > 0 => {
+                        self.joins_left -= 1;
+                        self.send_join(now, key);
+                    }
+                    // With the joins whose timers expire now.
+                    true => self.set_join_timer(key, Some(now)),
+                    false => self.lower_join_timer(now, key),
+                }
             }
             UpstreamAction::SwitchNeighbor { old } => {
                 self.send_join(now, key);
@@ -281,14 +291,10 @@ impl Router {
     /// Looks up the source or the rendezvous point again; answers a change with what §4.5.5 demands.
     pub(crate) fn reroute(&mut self, now: Instant, key: MrouteKey) {
         let Some(entry) = self.tib.get(key) else { return };
-        let (rpf, metric) = self.rpf(entry.root, key.group);
-        if (rpf, metric) == (entry.rpf, entry.metric) {
-            return;
-        }
-        let old = entry.rpf.interface();
-        let Some(entry) = self.tib.get_mut(key) else { return };
-        (entry.rpf, entry.metric) = (rpf, metric);
-        if let Some(port) = old.filter(|_| old != rpf.interface()) {
+        let way = self.way(entry.root(), key.group);
+        let Some(former) = self.tib.set_way(key, way) else { return };
+        let old = former.rpf.interface();
+        if let Some(port) = old.filter(|_| old != way.rpf.interface()) {
             self.step_assert(now, key, port, AssertEvent::RpfInterfaceMoves, None);
         }
         self.settle(now, key);
@@ -302,7 +308,7 @@ impl Router {
         if !former.is_unspecified() {
             self.rendezvous_points.former.insert(key.group, former);
         }
-        let neighbor = |router: &Router| router.tib.get(key).and_then(|entry| entry.rpf.neighbor());
+        let neighbor = |router: &Router| router.tib.get(key).and_then(|entry| entry.rpf().neighbor());
         let before = neighbor(self);
         self.reroute(now, key);
         // The same neighbour has to hear of the other rendezvous point.
@@ -313,24 +319,31 @@ impl Router {
 
     /// Looks up every source behind this port again.
     pub(crate) fn reroute_port(&mut self, now: Instant, port: PortId) {
-        for key in self.tib.keys_where(|entry| entry.rpf.interface() == Some(port)) {
+        if !self.tib.has_way_over(port) {
+            return;
+        }
+        for key in self.tib.keys_where(|entry| entry.rpf().interface() == Some(port)) {
             self.reroute(now, key);
         }
     }
 
     /// Runs the join timers of this neighbour's entries, and brings forward as many of those that are due soon as fit
-    /// the last packet.
+    /// the last packet. What is more than leaves in one call is due after a pause.
     pub(crate) fn join_timer_expires(&mut self, now: Instant, neighbor: LinkNeighbor) {
         let Some(interface) = self.interfaces.get(&neighbor.port) else { return };
         let per_packet = join_prune_builder::joins_per_packet(interface.config.mtu);
         let early = now + self.config.join_prune_period / EARLY_REFRESH_DIVISOR;
-        for key in self.join_timers.take_due(neighbor, now, early, per_packet) {
-            if let Some(entry) = self.tib.get_mut(key) {
-                entry.join_timer = None;
-                self.upstream_event(now, key, UpstreamEvent::JoinTimerExpires);
-            }
+        let due = Due { now, early, per_packet, packets: self.joins_left.div_ceil(per_packet) };
+        let keys = self.tib.take_due_joins(neighbor, due);
+        self.joins_left = self.joins_left.saturating_sub(keys.len());
+        for key in keys {
+            self.upstream_event(now, key, UpstreamEvent::JoinTimerExpires);
         }
         self.arm_join_timer(neighbor);
+        let timer = TimerKey::Join(neighbor);
+        if self.timers.deadline(timer).is_some_and(|at| at <= now) {
+            self.timers.set(timer, now + PAUSE);
+        }
     }
 
     pub(crate) fn is_neighbor(&self, neighbor: &LinkNeighbor) -> bool {
@@ -340,13 +353,16 @@ impl Router {
     }
 
     fn send_join(&mut self, now: Instant, key: MrouteKey) {
-        let Some(neighbor) = self.tib.get(key).and_then(|entry| entry.upstream_neighbor) else { return };
+        let Some(neighbor) = self.tib.get(key).and_then(|entry| entry.upstream_neighbor()) else { return };
         self.requests.add(neighbor, key, Request::Join);
-        self.set_join_timer(key, Some(now + self.config.join_prune_period));
+        let mtu = self.interfaces.get(&neighbor.port).map_or(0, |interface| interface.config.mtu);
+        let per_packet = join_prune_builder::joins_per_packet(mtu);
+        let at = self.tib.next_refresh(&mut self.rng, now, neighbor, per_packet);
+        self.set_join_timer(key, Some(at));
     }
 
     fn suppress_join(&mut self, now: Instant, key: MrouteKey, holdtime: u16) {
-        let Some(current) = self.tib.get(key).and_then(|entry| entry.join_timer) else { return };
+        let Some(current) = self.tib.get(key).and_then(|entry| entry.join_timer()) else { return };
         if !self.upstream_interface(key).is_some_and(Interface::suppression_enabled) {
             return;
         }
@@ -364,7 +380,7 @@ impl Router {
     }
 
     fn lower_join_timer(&mut self, now: Instant, key: MrouteKey) {
-        let current = self.tib.get(key).and_then(|entry| entry.join_timer);
+        let current = self.tib.get(key).and_then(|entry| entry.join_timer());
         let Some(interface) = self.upstream_interface(key) else { return };
         let interval = interface.effective_override_interval();
         let until = now + self.rng.duration(Duration::ZERO..interval);
@@ -374,20 +390,18 @@ impl Router {
     }
 
     fn upstream_interface(&self, key: MrouteKey) -> Option<&Interface> {
-        self.interfaces.get(&self.tib.get(key)?.upstream_neighbor?.port)
+        self.interfaces.get(&self.tib.get(key)?.upstream_neighbor()?.port)
     }
 
     pub(crate) fn set_join_timer(&mut self, key: MrouteKey, at: Option<Instant>) {
-        let Some(entry) = self.tib.get_mut(key) else { return };
-        let Some(neighbor) = entry.upstream_neighbor else { return };
-        let previous = core::mem::replace(&mut entry.join_timer, at);
-        self.join_timers.set(neighbor, key, previous, at);
+        let Some(neighbor) = self.tib.get(key).and_then(|entry| entry.upstream_neighbor()) else { return };
+        self.tib.set_join_timer(key, at);
         self.arm_join_timer(neighbor);
     }
 
     fn arm_join_timer(&mut self, neighbor: LinkNeighbor) {
         let timer = TimerKey::Join(neighbor);
-        match self.join_timers.next_deadline(neighbor) {
+        match self.tib.next_join(neighbor) {
             Some(at) if self.timers.deadline(timer) == Some(at) => {}
             Some(at) => self.timers.set(timer, at),
             None => {

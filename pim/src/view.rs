@@ -127,7 +127,7 @@ impl EntryRef<'_> {
 
     /// Whether an interface has assert state.
     pub fn has_asserts(&self) -> bool {
-        !self.entry.asserts.is_empty()
+        !self.entry.asserts().is_empty()
     }
 
     /// The entry, to look at.
@@ -185,7 +185,7 @@ impl Router {
 
     /// Where the routes say that a source or rendezvous point of the group is: what an entry would have.
     pub fn way_to(&self, root: Ipv6Addr, group: Ipv6Addr) -> RpfInfo {
-        self.rpf(root, group).0
+        self.way(root, group).rpf
     }
 
     /// Whether members of this group name their sources (RFC 4607).
@@ -218,20 +218,20 @@ impl Router {
         let downstream = entry.joins().iter().map(|port| DownstreamView {
             port,
             state: entry.downstream(port),
-            expires: self.timers.deadline(TimerKey::Expiry(key, port)),
+            expires: self.expiry_deadline(key, port),
             prune_pending: self.timers.deadline(TimerKey::PrunePending(key, port)),
         });
         EntryView {
             key,
-            root: entry.root,
-            rpf: entry.rpf,
+            root: entry.root(),
+            rpf: entry.rpf(),
             upstream: entry.upstream,
-            join_timer: entry.join_timer,
+            join_timer: entry.join_timer(),
             downstream: downstream.collect(),
             include: if key.source.is_unspecified() { trees.pim_include_any() } else { trees.pim_include_sg() },
-            upstream_neighbor: entry.upstream_neighbor,
+            upstream_neighbor: entry.upstream_neighbor(),
             asserts: entry
-                .asserts
+                .asserts()
                 .iter()
                 .map(|(&port, &state)| (port, state, self.timers.deadline(TimerKey::Assert(key, port))))
                 .collect(),
@@ -244,8 +244,8 @@ impl Router {
                 excluded: shared.excluded,
                 override_at: self.timers.deadline(TimerKey::RptOverride(key)),
             }),
-            accept: entry.installed.map(|mroute| mroute.accept),
-            forward: entry.installed.map_or(PortSet::EMPTY, |mroute| mroute.forward),
+            accept: entry.installed().map(|mroute| mroute.accept),
+            forward: entry.installed().map_or(PortSet::EMPTY, |mroute| mroute.forward),
         }
     }
 }

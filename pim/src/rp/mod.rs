@@ -20,6 +20,7 @@ pub use view::{RpMappingView, RpSource};
 
 use crate::config::Config;
 use crate::instance::Router;
+use crate::tib::Entry;
 use bsr::Bsr;
 use choice::Choice;
 use core::net::Ipv6Addr;
@@ -104,14 +105,9 @@ impl Router {
     /// Mappings have changed (RFC 7761 §4.7.1): every shared tree whose rendezvous point is another one now, or none, moves
     /// there; members of groups that had none and have one now are taken on.
     pub(crate) fn rendezvous_points_changed(&mut self, now: Instant) {
-        let shared: Vec<(MrouteKey, Ipv6Addr)> = self
-            .tib
-            .iter()
-            .filter(|(key, _)| key.source.is_unspecified())
-            .map(|(key, entry)| (key, entry.root))
-            .collect();
-        for (key, root) in shared {
-            if self.root(key).unwrap_or(Ipv6Addr::UNSPECIFIED) != root {
+        for key in self.tib.keys_where(|entry| entry.key().source.is_unspecified()) {
+            let root = self.tib.get(key).map(Entry::root);
+            if root != Some(self.root(key).unwrap_or(Ipv6Addr::UNSPECIFIED)) {
                 self.reroot(now, key);
             }
         }
@@ -119,7 +115,7 @@ impl Router {
         for (port, querier) in self.queriers() {
             for (group, source) in querier.memberships() {
                 let key = MrouteKey { source, group };
-                let included = || self.tib.get(key).is_some_and(|entry| entry.members.contains(port));
+                let included = || self.tib.get(key).is_some_and(|entry| entry.members().contains(port));
                 if source.is_unspecified() && self.root(key).is_some() && !included() {
                     waiting.push((port, key));
                 }

@@ -299,7 +299,8 @@ impl Default for MobilityMld {
 /// Limits on state. What goes beyond is refused and counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// (S,G) entries; each costs about 700 octets with its timers and one downstream interface.
+    /// (S,G) and (*,G) entries. Each of a source-specific group takes about 140 octets with its timers and one downstream
+    /// interface, and 81 in the forwarding table.
     pub entries: usize,
     /// (S,G) entries of sources that send: those that a packet or a Register message made.
     pub sources: usize,

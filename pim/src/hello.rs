@@ -260,10 +260,7 @@ impl Router {
         }
         if matches!(change, Change::Restarted) {
             self.assert_winner_lost(now, port, source);
-            let restarted = Some(LinkNeighbor { port, address: source });
-            for key in self.tib.keys_where(|entry| entry.upstream_neighbor() == restarted) {
-                self.upstream_event(now, key, UpstreamEvent::GenerationIdChanged);
-            }
+            self.upstream_restarted(now, LinkNeighbor { port, address: source });
         }
     }
 

@@ -16,6 +16,7 @@ use crate::register::RegisterEvent;
 use crate::rp::RendezvousPoints;
 use crate::rpf::{LinkNeighbor, Rib, RouteMetric};
 use crate::sg_rpt::{RptDownstream, RptDownstreamEvent, RptUpstreamEvent};
+use crate::sweep::Sweep;
 use crate::tib::{Tib, any_source_key};
 use crate::upstream::UpstreamEvent;
 use crate::wire::{self, EncodedSource, GroupSet, JoinPrune, Message, MessageType, Register};
@@ -195,6 +196,8 @@ pub(crate) enum TimerKey {
     AwaitPacket(MrouteKey),
     /// RST(S,G).
     RegisterStop(MrouteKey),
+    /// More entries are to be seen to.
+    Sweep,
     /// The first JT(S,G) of those that refresh this neighbour.
     Join(LinkNeighbor),
     /// The querier of a port.
@@ -254,7 +257,8 @@ pub struct Router {
     pub(crate) rib: Rib,
     pub(crate) tib: Tib,
     pub(crate) timers: Timers<TimerKey>,
-    /// Joins that may still leave in this call because a timer expired or a neighbour restarted.
+    pub(crate) sweep: Sweep,
+    /// Joins that may still leave in this call because their timers expire.
     pub(crate) joins_left: usize,
     /// Before that the expiry timers of entries, of which many were due, wait.
     expiries_from: Instant,
@@ -290,6 +294,7 @@ impl Router {
             interfaces,
             rib: Rib::default(),
             timers: Timers::new(),
+            sweep: Sweep::default(),
             joins_left: JOINS_A_CALL,
             expiries_from: Instant::ORIGIN,
             requests: JoinPruneBuilder::default(),
@@ -633,6 +638,7 @@ impl Router {
             TimerKey::Keepalive(key) => self.keepalive_expires(now, key),
             TimerKey::AwaitPacket(key) => self.await_packet(now, key),
             TimerKey::RegisterStop(key) => self.register_event(now, key, RegisterEvent::RegisterStopTimerExpires),
+            TimerKey::Sweep => self.sweep(now),
             TimerKey::Join(neighbor) => self.join_timer_expires(now, neighbor),
             TimerKey::Mld(port) => {
                 if let Some(querier) = self.querier_mut(port) {
@@ -641,12 +647,6 @@ impl Router {
                 self.drain_querier(now, port);
             }
             TimerKey::Bsr => self.bsr_timer_expires(now),
-        }
-    }
-
-    fn route_changed(&mut self, now: Instant, prefix: Prefix) {
-        for key in self.tib.keys_rooted_in(prefix, usize::MAX).unwrap_or_default() {
-            self.reroute(now, key);
         }
     }
 
@@ -705,7 +705,6 @@ impl Machine for Router {
         if self.phase == Phase::Stopped {
             return;
         }
-        self.joins_left = JOINS_A_CALL;
         let (Ok(header), Ok(chain)) = (ipv6::Header::parse(packet), Chain::parse(packet)) else {
             self.counters.drop_header += 1;
             return;
@@ -758,7 +757,6 @@ impl Machine for Router {
         if self.phase == Phase::Stopped {
             return;
         }
-        self.joins_left = JOINS_A_CALL;
         match command {
             Command::LinkUp(port) => {
                 self.link_up(now, port);
@@ -767,17 +765,17 @@ impl Machine for Router {
             Command::LinkDown(port) => self.link_down(now, port),
             Command::RouteSet(prefix, route) => {
                 if self.rib.set(prefix, route) {
-                    self.route_changed(now, prefix);
+                    self.reroute_prefix(now, prefix);
                 }
             }
             Command::RouteRemove(prefix) => {
                 if self.rib.remove(prefix) {
-                    self.route_changed(now, prefix);
+                    self.reroute_prefix(now, prefix);
                 }
             }
             Command::RouteMetric(prefix, metric) => {
                 if self.rib.set_metric(prefix, metric) {
-                    self.route_changed(now, prefix);
+                    self.reroute_prefix(now, prefix);
                 }
             }
             Command::Data { port, source, group } => self.data_arrives(now, port, source, group),

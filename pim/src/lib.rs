@@ -26,6 +26,7 @@ mod rp;
 mod rpf;
 mod sg_rpt;
 mod spt;
+mod sweep;
 mod tib;
 mod upstream;
 mod view;

@@ -193,6 +193,16 @@ impl Tib {
         keys
     }
 
+    /// How many slots there are, taken or free.
+    pub(crate) fn slots(&self) -> usize {
+        self.slab.slots()
+    }
+
+    /// The entry that stands in a slot, if one does.
+    pub(crate) fn at_slot(&self, slot: usize) -> Option<&Entry> {
+        self.slab.get(EntryId(u32::try_from(slot).ok()?))
+    }
+
     /// Keys of the entries whose source, or rendezvous point, has this prefix: those of sources first, each in order.
     /// `None` where there are more than `most`.
     pub(crate) fn keys_rooted_in(&self, prefix: Prefix, most: usize) -> Option<Vec<MrouteKey>> {

@@ -24,9 +24,11 @@ use crate::join_prune_builder::{self, Request};
 use crate::join_timer::Due;
 use crate::register::RegisterState;
 use crate::rpf::{self, LinkNeighbor};
+use crate::sweep::ENTRIES_A_CALL;
 use crate::tib::Way;
 use crate::wire::HOLDTIME_FOREVER;
 use core::net::Ipv6Addr;
+use stack::addr::Prefix;
 use stack::machine::PortId;
 use stack::tables::{MrouteKey, TableUpdate};
 use stack::time::{Duration, Instant};
@@ -269,15 +271,7 @@ impl Router {
                 let alone = neighbor.and_then(|n| self.interfaces.get(&n.port)).is_some_and(|interface| {
                     interface.has_single_neighbor() || interface.config.first_hello == FirstHello::Fast
                 });
-                match alone {
-                    true if self.joins_left > 0 => {
-                        self.joins_left -= 1;
-                        self.send_join(now, key);
-                    }
-                    // With the joins whose timers expire now.
-                    true => self.set_join_timer(key, Some(now)),
-                    false => self.lower_join_timer(now, key),
-                }
+                if alone { self.send_join(now, key) } else { self.lower_join_timer(now, key) }
             }
             UpstreamAction::SwitchNeighbor { old } => {
                 self.send_join(now, key);
@@ -321,6 +315,9 @@ impl Router {
     pub(crate) fn reroute_port(&mut self, now: Instant, port: PortId) {
         if !self.tib.has_way_over(port) {
             return;
+        }
+        if self.tib.len() > ENTRIES_A_CALL {
+            return self.reroute_prefix(now, Prefix::DEFAULT);
         }
         for key in self.tib.keys_where(|entry| entry.rpf().interface() == Some(port)) {
             self.reroute(now, key);

@@ -82,6 +82,11 @@ impl<T> Slab<T> {
         self.len
     }
 
+    /// How many slots were ever taken since there was none.
+    pub(crate) fn slots(&self) -> usize {
+        self.used as usize
+    }
+
     /// Takes a slot; gives the value back where there is none.
     pub(crate) fn insert(&mut self, value: T) -> Result<EntryId, T> {
         let number = match self.free {

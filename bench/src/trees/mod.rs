@@ -195,7 +195,7 @@ fn print(report: &Report<Method, More>) {
         );
     }
     println!(
-        "\nns: of the calls together, an entry; the median over eighths of the operation's calls\n\
+        "\nns: of all calls of the operation together, an entry\n\
          messages: Join/Prune messages sent; fill: joins and prunes in each; most: messages in one call; a second: messages \
          in the busiest one\n\
          octets: of the allocator, an entry, at the most during the refreshes; RSS: by what the process grew"

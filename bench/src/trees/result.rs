@@ -71,7 +71,9 @@ pub(crate) struct More {
 pub(crate) fn line(entries: u32, sources: u32, operation: Operation, tally: &Tally, count: u32) -> Line<More> {
     let parts = tally.parts();
     let each = |nanos: &u64| *nanos as f64 * parts.len() as f64 / f64::from(count);
-    let nanos: Vec<f64> = parts.iter().map(each).collect();
+    let Spread { min, max, .. } = Spread::of(&parts.iter().map(each).collect::<Vec<_>>());
+    // Calls differ by orders of magnitude, so that only all of them together say what an entry costs.
+    let mean = parts.iter().sum::<u64>() as f64 / f64::from(count);
     let requests = (tally.joins + tally.prunes) as f64 / tally.messages.max(1) as f64;
     Line {
         path: operation.name(),
@@ -80,7 +82,7 @@ pub(crate) fn line(entries: u32, sources: u32, operation: Operation, tally: &Tal
         branches: 1,
         packet_octets: None,
         distribution: format!("{sources} sources"),
-        ns_per_packet: Spread::of(if nanos.is_empty() { &[0.0] } else { &nanos }).rounded(),
+        ns_per_packet: Spread { median: mean, min, max }.rounded(),
         instructions_per_packet: None,
         allocations_per_packet: tally.allocations as f64 / f64::from(count),
         packets: count.into(),

@@ -5,6 +5,8 @@
 //!                                   │ signal-strength files, SIGTERM, SIGINT, SIGHUP        │
 //!                                   ◄───────────────── reply channel ────────────────────────┘
 //! ```
+//! A large table is asked for in parts (`query`); `drover explain` goes the same way.
+//!
 //! The worker never touches a socket or a file of this module: it takes commands from a channel and answers each with
 //! one
 //! value.

@@ -5,9 +5,9 @@ use core::net::Ipv6Addr;
 use serde_json::Value;
 
 /// Entries that are looked at in one part: some hundred microseconds' worth.
-const ENTRIES_A_PART: usize = 2048;
+const ENTRIES_A_PART: usize = 1024;
 /// Rows that are made in one part: as much.
-const ROWS_A_PART: usize = 32;
+const ROWS_A_PART: usize = 16;
 
 /// The page that is being made.
 pub(super) struct Pager<'a> {

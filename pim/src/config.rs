@@ -300,7 +300,7 @@ impl Default for MobilityMld {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// (S,G) and (*,G) entries. Each of a source-specific group takes about 140 octets with its timers and one downstream
-    /// interface, and 81 in the forwarding table.
+    /// interface, and 81 in the forwarding table; a further downstream interface takes some 170.
     pub entries: usize,
     /// (S,G) entries of sources that send: those that a packet or a Register message made.
     pub sources: usize,

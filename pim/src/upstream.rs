@@ -354,6 +354,7 @@ impl Router {
         self.requests.add(neighbor, key, Request::Join);
         let mtu = self.interfaces.get(&neighbor.port).map_or(0, |interface| interface.config.mtu);
         let per_packet = join_prune_builder::joins_per_packet(mtu);
+        // DEVIATION RFC 7761 §4.5.5: JT is less than t_periodic where a burst of joins would be refreshed as one.
         let at = self.tib.next_refresh(&mut self.rng, now, neighbor, per_packet);
         self.set_join_timer(key, Some(at));
     }

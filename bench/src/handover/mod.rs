@@ -17,7 +17,7 @@ mod result;
 mod scenario;
 mod site;
 mod stage;
-mod stopwatch;
+pub(crate) mod stopwatch;
 mod terminal;
 
 use crate::calibration::Probes;

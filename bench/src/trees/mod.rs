@@ -10,6 +10,7 @@ mod site;
 
 use crate::allocations;
 use crate::calibration::Probes;
+use crate::handover::stopwatch::Clock;
 use crate::machine::Machine;
 use crate::memory;
 use crate::output::Output;
@@ -42,6 +43,9 @@ pub(crate) struct Options {
     /// Sources that they are spread over; no more than entries
     #[arg(long, value_delimiter = ',', default_value = "1,1000", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_ENTRIES)))]
     sources: Vec<u32>,
+    /// What calls are timed by
+    #[arg(long, value_enum, default_value_t = Clock::Thread)]
+    clock: Clock,
     #[command(flatten)]
     output: Output,
 }
@@ -51,6 +55,7 @@ pub(crate) struct Options {
 struct Method {
     joins_per_message: usize,
     join_prune_period_seconds: u64,
+    clock: Clock,
 }
 
 /// Measures and prints.
@@ -77,7 +82,7 @@ pub(crate) fn main(options: &Options) -> Result<()> {
     for (entries, sources) in plans {
         progress.begin(|| format!("{entries} entries of {sources} sources"));
         probes.probe();
-        results.extend(measure(entries, sources)?);
+        results.extend(measure(entries, sources, options.clock)?);
         progress.step();
     }
     probes.probe();
@@ -89,6 +94,7 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         method: Method {
             joins_per_message: site::JOINS_PER_MESSAGE,
             join_prune_period_seconds: site::PERIOD.as_secs(),
+            clock: options.clock,
         },
         results,
     };
@@ -96,8 +102,8 @@ pub(crate) fn main(options: &Options) -> Result<()> {
 }
 
 /// The life of so many entries.
-fn measure(entries: u32, sources: u32) -> Result<Vec<Line<More>>> {
-    let mut site = Site::new(entries, sources);
+fn measure(entries: u32, sources: u32, clock: Clock) -> Result<Vec<Line<More>>> {
+    let mut site = Site::new(entries, sources, clock);
     let messages = site.messages();
     let (heap, resident) = (allocations::octets(), memory::resident_octets());
     let mut lines = Vec::new();
@@ -157,8 +163,13 @@ fn print(report: &Report<Method, More>) {
     println!("{}", report.machine);
     println!("{}", report.calibration);
     println!(
-        "{} joins a message received; t_periodic {} s, on a virtual clock",
-        report.method.joins_per_message, report.method.join_prune_period_seconds
+        "{} joins a message received; t_periodic {} s, on a virtual clock; calls are timed by {}",
+        report.method.joins_per_message,
+        report.method.join_prune_period_seconds,
+        match report.method.clock {
+            Clock::Thread => "the time that the thread had a core",
+            Clock::Wall => "the clock on the wall",
+        }
     );
     println!(
         "\n{:<16} {:>8} {:>8} {:>9} {:>9} {:>6} {:>9} {:>11} {:>9} {:>9} {:>7} {:>7}",

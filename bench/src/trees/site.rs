@@ -1,6 +1,7 @@
 //! A router between one neighbour that joins and two that it can join at, and what its calls cost.
 
 use crate::allocations;
+use crate::handover::stopwatch::Clock;
 use core::net::Ipv6Addr;
 use pim::wire::{EncodedGroup, EncodedSource, GroupSet, HOLDTIME_FOREVER, Hello, JoinPrune, MessageType, VERSION};
 use pim::{Command, Config, InterfaceConfig, Limits, Router};
@@ -55,6 +56,7 @@ impl Tally {
 pub(crate) struct Site {
     router: Router,
     now: Instant,
+    clock: Clock,
     entries: u32,
     sources: u32,
     tally: Tally,
@@ -82,13 +84,13 @@ fn packet(port: PortId, kind: MessageType, emit: impl FnOnce(&mut Vec<u8>)) -> V
 
 impl Site {
     /// No entry yet; all neighbours are known.
-    pub(crate) fn new(entries: u32, sources: u32) -> Self {
+    pub(crate) fn new(entries: u32, sources: u32, clock: Clock) -> Self {
         let ports = [DOWNSTREAM, UPSTREAM, OTHER_UPSTREAM];
         let interfaces = ports.map(|port| InterfaceConfig::new(port, own(port), 1500));
         let limits = Limits { entries: entries as usize, ..Limits::default() };
         let router = Router::new(Config { limits, ..Config::new(interfaces.into(), 1) });
         let now = Instant::from_secs(1);
-        let mut site = Site { router, now, entries, sources, tally: Tally::default(), routes: 0 };
+        let mut site = Site { router, now, clock, entries, sources, tally: Tally::default(), routes: 0 };
         for port in ports {
             site.command(Command::LinkUp(port));
         }
@@ -211,7 +213,7 @@ impl Site {
     fn call(&mut self, call: impl FnOnce(&mut Router, Instant)) {
         let before = *self.router.counters();
         let allocated = allocations::count();
-        let started = std::time::Instant::now();
+        let started = self.clock.now();
         call(&mut self.router, self.now);
         while let Some(output) = self.router.poll_output() {
             match output {
@@ -220,7 +222,7 @@ impl Site {
                 _ => {}
             }
         }
-        let nanos = started.elapsed().as_nanos() as u64;
+        let nanos = (self.clock.now() - started).as_nanos() as u64;
         let tally = &mut self.tally;
         tally.allocations += allocations::count() - allocated;
         tally.calls.push(nanos);
@@ -244,7 +246,7 @@ mod tests {
 
     #[test]
     fn every_join_is_another_entry() {
-        let mut site = Site::new(5_000, 7);
+        let mut site = Site::new(5_000, 7, Clock::Wall);
         let messages = site.messages();
         assert_eq!(messages.len(), 5_000_usize.div_ceil(JOINS_PER_MESSAGE));
         site.receive(&messages, Duration::from_secs(1));

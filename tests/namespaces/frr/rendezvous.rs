@@ -3,18 +3,26 @@
 //! themselves from then on, each once (RFC 7761 §4.4). The group's rendezvous point is one that the routers' configuration
 //! names, and one that the group names (RFC 3956).
 
-use super::network::{Interface, Kind, Network, NextHop, Plan, Router};
+use super::network::{ANY_SOURCE_GROUPS, Interface, Kind, Network, NextHop, Plan, Router, loopback};
 use super::seen::{Body, Seen};
 use super::shared_with_frr;
 use super::traffic::{Receiver, Sender, assert_each_comes_once, assert_each_comes_once_until, await_traffic};
-use crate::room::until;
+use crate::room::{until, until_within};
+use serde_json::Value;
 use std::net::Ipv6Addr;
 use std::ops::Range;
+use std::time::Duration;
 
 /// Of those whose rendezvous point is configured.
 const CONFIGURED: Ipv6Addr = Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0, 0x1234);
 /// Names 2001:db8::2: router 2.
 const EMBEDDED: Ipv6Addr = Ipv6Addr::new(0xff75, 0x0220, 0x2001, 0xdb8, 0, 0, 0, 0x1234);
+
+/// The highest: such a candidate is elected as soon as can be.
+const BSR_PRIORITY: u8 = 255;
+const RP_PRIORITY: u8 = 100;
+/// An election, an advertisement and the next Bootstrap message (RFC 5059 §5).
+const ELECTION: Duration = Duration::from_secs(60);
 
 /// Has a first hop ask soon whether its Registers are wanted again.
 fn multicast(kind: Kind) -> String {
@@ -24,9 +32,33 @@ fn multicast(kind: Kind) -> String {
     }
 }
 
+/// How the routers know the rendezvous point of groups that do not name it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Learnt {
+    ByConfiguration,
+    FromBootstrapRouter,
+}
+
+/// Has router 2 stand for bootstrap router and rendezvous point (RFC 5059), and the others learn.
+fn bootstrap(kind: Kind, number: u16) -> String {
+    let (own, groups) = (loopback(2), ANY_SOURCE_GROUPS);
+    match (kind, number) {
+        (Kind::Drover, 2) => format!(
+            "[router.candidate_bsr]\naddress = \"{own}\"\npriority = {BSR_PRIORITY}\n\
+             [router.candidate_rp]\naddress = \"{own}\"\npriority = {RP_PRIORITY}\ngroups = [\"{groups}\"]\n"
+        ),
+        (Kind::Frr, 2) => format!(
+            " bsr candidate-bsr priority {BSR_PRIORITY} source address {own}\n bsr candidate-rp group {groups}\n \
+             bsr candidate-rp priority {RP_PRIORITY} source address {own}\n"
+        ),
+        (Kind::Drover, _) => "bootstrap = true\n".to_owned(),
+        (Kind::Frr, _) => String::new(),
+    }
+}
+
 /// Routers 1 to 3 between links 1 to 4, a source on the first link and a listener on the last. Router 2 is the rendezvous
 /// point.
-fn chain(kinds: [Kind; 3]) -> (Network, Ipv6Addr) {
+fn chain(kinds: [Kind; 3], learnt: Learnt) -> (Network, Ipv6Addr) {
     let mut network = Network::new(4);
     let source = network.add_host("source", 1);
     network.add_host("listener", 4);
@@ -47,8 +79,11 @@ fn chain(kinds: [Kind; 3]) -> (Network, Ipv6Addr) {
             }
         }
         plan.has_loopback = true;
-        plan.rendezvous_point = Some(2);
         plan.multicast = multicast(kind);
+        match learnt {
+            Learnt::ByConfiguration => plan.rendezvous_point = Some(2),
+            Learnt::FromBootstrapRouter => plan.multicast += &bootstrap(kind, number),
+        }
         network.add_router(plan);
     }
     for link in [2, 3] {
@@ -105,7 +140,7 @@ fn count(seen: &Seen, is_one: impl Fn(&Body) -> bool) -> usize {
 }
 
 fn a_source_is_registered(kinds: [Kind; 3]) {
-    let (network, source) = chain(kinds);
+    let (network, source) = chain(kinds, Learnt::ByConfiguration);
     let mut senders = [(CONFIGURED, 0), (EMBEDDED, 1 << 32)]
         .map(|(group, first)| Sender::new(network.room(), "source", group).from_number(first));
     let (mut delivered, mut unwanted, mut listeners) = (Vec::new(), Vec::new(), Vec::new());
@@ -164,4 +199,47 @@ fn our_first_hop_registers_with_frrs_rendezvous_point_for_a_last_hop_of_frrs() {
 fn our_first_hop_registers_with_frrs_rendezvous_point_for_a_last_hop_of_ours() {
     let Some(_shared) = shared_with_frr() else { return };
     a_source_is_registered([Kind::Drover, Kind::Frr, Kind::Drover]);
+}
+
+/// What a router has learnt from the bootstrap router: the rendezvous point of the group, and the elected one itself.
+fn has_learnt(router: &Router) -> bool {
+    let own = loopback(2).to_string();
+    match router {
+        Router::Drover(node) => {
+            let of_group = |row: &Value| row["groups"] == ANY_SOURCE_GROUPS && row["rendezvous_point"] == own;
+            let is_learnt = |row: &Value| row["from"] == "bsr" && row["priority"] == RP_PRIORITY;
+            let known = node.rows("rp").iter().any(|row| of_group(row) && is_learnt(row));
+            known && node.rows("bsr").iter().any(|row| row["address"] == own && row["priority"] == BSR_PRIORITY)
+        }
+        Router::Frr(frr) => {
+            let known = frr.show("ipv6 pim rp-info")[&own].clone();
+            let is_learnt = |row: &Value| row["group"] == ANY_SOURCE_GROUPS && row["source"] == "BSR";
+            known.as_array().is_some_and(|rows| rows.iter().any(is_learnt)) && frr.show("ipv6 pim bsr")["bsr"] == own
+        }
+    }
+}
+
+fn all_learn_from_the_bootstrap_router(kinds: [Kind; 3]) {
+    let (network, source) = chain(kinds, Learnt::FromBootstrapRouter);
+    until_within(ELECTION, "all routers have learnt the rendezvous point", || {
+        network.routers.values().all(has_learnt).then_some(())
+    });
+    let mut sender = Sender::new(network.room(), "source", CONFIGURED);
+    let (_, delivered) = a_listener_joins(&network, source, &mut sender);
+    let seen = network.finish();
+    for number in delivered {
+        assert_eq!(seen.links_of(number), [1, 2, 3, 4], "links that datagram {number} was seen on");
+    }
+}
+
+#[test]
+fn frrs_routers_learn_from_our_bootstrap_router() {
+    let Some(_shared) = shared_with_frr() else { return };
+    all_learn_from_the_bootstrap_router([Kind::Frr, Kind::Drover, Kind::Frr]);
+}
+
+#[test]
+fn our_routers_learn_from_frrs_bootstrap_router() {
+    let Some(_shared) = shared_with_frr() else { return };
+    all_learn_from_the_bootstrap_router([Kind::Drover, Kind::Frr, Kind::Drover]);
 }

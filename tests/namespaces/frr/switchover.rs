@@ -9,11 +9,18 @@
 //!                  \      |
 //!                   `---- r3 --5-- listener
 //! ```
+//!
+//! And with router 4 on link 3, too, which stays on the shared tree for a listener on link 6: it objects when router 3
+//! prunes the source off it.
 
 use super::network::{Interface, Kind, Network, NextHop, Plan, interface, link_local};
 use super::seen::Seen;
 use super::shared_with_frr;
-use super::traffic::{Receiver, Sender, Transition, assert_each_comes_once_for, await_traffic_of_transition};
+use super::traffic::{
+    Receiver, Sender, Transition, assert_each_comes_once, assert_each_comes_once_for, assert_each_comes_once_until,
+    await_traffic, await_traffic_of_transition,
+};
+use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -21,39 +28,63 @@ const GROUP: Ipv6Addr = Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0, 0x1234);
 /// Between periodic Joins, and how long they hold.
 const PERIOD_SECS: u64 = 2;
 const HOLDTIME: Duration = Duration::from_secs(PERIOD_SECS * 7 / 2);
+/// Between periodic Joins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Period {
+    Short,
+    /// Of our routers: that of the RFC, so that no Join of theirs comes by chance while a Prune waits for one. FRR's prune a
+    /// source off the shared tree with a periodic Join, and object to no Prune otherwise than by theirs.
+    LongOfOurs,
+}
+
+impl Period {
+    fn secs(self, kind: Kind) -> u64 {
+        if (self, kind) == (Period::LongOfOurs, Kind::Drover) { 60 } else { PERIOD_SECS }
+    }
+}
+
+/// Within a period a router prunes, and after both delays that takes effect on a LAN if nobody objects (RFC 7761 §4.11);
+/// and what this machine needs beside.
+const PRUNE_TAKES: Duration = Duration::from_millis(1000 * PERIOD_SECS + 500 + 2500 + 1000);
 /// How many datagrams may be lost or doubled while both trees bring them, which takes as long as a few milliseconds.
 const MOST_AT_A_SWITCH: usize = 3;
 /// By the shared tree, and by the source's.
 const LONG_WAY: [u16; 4] = [1, 2, 3, 5];
 const SHORT_WAY: [u16; 3] = [1, 4, 5];
 
-fn plan(kind: Kind, number: u16, legs: Vec<Interface>) -> Plan {
+fn plan(kind: Kind, number: u16, legs: Vec<Interface>, period: Period) -> Plan {
+    let period_secs = period.secs(kind);
     let mut plan = Plan::new(kind, number, legs);
     plan.has_loopback = true;
     plan.rendezvous_point = Some(2);
     plan.multicast = match kind {
-        Kind::Drover => format!("join_prune_period_secs = {PERIOD_SECS}\n"),
-        Kind::Frr => format!(" join-prune-interval {PERIOD_SECS}\n"),
+        Kind::Drover => format!("join_prune_period_secs = {period_secs}\n"),
+        Kind::Frr => format!(" join-prune-interval {period_secs}\n"),
     };
     plan
 }
 
 /// The network, in which the last hop has `more` in its configuration; and the source.
 fn triangle(kinds: [Kind; 3], more: &str) -> (Network, Ipv6Addr) {
-    let mut network = Network::new(5);
+    triangle_of_links(5, kinds, Period::Short, more)
+}
+
+/// The same with further links.
+fn triangle_of_links(links: u16, kinds: [Kind; 3], period: Period, more: &str) -> (Network, Ipv6Addr) {
+    let mut network = Network::new(links);
     let source = network.add_host("source", 1);
     network.add_host("listener", 5);
     let hosts_only = Interface { has_routers: false, ..Interface::to_routers(1) };
     let [first, second, third] = kinds;
     let hop = NextHop::LinkLocal;
     let legs = vec![hosts_only, Interface::to_routers(2), Interface::to_routers(4)];
-    let first = plan(first, 1, legs).route(3, 2, 2, hop).route(5, 4, 3, hop);
+    let first = plan(first, 1, legs, period).route(3, 2, 2, hop).route(5, 4, 3, hop);
     network.add_router(first.route_to_router(2, 2, 2, hop).route_to_router(3, 4, 3, hop));
     let legs = vec![Interface::to_routers(2), Interface::to_routers(3)];
-    let second = plan(second, 2, legs).route(1, 2, 1, hop).route(4, 2, 1, hop).route(5, 3, 3, hop);
+    let second = plan(second, 2, legs, period).route(1, 2, 1, hop).route(4, 2, 1, hop).route(5, 3, 3, hop);
     network.add_router(second.route_to_router(1, 2, 1, hop).route_to_router(3, 3, 3, hop));
     let legs = vec![Interface::to_routers(3), Interface::to_routers(4), Interface::to_hosts(5)];
-    let mut third = plan(third, 3, legs).route(1, 4, 1, hop).route(2, 3, 2, hop);
+    let mut third = plan(third, 3, legs, period).route(1, 4, 1, hop).route(2, 3, 2, hop);
     third.multicast.push_str(more);
     network.add_router(third.route_to_router(1, 4, 1, hop).route_to_router(2, 3, 2, hop));
     for link in [2, 3, 4] {
@@ -132,4 +163,49 @@ fn our_last_hop_stays_on_the_shared_tree_of_frrs_where_it_is_not_to_switch() {
     let (seen, transition) = all_comes_by(network, source, &LONG_WAY);
     assert!(!has_pruned_source(&seen, source));
     assert_explained(&seen, &transition, [2, 2]);
+}
+
+/// Routers `[1, 2, 3, 4]`: the last one's listener loses nothing when router 3 goes over to the source's tree.
+fn a_prune_off_the_shared_tree_is_overridden(kinds: [Kind; 4]) {
+    let [first, second, third, fourth] = kinds;
+    let (mut network, source) = triangle_of_links(6, [first, second, third], Period::LongOfOurs, "");
+    network.add_host("listener6", 6);
+    let legs = vec![Interface::to_routers(3), Interface::to_hosts(6)];
+    let mut plan = plan(fourth, 4, legs, Period::LongOfOurs).route(1, 3, 2, NextHop::LinkLocal);
+    plan.multicast += match fourth {
+        Kind::Drover => "spt_switchover = \"never\"\n",
+        Kind::Frr => " spt-switchover infinity-and-beyond\n",
+    };
+    network.add_router(plan.route_to_router(2, 3, 2, NextHop::LinkLocal));
+    network.await_neighbors(3);
+
+    let mut sender = Sender::new(network.room(), "source", GROUP);
+    let stays = Receiver::join(network.room(), "listener6", GROUP);
+    network.await_branches(4, Ipv6Addr::UNSPECIFIED, GROUP, &[6]);
+    await_traffic("what is sent comes by the shared tree", &mut sender, &[&stays]);
+    network.await_branches(1, source, GROUP, &[2]);
+    network.await_branches(2, source, GROUP, &[3]);
+    assert_each_comes_once(&mut sender, &[&stays]);
+    let switches = Receiver::join(network.room(), "listener", GROUP);
+    assert_each_comes_once_until(&mut sender, &[&stays], || {
+        network.routers[&3].branches(source, GROUP) == BTreeSet::from([interface(5)])
+    });
+    let delivered = assert_each_comes_once_for(PRUNE_TAKES, &mut sender, &[&stays, &switches]);
+    let seen = network.finish();
+    for number in delivered {
+        assert_eq!(seen.links_of(number), [1, 2, 3, 4, 5, 6], "links that datagram {number} was seen on");
+    }
+    assert!(has_pruned_source(&seen, source));
+}
+
+#[test]
+fn our_router_keeps_a_source_that_frrs_prunes_off_our_shared_tree() {
+    let Some(_shared) = shared_with_frr() else { return };
+    a_prune_off_the_shared_tree_is_overridden([Kind::Drover, Kind::Drover, Kind::Frr, Kind::Drover]);
+}
+
+#[test]
+fn frrs_router_keeps_a_source_that_ours_prunes_off_our_shared_tree() {
+    let Some(_shared) = shared_with_frr() else { return };
+    a_prune_off_the_shared_tree_is_overridden([Kind::Drover, Kind::Drover, Kind::Drover, Kind::Frr]);
 }

@@ -88,7 +88,7 @@ struct Traffic {
 
 impl Traffic {
     fn new(network: &Network, source: Ipv6Addr, group: Ipv6Addr, first: u64) -> Self {
-        let sender = Sender::new(network.room(), "source", group).from_number(first);
+        let sender = Sender::new(network.room(), "source", group).starting_at(first);
         Traffic { source, sender, receivers: Vec::new() }
     }
 

@@ -142,7 +142,7 @@ fn count(seen: &Seen, is_one: impl Fn(&Body) -> bool) -> usize {
 fn a_source_is_registered(kinds: [Kind; 3]) {
     let (network, source) = chain(kinds, Learnt::ByConfiguration);
     let mut senders = [(CONFIGURED, 0), (EMBEDDED, 1 << 32)]
-        .map(|(group, first)| Sender::new(network.room(), "source", group).from_number(first));
+        .map(|(group, first)| Sender::new(network.room(), "source", group).starting_at(first));
     let (mut delivered, mut unwanted, mut listeners) = (Vec::new(), Vec::new(), Vec::new());
     for sender in &mut senders {
         let (listener, numbers) = a_listener_joins(&network, source, sender);

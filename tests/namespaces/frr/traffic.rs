@@ -37,7 +37,7 @@ impl Sender {
     }
 
     /// The same with another first number, so that the datagrams of several are told apart.
-    pub(crate) fn from_number(self, next: u64) -> Self {
+    pub(crate) fn starting_at(self, next: u64) -> Self {
         Sender { next, ..self }
     }
 

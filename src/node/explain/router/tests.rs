@@ -50,7 +50,6 @@ fn members(group: Ipv6Addr, sources: &[Ipv6Addr]) -> GroupView {
             exclude_until: Some(until),
             sources: Vec::new(),
             excluded: Vec::new(),
-            link_address: None,
         }],
         delivery: None,
     }

@@ -20,6 +20,7 @@ use super::traffic::{
     Receiver, Sender, Transition, assert_each_comes_once, assert_each_comes_once_for, assert_each_comes_once_until,
     await_traffic, await_traffic_of_transition,
 };
+use crate::room::until;
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -183,8 +184,11 @@ fn a_prune_off_the_shared_tree_is_overridden(kinds: [Kind; 4]) {
     let stays = Receiver::join(network.room(), "listener6", GROUP);
     network.await_branches(4, Ipv6Addr::UNSPECIFIED, GROUP, &[6]);
     await_traffic("what is sent comes by the shared tree", &mut sender, &[&stays]);
-    network.await_branches(1, source, GROUP, &[2]);
-    network.await_branches(2, source, GROUP, &[3]);
+    until("the rendezvous point has the source's tree", || {
+        sender.send();
+        let out = |router: u16| network.routers[&router].branches(source, GROUP);
+        (out(1) == BTreeSet::from([interface(2)]) && out(2) == BTreeSet::from([interface(3)])).then_some(())
+    });
     assert_each_comes_once(&mut sender, &[&stays]);
     let switches = Receiver::join(network.room(), "listener", GROUP);
     assert_each_comes_once_until(&mut sender, &[&stays], || {

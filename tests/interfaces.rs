@@ -10,8 +10,8 @@ use stack::host::port_info;
 use stack::machine::PortId;
 use stack::packet::Pool;
 use stack::pipeline::Dataplane;
+use stack::port::Medium;
 use stack::port::mem::{MemEnd, MemPort};
-use stack::port::{Medium, Port};
 use stack::runtime::Worker;
 use stack::tables::Route;
 use stack::time::{Duration, Instant};
@@ -72,13 +72,7 @@ impl Bench {
             parse("a.toml", &ACCESS_ROUTER.replace("MTU", line), Path::new("")).unwrap_or_else(|e| panic!("{e}"));
         let infos =
             [("up", UP_MAC), ("radio", RADIO_MAC)].map(|(name, mac)| port_info(name, Medium::Ethernet, mac, 1500));
-        let (ports, ends): (Vec<Box<dyn Port>>, Vec<MemEnd>) = infos
-            .iter()
-            .map(|info| {
-                let (port, end) = MemPort::new(info.clone());
-                (Box::new(port) as Box<dyn Port>, end)
-            })
-            .unzip();
+        let (ports, ends) = MemPort::all(&infos);
         let node = DroverNode::new(&config, &infos, 1, SecretRng::simulated(1), fixed_clock()).unwrap();
         let plane = Dataplane::new(DroverNode::dataplane_config(&config, 1), Pool::new(256).unwrap(), &infos);
         let mut bench = Bench { worker: Worker::new(plane, node, ports), ends, now: Instant::from_secs(1) };

@@ -167,6 +167,22 @@ enum Tree {
     Shared,
 }
 
+/// The event that an Assert message on an interface is to the machine of a tree in this state, if any.
+fn event_of(
+    trees: &Trees<'_>,
+    tree: Tree,
+    port: PortId,
+    state: Option<AssertState>,
+    received: &AssertMetric,
+) -> Option<AssertEvent> {
+    let mine = trees.my_assert_metric(port);
+    let (could_assert, tracking_desired) = match tree {
+        Tree::Source => (trees.could_assert_sg(port), trees.assert_tracking_desired_sg(port)),
+        Tree::Shared => (trees.could_assert_any(port), trees.assert_tracking_desired_any(port)),
+    };
+    classify(state, tree, received, &mine, could_assert, tracking_desired)
+}
+
 /// The event that an Assert message is to a machine in this state, if any. `mine` is my_assert_metric(I).
 fn classify(
     state: Option<AssertState>,
@@ -216,16 +232,7 @@ impl Router {
                 self.ensure_entry(key);
             }
             let state = self.tib.get(key).and_then(|entry| entry.asserts().get(&port).copied());
-            let trees = self.trees(key);
-            let event = classify(
-                state,
-                Tree::Source,
-                &received,
-                &trees.my_assert_metric(port),
-                trees.could_assert_sg(port),
-                trees.assert_tracking_desired_sg(port),
-            );
-            if let Some(event) = event {
+            if let Some(event) = event_of(&self.trees(key), Tree::Source, port, state, &received) {
                 return self.assert_event(now, key, port, event, Some(received));
             }
             if state.is_some() {
@@ -235,16 +242,7 @@ impl Router {
         let key = any_source_key(group);
         let Some(entry) = self.tib.get(key) else { return };
         let state = entry.asserts().get(&port).copied();
-        let trees = Trees { interfaces: &self.interfaces, shared: Some(entry), source: None };
-        let event = classify(
-            state,
-            Tree::Shared,
-            &received,
-            &trees.my_assert_metric(port),
-            trees.could_assert_any(port),
-            trees.assert_tracking_desired_any(port),
-        );
-        if let Some(event) = event {
+        if let Some(event) = event_of(&self.trees(key), Tree::Shared, port, state, &received) {
             self.assert_event(now, key, port, event, Some(received));
         }
     }
@@ -252,7 +250,7 @@ impl Router {
     /// Whether an Assert(S,G) of a source of which nothing is known yet is of interest because of the (*,G).
     fn may_lose_unknown_source(&self, key: MrouteKey, port: PortId, received: &AssertMetric) -> bool {
         !self.config.is_ssm(key.group)
-            && self.tib.any_source_beside(key).is_some()
+            && self.tib.get(any_source_key(key.group)).is_some()
             && !received.is_infinite()
             && self.trees(key).assert_tracking_desired_sg(port)
     }

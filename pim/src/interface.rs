@@ -56,6 +56,11 @@ impl Interface {
         self.link == Link::Up
     }
 
+    /// I_am_DR(I), while the link is up.
+    pub(crate) fn is_designated(&self) -> bool {
+        self.is_up() && self.i_am_dr()
+    }
+
     /// Whether PIM messages pass here while the link is up.
     pub(crate) fn is_pim_enabled(&self) -> bool {
         self.config.participation == Participation::Active && self.config.border == Border::Inside

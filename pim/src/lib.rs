@@ -14,6 +14,7 @@ mod expiry_timer;
 mod hello;
 mod instance;
 mod interface;
+mod join_prune;
 mod join_prune_builder;
 mod join_timer;
 mod macros;

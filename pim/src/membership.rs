@@ -123,7 +123,7 @@ impl Router {
             self.counters.drop_boundary += 1;
         }
         let is_new = self.tib.get(key).is_none();
-        if (is_member || is_excluded) && interface.is_up() && interface.i_am_dr() && !self.ensure_entry(key) {
+        if (is_member || is_excluded) && interface.is_designated() && !self.ensure_entry(key) {
             return;
         }
         // A new entry has heard of its members already.

@@ -95,7 +95,7 @@ impl Trees<'_> {
     }
 
     fn i_am_dr(&self, port: PortId) -> bool {
-        self.interfaces.get(&port).is_some_and(|interface| interface.is_up() && interface.i_am_dr())
+        self.interfaces.get(&port).is_some_and(Interface::is_designated)
     }
 
     fn my_address(&self, port: PortId) -> Ipv6Addr {

@@ -14,6 +14,7 @@
 //! ```
 
 use crate::instance::{Router, TimerKey};
+use crate::interface::Interface;
 use crate::wire::{self, MessageType, Register, RegisterStop};
 use core::net::Ipv6Addr;
 use stack::addr;
@@ -89,7 +90,7 @@ impl Router {
         match self.rib.lookup(source)? {
             Route::OnLink(port) => Some(Some(port)),
             Route::Local => {
-                let has = |interface: &&crate::interface::Interface| interface.config.addresses.contains(&source);
+                let has = |interface: &&Interface| interface.config.addresses.contains(&source);
                 Some(self.interfaces.values().find(has).map(|interface| interface.config.port))
             }
             _ => None,
@@ -99,7 +100,7 @@ impl Router {
     /// I_am_DR(I), of this node itself too.
     pub(crate) fn i_am_dr_of(&self, port: Option<PortId>) -> bool {
         let Some(port) = port else { return true };
-        self.interfaces.get(&port).is_some_and(|interface| interface.is_up() && interface.i_am_dr())
+        self.interfaces.get(&port).is_some_and(Interface::is_designated)
     }
 
     /// Whether it is an address of this node.

@@ -17,6 +17,7 @@ use crate::config::is_routable_group;
 use crate::instance::{Router, TimerKey};
 use crate::olist::{Trees, minus, union};
 use crate::register::RegisterState;
+use crate::rpf::RpfInfo;
 use crate::tib::{SharedState, any_source_key};
 use crate::upstream::UpstreamState;
 use core::net::Ipv6Addr;
@@ -72,22 +73,16 @@ impl Router {
             self.shared_data_arrives(now, iif, key);
         }
         let trees = self.trees(key);
-        let expected = match trees.spt_bit() {
-            true => trees.source.and_then(|entry| entry.rpf().accept()),
-            false => trees.shared.and_then(|entry| entry.rpf().accept_shared()),
-        };
-        if let Some(port) = iif.filter(|&port| expected.is_some_and(|accept| accept != Accept::Port(port))) {
+        let tree = if trees.spt_bit() { trees.source } else { trees.shared };
+        let is_expected = tree.is_none_or(|entry| entry.rpf().accept().is_none() || comes_by(entry.rpf(), iif));
+        if let Some(port) = iif.filter(|_| !is_expected) {
             self.data_on_outgoing_port(now, key, port);
         }
     }
 
     fn shared_data_arrives(&mut self, now: Instant, iif: Option<PortId>, key: MrouteKey) {
         let rpf = self.way(key.source, key.group).rpf;
-        let from_source = match rpf.accept() {
-            Some(Accept::Port(port)) => iif == Some(port),
-            Some(_) => iif.is_none(),
-            None => false,
-        };
+        let from_source = comes_by(rpf, iif);
         let directly_connected = self.directly_connected(key.source);
         let trees = self.trees(key);
         let is_joined = trees.source.is_some_and(|entry| entry.upstream == UpstreamState::Joined);
@@ -143,11 +138,7 @@ impl Router {
     /// (-) pim_exclude(S,G) (+) pim_include(S,G)) != NULL AND SwitchToSptDesired(S,G)
     fn check_switch_to_spt(&mut self, now: Instant, iif: Option<PortId>, key: MrouteKey) {
         let trees = self.trees(key);
-        let by_shared_tree = trees.shared.is_some_and(|entry| match entry.rpf().accept() {
-            Some(Accept::Port(port)) => iif == Some(port),
-            Some(_) => iif.is_none(),
-            None => false,
-        });
+        let by_shared_tree = trees.shared.is_some_and(|entry| comes_by(entry.rpf(), iif));
         if !by_shared_tree || trees.spt_bit() || self.is_own(key.source) {
             return;
         }
@@ -272,6 +263,15 @@ impl Router {
             _ => self.tib.get(any_source_key(key.group)),
         };
         Trees { interfaces: &self.interfaces, shared, source }
+    }
+}
+
+/// Whether a packet that came in by `iif`, or is this node's own or out of a Register message, comes from there.
+fn comes_by(rpf: RpfInfo, iif: Option<PortId>) -> bool {
+    match rpf.accept() {
+        Some(Accept::Port(port)) => iif == Some(port),
+        Some(Accept::Local | Accept::RendezvousPoint) => iif.is_none(),
+        None => false,
     }
 }
 

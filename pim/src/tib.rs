@@ -19,7 +19,6 @@ pub(crate) use way::Way;
 use crate::join_timer::{Due, JoinTimers};
 use crate::rpf::LinkNeighbor;
 use core::net::Ipv6Addr;
-use core::ops::{Bound, RangeBounds};
 use index::Index;
 use slab::List;
 use stack::addr::Prefix;
@@ -27,7 +26,7 @@ use stack::machine::PortId;
 use stack::rng::Rng;
 use stack::tables::MrouteKey;
 use stack::time::{Duration, Instant};
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use way::Ways;
 
 /// The entries.
@@ -151,38 +150,13 @@ impl Tib {
         all.into_iter().filter_map(|(key, id)| Some((key, self.slab.get(id)?)))
     }
 
-    /// The entries from this name on, in the order of their keys. Those that come next are looked for a few at a time: who
-    /// stops soon has not had all of them sorted.
-    pub(crate) fn iter_from(&self, from: MrouteKey) -> impl Iterator<Item = (MrouteKey, &Entry)> {
-        let mut bound = Some(Bound::Included(from));
-        let mut found = Vec::new().into_iter();
-        core::iter::from_fn(move || {
-            if found.len() == 0 {
-                let next = self.first_keys(bound.take()?, KEYS_AT_A_TIME);
-                bound = next.get(KEYS_AT_A_TIME - 1).map(|&(last, _)| Bound::Excluded(last));
-                found = next.into_iter();
-            }
-            let (key, id) = found.next()?;
-            Some((key, self.slab.get(id)?))
+    /// The entries from this slot on, in the order of their slots, each with its own: whoever goes on later has cost only
+    /// what it looked at.
+    pub(crate) fn iter_from_slot(&self, slot: usize) -> impl Iterator<Item = (usize, MrouteKey, &Entry)> {
+        (slot..self.slots()).filter_map(|slot| {
+            let entry = self.at_slot(slot)?;
+            Some((slot, entry.key(), entry))
         })
-    }
-
-    /// The first keys from there on, so many at the most, in order.
-    fn first_keys(&self, from: Bound<MrouteKey>, most: usize) -> Vec<(MrouteKey, EntryId)> {
-        let mut first = BinaryHeap::with_capacity(most + 1);
-        for (id, entry) in self.slab.iter() {
-            let key = entry.key();
-            if !(from, Bound::Unbounded).contains(&key) {
-                continue;
-            }
-            if first.len() < most || first.peek().is_some_and(|&(last, _)| key < last) {
-                first.push((key, id));
-            }
-            if first.len() > most {
-                first.pop();
-            }
-        }
-        first.into_sorted_vec()
     }
 
     /// Keys of the entries of which `wanted` holds, in order.
@@ -228,11 +202,6 @@ impl Tib {
     /// Keys of the (S,G) entries of an any-source group.
     pub(crate) fn sources_of(&self, group: Ipv6Addr) -> Vec<MrouteKey> {
         self.by_group.get(&group).into_iter().flatten().map(|&source| MrouteKey { source, group }).collect()
-    }
-
-    /// The (*,G) entry that an (S,G) stands beside.
-    pub(crate) fn any_source_beside(&self, key: MrouteKey) -> Option<&Entry> {
-        self.get(any_source_key(key.group))
     }
 
     /// Starts, moves or stops the join timer of an entry that has a neighbour upstream.
@@ -312,9 +281,6 @@ impl Tib {
         Some((at, entry.key(), entry.expiry()?.0))
     }
 }
-
-/// What [`Tib::iter_from`] looks for together.
-const KEYS_AT_A_TIME: usize = 256;
 
 /// The name of (*,G).
 pub(crate) const fn any_source_key(group: Ipv6Addr) -> MrouteKey {
@@ -411,6 +377,13 @@ mod tests {
                 })).collect();
                 prop_assert_eq!(&entries, &plain.iter().map(|(&key, &entry)| (key, entry)).collect::<Vec<_>>());
                 prop_assert_eq!(tib.get(key).is_some(), plain.contains_key(&key));
+                // A walk that is taken up at each slot anew meets every entry once.
+                let (mut walked, mut slot) = (BTreeSet::new(), 0);
+                while let Some((at, key, _)) = tib.iter_from_slot(slot).next() {
+                    prop_assert!(walked.insert(key));
+                    slot = at + 1;
+                }
+                prop_assert!(walked.iter().eq(plain.keys()));
                 let first = plain.values().filter_map(|entry| Some(entry.expiry?.1)).min();
                 prop_assert_eq!(tib.first_expiry().map(|(at, ..)| at), first);
                 if let Some((at, key, port)) = tib.first_expiry() {

@@ -173,9 +173,11 @@ impl Router {
         self.tib.iter().map(|(key, entry)| self.view(key, entry))
     }
 
-    /// The (*,G) and (S,G) entries from this name on, by source and group, each to be looked at where that is wanted.
-    pub fn entries_from(&self, from: MrouteKey) -> impl Iterator<Item = EntryRef<'_>> {
-        self.tib.iter_from(from).map(|(key, entry)| EntryRef { router: self, key, entry })
+    /// The (*,G) and (S,G) entries from this place on, each with its own, in no order of names: so a table of a million is
+    /// looked at in parts, of which each costs only what it looks at. An entry that is made or goes meanwhile may be missed;
+    /// no other is, and none comes twice.
+    pub fn entries_from(&self, place: usize) -> impl Iterator<Item = (usize, EntryRef<'_>)> {
+        self.tib.iter_from_slot(place).map(|(place, key, entry)| (place, EntryRef { router: self, key, entry }))
     }
 
     /// One (S,G) or (*,G) entry.

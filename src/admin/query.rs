@@ -12,7 +12,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use stack::addr::Prefix;
 use stack::machine::PortId;
-use stack::tables::MrouteKey;
 
 /// What is to be shown: `"routes"`, or `{"topic":"pim-tib","group":"ff15::/16","limit":20}` with either key or none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -158,8 +157,8 @@ pub enum Position {
     /// At its start.
     #[default]
     Start,
-    /// At this (S,G) or (*,G), or behind it.
-    Tree(MrouteKey),
+    /// At this place of the tree information base, or behind it.
+    Tree(usize),
     /// At this group on this link, or behind it.
     Member(PortId, Ipv6Addr),
     /// At this group that the node itself receives, or behind it.
@@ -233,6 +232,10 @@ pub fn gather<E>(query: Query, mut show: impl FnMut(Part) -> Result<Page, E>) ->
     // A part may have shown more than was wanted: several rows are about one entry, and small tables are shown whole.
     more += rows.len().saturating_sub(limit) as u64;
     rows.truncate(limit);
+    if query.topic.is_of_trees() {
+        let address = |row: &Value, key| row[key].as_str().and_then(|text| text.parse::<Ipv6Addr>().ok());
+        rows.sort_by_key(|row| (address(row, "source"), address(row, "group")));
+    }
     Ok(Page { value: rows.into(), more, next: None })
 }
 

@@ -94,6 +94,11 @@ impl Topic {
         matches!(self, Topic::Counters | Topic::Ports | Topic::Workers)
     }
 
+    /// Whether each row is about an (S,G) or (*,G). They are met in no order.
+    pub const fn is_of_trees(self) -> bool {
+        matches!(self, Topic::Mroutes | Topic::PimTib | Topic::PimAssert)
+    }
+
     /// Whether each row is about a group, so that a range of groups can be asked for. These tables may be large: the worker
     /// shows them in parts, and a client has the first rows where it names no limit.
     pub const fn is_by_group(self) -> bool {

@@ -61,16 +61,7 @@ pub struct RawPort {
     pub link_local: Field<String>,
     pub site_border: Field<bool>,
     pub point_to_point: Field<bool>,
-    pub ingress_filter: Field<RawIngressFilter>,
-}
-
-/// `ingress_filter = "open"` or a list of prefixes.
-#[derive(Deserialize, Debug)]
-#[serde(untagged, expecting = "expected \"open\" or a list of prefixes")]
-#[allow(missing_docs)]
-pub enum RawIngressFilter {
-    Word(String),
-    Prefixes(Vec<String>),
+    pub ingress_filter: Field<RawWordOrPrefixes>,
 }
 
 /// `[[route]]`
@@ -87,7 +78,7 @@ pub struct RawRoute {
     pub metric: Field<i64>,
 }
 
-/// A word, or a list of prefixes.
+/// `ingress_filter = "open"`, `spt_switchover = "never"`, or a list of prefixes.
 #[derive(Deserialize, Debug)]
 #[serde(untagged, expecting = "expected a word or a list of prefixes")]
 #[allow(missing_docs)]

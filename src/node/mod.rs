@@ -13,6 +13,7 @@
 mod access_router;
 mod association;
 mod correspondent;
+mod events;
 mod explain;
 mod home_agent;
 mod mma;
@@ -45,8 +46,8 @@ use stack::addr::{self, MacAddress, Prefix};
 use stack::host::services::ServiceHost;
 use stack::machine::{Machine, Notice, Output, Outputs, PortId, RxMeta, Transmit};
 use stack::mld_listener::{self, MldListener};
-use stack::nd::neighbor::{self, DadOutcome};
-use stack::nd::{Discovery, advertiser, discovery, host};
+use stack::nd::neighbor;
+use stack::nd::{Discovery, advertiser, discovery};
 use stack::node::Node;
 use stack::pipeline::{DataplaneConfig, Forwarding, Limits};
 use stack::port::{Medium, PortInfo};
@@ -521,99 +522,9 @@ impl DroverNode {
         self.outputs.table(update);
     }
 
-    fn on_neighbors_event(&mut self, now: Instant, event: neighbor::Event) {
-        match event {
-            neighbor::Event::DadDone { port, address, outcome, .. } => {
-                if let Some(agent) = &mut self.home_agent {
-                    // What could not be tried must not count as unique.
-                    let unique = outcome == DadOutcome::Unique;
-                    agent.handle_command(now, ha_machine::Command::DadResult { port, address, unique });
-                }
-            }
-            neighbor::Event::ProxyContested { port, address, .. } => {
-                if let Some(agent) = &mut self.home_agent {
-                    agent.handle_command(now, ha_machine::Command::AddressConflict { port, address });
-                }
-            }
-            neighbor::Event::AddressDuplicate { port, address } => {
-                self.on_home_address(now, address, mobile::Command::AddressRemoved { port, address });
-            }
-            neighbor::Event::AddressUsable { port, address, optimistic: false } => {
-                self.on_home_address(now, address, mobile::Command::AddressUsable { port, address });
-            }
-            _ => {}
-        }
-    }
-
-    /// Autoconfiguration knows nothing of the home address, which the terminal claims itself.
-    fn on_home_address(&mut self, now: Instant, address: Ipv6Addr, command: mobile::Command) {
-        if let Some(terminal) = self.terminal.as_mut().filter(|terminal| terminal.home_address() == address) {
-            terminal.handle_command(now, command);
-        }
-    }
-
-    fn on_host_event(&mut self, now: Instant, event: host::Event) {
-        if let (host::Event::AddressUsable { port, address, .. }, Some(listener)) = (&event, &mut self.listener)
-            && addr::is_link_local(*address)
-        {
-            listener.handle_command(now, mld_listener::Command::SetSource { port: *port, address: *address });
-        }
-        if let (Some(terminal), Some(command)) = (&mut self.terminal, mobile_terminal::command(event)) {
-            terminal.handle_command(now, command);
-        }
-    }
-
-    fn on_terminal_event(&mut self, now: Instant, event: mobile::Event) {
-        self.terminal_persists |= matches!(event, mobile::Event::Persist { .. });
-        if let (Some(listener), Some(command)) = (&mut self.listener, mobile_terminal::listener_command(&event)) {
-            listener.handle_command(now, command);
-        }
-        if let Some(command) = mobile_terminal::neighbor_command(&event) {
-            self.discovery.handle_command(now, discovery::Command::Neighbor(command));
-        }
-        self.outputs.event(NodeEvent::Terminal(event));
-    }
-
-    fn on_listener_event(&mut self, _now: Instant, event: mld_listener::Event) {
-        match event {}
-    }
-
-    fn on_pim_event(&mut self, _now: Instant, event: pim::Event) {
-        self.outputs.event(NodeEvent::Pim(event));
-    }
-
-    fn on_mma_event(&mut self, _now: Instant, event: ::mma::Event) {
-        if let (Some(used), &::mma::Event::PreconfiguredSequence { home_address, correspondent, sequence }) =
-            (&mut self.sequences_used, &event)
-        {
-            used.mma.insert((home_address, correspondent), sequence);
-        }
-        self.outputs.event(NodeEvent::Mma(event));
-    }
-
-    fn on_home_agent_event(&mut self, now: Instant, event: ha_machine::Event) {
-        if let Some(command) = home_agent::neighbor_command(&event) {
-            self.discovery.handle_command(now, discovery::Command::Neighbor(command));
-        }
-        self.outputs.event(NodeEvent::HomeAgent(event));
-    }
-
     /// Whether a packet is one of a binding of the mobility agent.
     fn is_for_binding(&self, meta: &RxMeta, destination: Ipv6Addr) -> bool {
         self.mma.as_ref().is_some_and(|mma| mma.is_for_binding(meta, destination))
-    }
-
-    fn on_correspondent_event(&mut self, _now: Instant, event: cn_machine::Event) {
-        if let (Some(used), &cn_machine::Event::SequenceUsed { home_address, sequence }) =
-            (&mut self.sequences_used, &event)
-        {
-            used.correspondent.insert(home_address, sequence);
-        }
-        self.outputs.event(NodeEvent::Correspondent(event));
-    }
-
-    fn on_services_event(&mut self, _now: Instant, event: core::convert::Infallible) {
-        match event {}
     }
 
     fn claim(&mut self, now: Instant, meta: &RxMeta, packet: &[u8]) -> bool {

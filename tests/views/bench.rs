@@ -10,8 +10,8 @@ use stack::addr::{ALL_PIM_ROUTERS, MacAddress};
 use stack::host::port_info;
 use stack::packet::Pool;
 use stack::pipeline::Dataplane;
+use stack::port::Medium;
 use stack::port::mem::{MemEnd, MemPort};
-use stack::port::{Medium, Port};
 use stack::runtime::Worker;
 use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
@@ -71,13 +71,7 @@ impl Bench {
         let config = parse("a.toml", &format!("{FILE}{more}"), Path::new("")).unwrap_or_else(|error| panic!("{error}"));
         let mac = |last| MacAddress([2, 0, 0x5e, 0, 1, last]);
         let infos = ["core", "hosts"].map(|name| port_info(name, Medium::Ethernet, mac(name.len() as u8), 1500));
-        let (ports, ends): (Vec<Box<dyn Port>>, Vec<MemEnd>) = infos
-            .iter()
-            .map(|info| {
-                let (port, end) = MemPort::new(info.clone());
-                (Box::new(port) as Box<dyn Port>, end)
-            })
-            .unzip();
+        let (ports, ends) = MemPort::all(&infos);
         let node = DroverNode::new(&config, &infos, 1, SecretRng::simulated(1), fixed_clock()).unwrap();
         let dataplane = Dataplane::new(DroverNode::dataplane_config(&config, 1), Pool::new(256).unwrap(), &infos);
         let mut bench = Bench { worker: Worker::new(dataplane, node, ports), ends, now: Instant::from_secs(1) };

@@ -107,8 +107,8 @@ impl Site {
     pub(crate) fn messages(&self) -> Vec<Vec<u8>> {
         let group_set = |index: u32| {
             let group = 0xff35_u128 << 112 | u128::from((u64::from(index) + 1).wrapping_mul(SCATTER));
-            let source = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, (index % self.sources >> 16) as u16, 0).to_bits()
-                | u128::from(index % self.sources & 0xffff);
+            let source = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, ((index % self.sources) >> 16) as u16, 0).to_bits()
+                | u128::from((index % self.sources) & 0xffff);
             GroupSet {
                 group: EncodedGroup::host(Ipv6Addr::from_bits(group)),
                 joined: vec![EncodedSource::host(Ipv6Addr::from_bits(source))],

@@ -1,7 +1,7 @@
 //! `[[port]]` and `[[route]]`.
 
 use super::super::document::Fault;
-use super::super::raw::{RawIngressFilter, RawNodeFile, RawPort, RawRoute};
+use super::super::raw::{RawNodeFile, RawPort, RawRoute, RawWordOrPrefixes};
 use super::super::resolved::{Attachment, InterfaceAddress, PortConfig, RouteTarget, StaticRoute};
 use super::section::{Section, address, flag, in_range, interface, name, prefix, span_of, unicast_prefix, word};
 use super::{Place, port_by_name};
@@ -142,20 +142,9 @@ fn busy_poll_us(section: &Section<'_, '_>, raw: &RawPort, is_af_xdp: bool) -> Op
     }
 }
 
-fn ingress_filter(section: &Section<'_, '_>, filter: &Spanned<RawIngressFilter>) -> Option<IngressFilter> {
-    let remedy = "give \"open\" or a list of prefixes";
-    match filter.get_ref() {
-        RawIngressFilter::Word(word) if word == "open" => Some(IngressFilter::Open),
-        RawIngressFilter::Word(word) => {
-            section.fault("ingress_filter", filter.span(), Fault::new(format!("\"{word}\" is not known"), remedy))
-        }
-        RawIngressFilter::Prefixes(prefixes) => {
-            let prefixes: Vec<Spanned<String>> =
-                prefixes.iter().map(|prefix| Spanned::new(filter.span(), prefix.clone())).collect();
-            let prefixes = section.list("ingress_filter", &prefixes, |text| unicast_prefix(text))?;
-            Some(IngressFilter::Prefixes(prefixes))
-        }
-    }
+fn ingress_filter(section: &Section<'_, '_>, raw: &Spanned<RawWordOrPrefixes>) -> Option<IngressFilter> {
+    let (words, remedy) = ([("open", IngressFilter::Open)], "give \"open\" or a list of prefixes");
+    section.word_or_prefixes("ingress_filter", raw, words, IngressFilter::Prefixes, unicast_prefix, remedy)
 }
 
 /// `2001:db8::1/64`

@@ -86,22 +86,10 @@ pub(super) fn router(
 }
 
 fn spt_switchover(section: &Section<'_, '_>, raw: &Spanned<RawWordOrPrefixes>) -> Option<SptSwitchover> {
-    let key = "spt_switchover";
-    match raw.get_ref() {
-        RawWordOrPrefixes::Word(word) => match word.as_str() {
-            "immediate" => Some(SptSwitchover::Immediate),
-            "always" => Some(SptSwitchover::Always),
-            "never" => Some(SptSwitchover::Never),
-            word => {
-                let remedy = "give \"immediate\", \"always\", \"never\" or a list of prefixes of groups";
-                section.fault(key, raw.span(), Fault::new(format!("\"{word}\" is not known"), remedy))
-            }
-        },
-        RawWordOrPrefixes::Prefixes(prefixes) => {
-            let prefixes: Vec<_> = prefixes.iter().map(|prefix| Spanned::new(raw.span(), prefix.clone())).collect();
-            Some(SptSwitchover::Groups(section.list(key, &prefixes, |text| multicast_prefix(text))?))
-        }
-    }
+    let words =
+        [("immediate", SptSwitchover::Immediate), ("always", SptSwitchover::Always), ("never", SptSwitchover::Never)];
+    let remedy = "give \"immediate\", \"always\", \"never\" or a list of prefixes of groups";
+    section.word_or_prefixes("spt_switchover", raw, words, SptSwitchover::Groups, multicast_prefix, remedy)
 }
 
 fn pim_port(section: &Section<'_, '_>, raw: &RawPimPort, port: PortId, terminals: bool) -> Option<PimPort> {

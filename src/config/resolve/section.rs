@@ -4,7 +4,7 @@
 //! with `?` at the end, so that all that is wrong with it is said in one pass.
 
 use super::super::document::{Fault, Source};
-use super::super::raw::Field;
+use super::super::raw::{Field, RawWordOrPrefixes};
 use core::fmt::Display;
 use core::net::Ipv6Addr;
 use core::ops::{Range, RangeInclusive};
@@ -108,6 +108,28 @@ impl<'s, 'a> Section<'s, 'a> {
             }
         }
         all
+    }
+
+    /// One of these words, or a list of prefixes, of which `of_prefixes` is made.
+    pub(crate) fn word_or_prefixes<T, const N: usize>(
+        &self,
+        key: &str,
+        raw: &Spanned<RawWordOrPrefixes>,
+        words: [(&str, T); N],
+        of_prefixes: impl FnOnce(Vec<Prefix>) -> T,
+        read: impl Fn(&str) -> Result<Prefix, Fault>,
+        remedy: &str,
+    ) -> Option<T> {
+        match raw.get_ref() {
+            RawWordOrPrefixes::Word(word) => match words.into_iter().find(|(name, _)| name == word) {
+                Some((_, value)) => Some(value),
+                None => self.fault(key, raw.span(), Fault::new(format!("\"{word}\" is not known"), remedy)),
+            },
+            RawWordOrPrefixes::Prefixes(prefixes) => {
+                let prefixes: Vec<_> = prefixes.iter().map(|text| Spanned::new(raw.span(), text.clone())).collect();
+                self.list(key, &prefixes, |text: &String| read(text)).map(of_prefixes)
+            }
+        }
     }
 
     /// A list of tables, each a section of its own.

@@ -4,9 +4,9 @@ use crate::admin::{Page, Part, Position};
 use core::net::Ipv6Addr;
 use serde_json::Value;
 
-/// Entries that are looked at in one part: some hundred microseconds' worth.
+/// Entries that are looked at in one part.
 const ENTRIES_A_PART: usize = 1024;
-/// Rows that are made in one part: as much.
+/// Rows that are made in one part, which cost far more.
 const ROWS_A_PART: usize = 16;
 
 /// The page that is being made.

@@ -3,7 +3,6 @@
 use super::pager::Pager;
 use super::{View, words};
 use crate::admin::{Page, Part, Position};
-use core::net::Ipv6Addr;
 use pim::{
     AssertState, DownstreamState, EntryRef, EntryView, RegisterState, RpfInfo, RptDownstreamState, RptUpstreamState,
     UpstreamState,
@@ -12,9 +11,6 @@ use serde_json::{Value, json};
 use stack::machine::PortId;
 use stack::tables::{Accept, Mroute, MrouteKey};
 use stack::time::Instant;
-
-/// Before every (S,G) and (*,G).
-const FIRST: MrouteKey = MrouteKey { source: Ipv6Addr::UNSPECIFIED, group: Ipv6Addr::UNSPECIFIED };
 
 impl View<'_> {
     /// What packets are forwarded by.
@@ -46,12 +42,12 @@ impl View<'_> {
 
     fn trees(&self, part: &Part, mut show: impl FnMut(&mut Pager<'_>, EntryRef<'_>)) -> Page {
         let from = match part.from {
-            Position::Tree(key) => key,
-            _ => FIRST,
+            Position::Tree(place) => place,
+            _ => 0,
         };
         let mut pager = Pager::new(part);
-        for entry in self.node.pim.iter().flat_map(|pim| pim.entries_from(from)) {
-            if !pager.goes_on(Position::Tree(entry.key())) {
+        for (place, entry) in self.node.pim.iter().flat_map(|pim| pim.entries_from(from)) {
+            if !pager.goes_on(Position::Tree(place)) {
                 break;
             }
             if part.includes(entry.key().group) {

@@ -20,8 +20,8 @@ enum Next {
     Lookup,
     Local,
     Terminal,
-    /// It waits for the node, which was told of it.
-    Wait,
+    /// It waits for the node, which was told of it; where too many do, it ends for this reason.
+    Wait(Counter),
     Drop(Counter),
 }
 
@@ -43,7 +43,7 @@ pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
             Next::Lookup => vector.next(place, Lane::Lookup),
             Next::Local => vector.next(place, Lane::Local),
             Next::Terminal => vector.next(place, Lane::Terminal),
-            Next::Wait => wait(plane, vector.take(place)),
+            Next::Wait(reason) => wait(plane, vector.take(place), reason),
             Next::Drop(reason) => plane.discard(vector.take(place), reason),
         }
     }
@@ -99,7 +99,7 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
         }
         // Whoever is a host here hears others' groups on shared links; only a router can want to route them.
         if !heard && multicast_notice::tell(plane, Notice::MulticastMiss { port, source, group }) && !job.meta.told {
-            return Next::Wait;
+            return Next::Wait(Counter::DropMulticastNoRoute);
         }
         return or_local(Counter::DropMulticastNoRoute);
     };
@@ -112,7 +112,7 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
     if !accepted {
         let told = multicast_notice::tell(plane, Notice::MulticastWrongPort { port, source, group });
         if told && !heard && !job.meta.told && origin != Origin::Registered {
-            return Next::Wait;
+            return Next::Wait(Counter::DropMulticastWrongPort);
         }
         plane.mfib.count(slot);
         return or_local(Counter::DropMulticastWrongPort);
@@ -164,9 +164,9 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
 
 /// Keeps the packet until the node has answered what it was told of it; beyond so many it ends here.
 #[cold]
-fn wait(plane: &mut Dataplane, job: Job) {
+fn wait(plane: &mut Dataplane, job: Job, reason: Counter) {
     if plane.told.len() >= plane.told_limit {
-        return plane.discard(job, Counter::DropMulticastNoRoute);
+        return plane.discard(job, reason);
     }
     plane.counters.add(Counter::PuntRoute);
     plane.told.push_back(job);

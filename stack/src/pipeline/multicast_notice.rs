@@ -179,7 +179,7 @@ fn mixed(seed: u64, words: [u64; 4]) -> u64 {
     hash ^ hash >> 29
 }
 
-/// Tells the node, where that is news. Link-local sources are those of one link, and nobody's who routes.
+/// Tells the node, where that is news; whether it did. Link-local sources are those of one link, and nobody's who routes.
 pub(super) fn tell(plane: &mut Dataplane, notice: Notice) -> bool {
     let Some(flow) = Flow::of(&notice).filter(|flow| !addr::is_link_local(flow.key.source)) else { return false };
     match plane.multicast_notices.take(plane.now, flow) {

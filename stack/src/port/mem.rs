@@ -58,6 +58,15 @@ impl MemPort {
         let info = PortInfo { kind: "mem", ..info };
         (MemPort { info, counters: PortCounters::default(), wire: wire.clone() }, MemEnd { wire })
     }
+
+    /// Ports that look like these, for a worker, and their other ends.
+    pub fn all(infos: &[PortInfo]) -> (Vec<Box<dyn Port>>, Vec<MemEnd>) {
+        let boxed = |info: &PortInfo| {
+            let (port, end) = MemPort::new(info.clone());
+            (Box::new(port) as Box<dyn Port>, end)
+        };
+        infos.iter().map(boxed).unzip()
+    }
 }
 
 impl Wire {

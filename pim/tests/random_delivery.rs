@@ -51,7 +51,7 @@ fn any_source_group(node: NodeId, number: u16) -> Ipv6Addr {
 }
 
 fn build(seed: u64, rng: &mut Rng) -> (Net, Plan) {
-    let nodes = 3 + rng.below(if seed % 4 == 0 { 28 } else { 8 }) as usize;
+    let nodes = 3 + rng.below(if seed.is_multiple_of(4) { 28 } else { 8 }) as usize;
     // Members, whether routers use it among themselves, whether hosts are there.
     let mut ends: Vec<(BTreeSet<NodeId>, bool, bool)> = Vec::new();
     for node in 1..nodes {

@@ -240,3 +240,8 @@ fn message() -> Bootstrap {
         ranges: vec![RpRange { group: encoded("ff1e::/16"), rp_count: 1, rps: vec![rp] }],
     }
 }
+
+/// Ranges of one /32 each.
+fn many_ranges(count: u16) -> Vec<Prefix> {
+    (0..count).map(|index| Prefix::new(Ipv6Addr::new(0xff1e, index, 0, 0, 0, 0, 0, 0), 32).unwrap()).collect()
+}

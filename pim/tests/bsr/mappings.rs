@@ -43,11 +43,6 @@ fn mappings_outlive_the_bootstrap_router_that_named_them() {
     assert_eq!(elected(&net)[1..], vec![Some(address(4)); 4]);
 }
 
-/// Ranges of one /32 each.
-fn many_ranges(count: u16) -> Vec<Prefix> {
-    (0..count).map(|index| Prefix::new(Ipv6Addr::new(0xff1e, index, 0, 0, 0, 0, 0, 0), 32).unwrap()).collect()
-}
-
 #[test]
 fn two_hundred_ranges_go_in_fragments_that_fit() {
     let mut domain = Domain::row(5).candidate_bsr(0, 64).mtu(1280);

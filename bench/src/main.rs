@@ -7,6 +7,7 @@ mod allocations;
 mod calibration;
 mod chart;
 mod compare;
+mod flood;
 mod handover;
 mod machine;
 mod memory;
@@ -44,6 +45,8 @@ enum Command {
     Trees(trees::Options),
     /// How long handovers take and what they cost: many terminals, at a rate, in storms, over AF_XDP, and in the lab
     Handover(handover::Options),
+    /// What floods of signalling do to the packets that a router forwards, and to its tables
+    Flood(flood::Options),
     /// What a device forwards over interfaces, and how long a packet takes; beside a bare loop and Linux (needs root)
     Wire(wire::Options),
     /// What has changed from one run to another beyond the noise; exit code 1 where something has become slower
@@ -66,6 +69,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Tables(options) => tables::main(&options)?,
         Command::Trees(options) => trees::main(&options)?,
         Command::Handover(options) => handover::main(&options)?,
+        Command::Flood(options) => flood::main(&options)?,
         Command::Wire(options) => wire::main(&options)?,
         Command::Compare(options) => {
             let slower = compare::main(&options)?;

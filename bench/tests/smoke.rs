@@ -372,6 +372,33 @@ fn handover_over_interfaces() {
     results.iter().for_each(|line| check_percentiles(&line["ns"]));
 }
 
+/// Reports to the process of an access router, and what it says upstream. It is left out as the one above, and where the
+/// program is not built.
+#[test]
+fn handover_of_an_access_router() {
+    let out = directory("handover-join-try");
+    let arguments = ["handover", "--parts", "join", "--terminals", "40", "--moves", "30"];
+    let output = bench(&[&arguments[..], &["--out", out.to_str().unwrap()]].concat());
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        if !said.contains("cargo build") || std::env::var_os("DROVER_REQUIRE_NETNS").is_some() {
+            left_out("bench handover --parts join", &output);
+        }
+        return;
+    }
+    let report = run("handover-join", &arguments);
+    check_surroundings(&report, "handover");
+    assert!(report["method"]["join"].as_str().unwrap().contains("queue"), "{}", report["method"]);
+    let results = report["results"].as_array().unwrap();
+    let found: Vec<_> = results.iter().map(|line| (line["path"].as_str().unwrap(), &line["samples"])).collect();
+    let samples = Value::from(30);
+    assert_eq!(found, ["join/join", "join/prune"].map(|path| (path, &samples)));
+    results.iter().for_each(|line| check_percentiles(&line["ns"]));
+    let missing = bench(&["handover", "--parts", "join", "--drover", "/nowhere/drover", "--out", out.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&missing.stderr);
+    assert!(missing.status.code() == Some(2) && said.contains("there is no /nowhere/drover"), "{said}");
+}
+
 /// Says that a test was left out for want of a right; it fails where that is no excuse.
 fn left_out(what: &str, output: &Output) {
     let said = String::from_utf8_lossy(&output.stderr);

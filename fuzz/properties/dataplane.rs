@@ -445,7 +445,7 @@ impl Subject {
                 assert!(port != BORDER || !inside, "{header:?} crosses the border");
             }
         }
-        while let Some((meta, packet)) = self.plane.poll_local() {
+        while let Some((meta, packet)) = self.plane.poll_local().or_else(|| self.plane.poll_signalling()) {
             ipv6::Header::parse(packet.bytes()).expect("a packet for the node is whole");
             assert!(usize::from(meta.port.0) < PORTS.len());
             // The machines read what the data plane gives them.

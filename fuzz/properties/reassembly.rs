@@ -81,7 +81,7 @@ impl Subject {
 
     /// Looks at what is for the node, and takes out what is sent.
     fn drain(&mut self) {
-        while let Some((_, packet)) = self.plane.poll_local() {
+        while let Some((_, packet)) = self.plane.poll_local().or_else(|| self.plane.poll_signalling()) {
             let bytes = packet.bytes();
             let header = Header::parse(bytes).expect("a packet for the node is whole");
             assert_eq!(header.total_length(), bytes.len());
@@ -168,7 +168,7 @@ impl Subject {
     fn anything(&mut self, packet: &[u8]) {
         let mut batch: Batch = self.pool.copy_of(packet).into_iter().collect();
         self.plane.process(self.now, PORT, &mut batch);
-        while self.plane.poll_local().is_some() {}
+        while self.plane.poll_local().or_else(|| self.plane.poll_signalling()).is_some() {}
         self.drain();
         self.check();
         // All that is gathered ends here.

@@ -1,6 +1,7 @@
 //! Random networks of routers and LANs with redundant ways, hosts on any of them, sources that send all the time, links
-//! and routers that fail and come back, in source-specific and any-source groups: once it is quiet, every packet of every
-//! source comes to each link where it is wanted, once, and to no host that does not want it.
+//! and routers that fail and come back, in source-specific and any-source groups, with rendezvous points that groups name and
+//! such as a bootstrap router finds among candidates that fail as well: once it is quiet, every packet of every source comes
+//! to each link where it is wanted, once, and to no host that does not want it.
 
 mod net;
 
@@ -9,7 +10,10 @@ use net::data::Origin;
 use net::ways::{port_on, ways};
 use net::{DELAY, LinkId, Net, NodeId, link_local};
 use pim::wire::EncodedSource;
-use pim::{Command, Config, FirstHello, InterfaceConfig, LinkKind, MldConfig, RouteMetric, SptSwitchover};
+use pim::{
+    BsrConfig, CandidateBsr, CandidateRp, Command, Config, FirstHello, InterfaceConfig, LinkKind, MldConfig,
+    RouteMetric, SptSwitchover,
+};
 use stack::addr::{self, Prefix};
 use stack::machine::PortId;
 use stack::rng::Rng;
@@ -19,6 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// So many networks are run; with `DROVER_SEEDS` another number, with `DROVER_SEED` one.
 const SEEDS: u64 = 60;
+/// The groups of [`Meeting::Elected`].
+const ELECTED_RANGE: &str = "ff15::/16";
 
 struct Plan {
     /// Links that routers use among themselves; hosts may be there too.
@@ -26,12 +32,29 @@ struct Plan {
     /// Those with hosts.
     with_hosts: Vec<LinkId>,
     sources: Vec<Source>,
-    /// Group, and the node that is its rendezvous point where it has one.
-    groups: Vec<(Ipv6Addr, Option<NodeId>)>,
+    groups: Vec<(Ipv6Addr, Meeting)>,
+    /// Candidates for rendezvous point and for bootstrap router, the best rendezvous point first.
+    candidates: Vec<NodeId>,
     routes: Vec<BTreeMap<Prefix, (Route, RouteMetric)>>,
+    /// Routers that never leave a shared tree.
+    never_switching: BTreeSet<NodeId>,
     /// Nodes all of whose links are down.
     dead: BTreeSet<NodeId>,
 }
+
+/// How a group's members find its sources.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Meeting {
+    /// They name them.
+    SourceSpecific,
+    /// At the node that the group names.
+    Named(NodeId),
+    /// At the best candidate that there is.
+    Elected,
+}
+
+/// What [`ways`] answers.
+type Ways = BTreeMap<NodeId, (usize, Option<(LinkId, NodeId)>)>;
 
 struct Source {
     address: Ipv6Addr,
@@ -98,13 +121,34 @@ fn build(seed: u64, rng: &mut Rng) -> (Net, Plan) {
             }
         }
     }
+    let mut candidates: Vec<NodeId> = Vec::new();
+    for _ in 0..1 + rng.below(3) {
+        let node = rng.below(nodes as u64) as usize;
+        if !candidates.contains(&node) {
+            candidates.push(node);
+        }
+    }
+    let mut never_switching = BTreeSet::new();
     for (node, interfaces) in interfaces.into_iter().enumerate() {
         let spt_switchover = match rng.below(3) {
             0 => SptSwitchover::Never,
             _ => SptSwitchover::Immediate,
         };
-        let register_source = Some(loopback(node));
-        net.add_node(Config { spt_switchover, register_source, ..Config::new(interfaces, seed ^ node as u64) });
+        if spt_switchover == SptSwitchover::Never {
+            never_switching.insert(node);
+        }
+        let mut config = Config::new(interfaces, seed ^ node as u64);
+        (config.spt_switchover, config.register_source) = (spt_switchover, Some(loopback(node)));
+        let mut bsr = BsrConfig::default();
+        if let Some(rank) = candidates.iter().position(|&candidate| candidate == node) {
+            let groups = vec![ELECTED_RANGE.parse().unwrap()];
+            bsr.candidate_rp =
+                Some(CandidateRp { priority: 10 + rank as u8, ..CandidateRp::new(loopback(node), groups) });
+            let priority = rng.below(3) as u8;
+            bsr.candidate_bsr = Some(CandidateBsr { priority, ..CandidateBsr::new(loopback(node)) });
+        }
+        config.rendezvous_points.bsr = Some(bsr);
+        net.add_node(config);
     }
     let sources = (0..1 + rng.below(3) as u16)
         .map(|index| {
@@ -121,12 +165,13 @@ fn build(seed: u64, rng: &mut Rng) -> (Net, Plan) {
     let point = |rng: &mut Rng| rng.below(nodes as u64) as usize;
     let (first, second) = (point(rng), point(rng));
     let groups = vec![
-        ("ff35::1".parse().unwrap(), None),
-        (any_source_group(first, 1), Some(first)),
-        (any_source_group(second, 2), Some(second)),
+        ("ff35::1".parse().unwrap(), Meeting::SourceSpecific),
+        (any_source_group(first, 1), Meeting::Named(first)),
+        (any_source_group(second, 2), Meeting::Named(second)),
+        ("ff15::3".parse().unwrap(), Meeting::Elected),
     ];
     let routes = vec![BTreeMap::new(); nodes];
-    (net, Plan { transit, with_hosts, sources, groups, routes, dead: BTreeSet::new() })
+    (net, Plan { transit, with_hosts, sources, groups, candidates, routes, never_switching, dead: BTreeSet::new() })
 }
 
 /// The nodes where the ways to a source end.
@@ -142,8 +187,12 @@ fn roots(net: &Net, origin: Origin) -> Vec<NodeId> {
 
 fn set_routes(net: &mut Net, plan: &mut Plan, rng: &mut Rng) {
     let sources = plan.sources.iter().map(|source| (source.prefix, roots(net, source.origin), source.origin));
-    let points = plan.groups.iter().filter_map(|(_, point)| *point);
-    let points = points.map(|node| (Prefix::host(loopback(node)), vec![node], Origin::Node(node)));
+    let named = plan.groups.iter().filter_map(|(_, meeting)| match meeting {
+        Meeting::Named(node) => Some(*node),
+        _ => None,
+    });
+    let points: BTreeSet<NodeId> = named.chain(plan.candidates.iter().copied()).collect();
+    let points = points.into_iter().map(|node| (Prefix::host(loopback(node)), vec![node], Origin::Node(node)));
     for (prefix, roots, origin) in sources.chain(points).collect::<Vec<_>>() {
         let ways = ways(net, &plan.transit, &roots);
         for node in 0..net.nodes.len() {
@@ -195,10 +244,10 @@ fn change(net: &mut Net, plan: &mut Plan, rng: &mut Rng, may_fail: bool) {
         0..=6 => {
             let link = plan.with_hosts[rng.below(plan.with_hosts.len() as u64) as usize];
             let host = rng.below(net.links[link].hosts.len() as u64) as usize;
-            let (group, point) = plan.groups[rng.below(plan.groups.len() as u64) as usize];
-            let source = match point {
-                Some(_) => Ipv6Addr::UNSPECIFIED,
-                None => plan.sources[rng.below(plan.sources.len() as u64) as usize].address,
+            let (group, meeting) = plan.groups[rng.below(plan.groups.len() as u64) as usize];
+            let source = match meeting {
+                Meeting::SourceSpecific => plan.sources[rng.below(plan.sources.len() as u64) as usize].address,
+                _ => Ipv6Addr::UNSPECIFIED,
             };
             net.set_listening(link, host, group, source, rng.below(3) > 0);
         }
@@ -243,10 +292,50 @@ fn stream(net: &mut Net, plan: &Plan, period: Duration, duration: Duration) -> V
     last
 }
 
+/// Whether the RFC's rules come to no rest: members behind a router that never switches are joined over the LAN by which
+/// their rendezvous point gets the source. There the sender wins the assert, the way of the shared tree's packets becomes
+/// the sender's (RFC 7761 §4.1.6, RPF'(S,G,rpt)), the source is pruned from the shared tree (§4.5.5), the rendezvous point
+/// wants it no longer, and it stops (docs/decisions/0020).
+fn is_restless(net: &Net, plan: &Plan, from_source: &Ways, point: NodeId, group: Ipv6Addr) -> bool {
+    let Some(&(_, Some((lan, sender)))) = from_source.get(&point) else { return false };
+    let from_point = ways(net, &plan.transit, &[point]);
+    let joins_over_lan = |&start: &NodeId| {
+        let mut at = start;
+        while let Some(&(_, Some((link, next)))) = from_point.get(&at) {
+            if next == point {
+                return link == lan && at != sender;
+            }
+            at = next;
+        }
+        false
+    };
+    let has_members = |node: &NodeId| {
+        let mut links = net.links.iter().filter(|link| link.ends.iter().any(|(end, _)| end == node));
+        links.any(|link| link.hosts.iter().any(|host| host.wants.contains_key(&group)))
+    };
+    plan.never_switching.iter().any(|node| has_members(node) && joins_over_lan(node))
+}
+
 /// Whether packets of the source come to that link, if somebody there wants them.
-fn is_reached(net: &Net, plan: &Plan, source: &Source, point: Option<NodeId>, link: LinkId) -> bool {
+fn is_reached(net: &Net, plan: &Plan, source: &Source, (group, meeting): (Ipv6Addr, Meeting), link: LinkId) -> bool {
     let from_source = ways(net, &plan.transit, &roots(net, source.origin));
     let routers = roots(net, Origin::Link(link));
+    let point = match meeting {
+        Meeting::SourceSpecific => None,
+        Meeting::Named(node) => Some(node),
+        // Each part of a network that has fallen apart elects among its own candidates.
+        Meeting::Elected => {
+            let is_there = |&node: &NodeId| {
+                let ways = ways(net, &plan.transit, &[node]);
+                routers.iter().all(|router| ways.contains_key(router))
+            };
+            let Some(best) = plan.candidates.iter().copied().find(is_there) else { return false };
+            Some(best)
+        }
+    };
+    if point.is_some_and(|point| is_restless(net, plan, &from_source, point, group)) {
+        return false;
+    }
     let from_point = point.map(|point| ways(net, &plan.transit, &[point]));
     let of_point = |node: &NodeId| from_point.as_ref().is_none_or(|ways| ways.contains_key(node));
     let of_source = roots(net, source.origin);
@@ -258,7 +347,7 @@ fn is_reached(net: &Net, plan: &Plan, source: &Source, point: Option<NodeId>, li
 fn compare(net: &Net, plan: &Plan, packets: &[(usize, usize, u64)], name: &str) -> usize {
     let mut delivered = 0;
     for &(source, group, number) in packets {
-        let (source, (group, point)) = (&plan.sources[source], plan.groups[group]);
+        let (source, (group, meeting)) = (&plan.sources[source], plan.groups[group]);
         let arrivals = net.arrivals(number);
         for &link in &plan.with_hosts {
             let wants = |host: &net::Host| {
@@ -274,7 +363,7 @@ fn compare(net: &Net, plan: &Plan, packets: &[(usize, usize, u64)], name: &str) 
             };
             if matches!(source.origin, Origin::Link(own) if own == link) {
                 assert_eq!(copies, 1, "{}: its own link", says());
-            } else if is_wanted && is_reached(net, plan, source, point, link) {
+            } else if is_wanted && is_reached(net, plan, source, (group, meeting), link) {
                 assert_eq!(copies, 1, "{}, where it is wanted", says());
                 delivered += 1;
             } else if !is_wanted && !plan.transit.contains(&link) {

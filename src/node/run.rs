@@ -198,7 +198,7 @@ fn assemble(
     };
     let (dataplane, readers) = Dataplane::first(DroverNode::dataplane_config(config, seed), pool, &infos, others.len());
     let shared = readers.into_iter().map(|readers| Shared { readers, infos: infos.clone() }).collect();
-    Ok((Worker::new(dataplane, node, ports).with_forwarders(others), shared))
+    Ok((Worker::new(dataplane, node, ports).with_forwarders(others).with_clock(|| Clock.now()), shared))
 }
 
 /// The time of day, as timestamps of Mobile IP need it.

@@ -9,6 +9,7 @@
 //! each router's waiting for the turns of the others, and no other core is needed. The packet of the stream leaves the
 //! source when the root has the route.
 
+use super::OverInterfaces;
 use super::message::Message;
 use super::site::{Place, config_of, port_in_memory, worker_of};
 use super::stage::{Stage, Stages};
@@ -16,7 +17,7 @@ use super::stopwatch::Clock;
 use super::terminal::Terminal;
 use crate::allocations;
 use crate::progress::Progress;
-use crate::wire::stage::{await_carrier, enter_new_namespace, ip, prepare};
+use crate::wire::stage::{await_carrier, enter_new_namespace, ip, prepare, transmit};
 use anyhow::{Context, Result, ensure};
 use drover::node::DroverNode;
 use stack::packet::{Batch, Pool};
@@ -39,15 +40,6 @@ const CROWD: u32 = 32;
 /// Blocks of arrivals.
 const BLOCKS: u32 = 8;
 
-/// What was found.
-pub(crate) struct Passage {
-    pub(crate) stages: Stages,
-    /// How the ports reach their interfaces.
-    pub(crate) mode: String,
-    /// Frames that were sent again.
-    pub(crate) repeated: u64,
-}
-
 /// Three routers and the two ends.
 struct Chain {
     routers: Vec<(Place, Worker<DroverNode>)>,
@@ -64,7 +56,7 @@ struct Chain {
 ///
 /// # Errors
 /// Where that is not permitted, with the remedy.
-pub(crate) fn run(terminals: u32, arrivals: u32, clock: Clock, progress: &Progress) -> Result<Passage> {
+pub(crate) fn run(terminals: u32, arrivals: u32, clock: Clock, progress: &Progress) -> Result<OverInterfaces> {
     enter_new_namespace()?;
     let mut chain = Chain::new(terminals + GUESTS, clock)?;
     let first: Vec<Terminal> = vec![Terminal(terminals)];
@@ -99,7 +91,7 @@ pub(crate) fn run(terminals: u32, arrivals: u32, clock: Clock, progress: &Progre
     let ports = chain.routers.iter().flat_map(|(_, worker)| worker.ports());
     let mut modes: Vec<String> = ports.map(|port| port.info().mode.clone()).filter(|mode| !mode.is_empty()).collect();
     modes.dedup();
-    Ok(Passage { stages, mode: modes.join("; "), repeated: chain.repeated })
+    Ok(OverInterfaces { stages, mode: modes.join("; "), repeated: chain.repeated })
 }
 
 impl Chain {
@@ -218,16 +210,6 @@ impl Chain {
         let sizes = worker.map(|worker| worker.dataplane().table_sizes());
         sizes.into_iter().flatten().filter(|&(name, _)| name == "mroutes").map(|(_, size)| size).sum()
     }
-}
-
-fn transmit(port: &mut PacketPort, pool: &Pool, frames: impl IntoIterator<Item = Vec<u8>>) -> Result<()> {
-    for frame in frames {
-        let packet = pool.copy_of(&frame).ok().context("no frame is free")?;
-        let mut batch: Batch = [packet].into_iter().collect();
-        port.tx_batch(&mut batch);
-        ensure!(batch.is_empty(), "{} takes no frame", port.info().name);
-    }
-    Ok(())
 }
 
 /// How long something has taken.

@@ -11,23 +11,25 @@ mod chain;
 mod charts;
 mod cores;
 mod field;
+mod join;
 mod lab;
-mod message;
+pub(crate) mod message;
 mod result;
 mod scenario;
-mod site;
+pub(crate) mod site;
 mod stage;
 pub(crate) mod stopwatch;
-mod terminal;
+pub(crate) mod terminal;
 
 use crate::calibration::Probes;
 use crate::machine::Machine;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::report::{Line, Report};
+use crate::wire::node;
 use crate::wire::stage::Preference;
 use agents::{Role, Work};
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use clap::{Args, ValueEnum};
 use lab::Plan;
 use result::More;
@@ -35,6 +37,7 @@ use scenario::{Found, Scenarios, Spacing, Traffic};
 use serde::Serialize;
 use site::Place;
 use std::path::PathBuf;
+use std::thread;
 use stopwatch::{Clock, Stopwatch};
 
 /// Terminals at the most: so many listeners a router follows on a link.
@@ -82,6 +85,9 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', default_value = "5,20,50,100", value_name = "MS",
           value_parser = clap::value_parser!(u32).range(0..=1000))]
     outside: Vec<u32>,
+    /// The appliance's program, for joins; the one beside this program where absent
+    #[arg(long, value_name = "PROGRAM")]
+    drover: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -97,8 +103,19 @@ enum Part {
     Agents,
     /// Arrivals one at a time over three routers on AF_XDP and veth pairs (needs root)
     Chain,
+    /// From a terminal's report to the Join of an access router, the process `drover run`, on veth pairs (needs root)
+    Join,
     /// Movements within and between sites in the lab's simulation, in every mode of the lab file
     Lab,
+}
+
+/// What a part over real ports has found.
+pub(crate) struct OverInterfaces {
+    pub(crate) stages: stage::Stages,
+    /// How the ports reach their interfaces.
+    pub(crate) mode: String,
+    /// Frames that were sent again.
+    pub(crate) repeated: u64,
 }
 
 /// How the figures came to be.
@@ -121,6 +138,8 @@ struct Method {
     idle_turn_ns: Vec<(&'static str, u64)>,
     /// How the ports of the chain reach their interfaces, and how many frames were sent again there; or why there is none.
     chain: String,
+    /// The same of the joins.
+    join: String,
     lab: String,
     runs: u32,
     /// Checks of the lab file that did not hold.
@@ -154,6 +173,7 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         overlap_ms: field::OVERLAP.as_millis() as u64,
         idle_turn_ns: Vec::new(),
         chain: "left out".to_owned(),
+        join: "left out".to_owned(),
         lab: options.lab.display().to_string(),
         runs: options.runs,
         lab_checks_failed: Vec::new(),
@@ -167,8 +187,8 @@ pub(crate) fn main(options: &Options) -> Result<()> {
     steps += if has(Part::Storm) { u64::from(storm) * u64::from(repetitions) * 3 } else { 0 };
     let work = Work { terminals, updates: moves, storm, repetitions };
     steps += if has(Part::Agents) { work.steps() } else { 0 };
-    if has(Part::Chain) {
-        steps += u64::from(terminals) + u64::from(moves) + u64::from(moves.div_ceil(10));
+    for part in [Part::Chain, Part::Join] {
+        steps += if has(part) { u64::from(terminals) + u64::from(moves) + u64::from(moves.div_ceil(10)) } else { 0 };
     }
     let progress = Progress::new(steps);
     let mut found = Vec::new();
@@ -196,17 +216,20 @@ pub(crate) fn main(options: &Options) -> Result<()> {
     }
     if has(Part::Chain) {
         progress.begin(|| format!("arrivals over AF_XDP; {terminals} terminals arrive"));
-        match chain::run(terminals, moves, options.clock, &progress) {
-            Ok(passage) => {
-                method.chain = format!("{}; {} frames sent again", passage.mode, passage.repeated);
-                results.extend(result::stage_lines("chain", &passage.stages, terminals));
-            }
-            Err(error) if options.parts.is_empty() => {
-                method.chain = format!("left out: {error:#}");
-                eprintln!("the chain is {}", method.chain);
-            }
-            Err(error) => return Err(error),
-        }
+        let passage = chain::run(terminals, moves, options.clock, &progress);
+        method.chain = over_interfaces(options, "chain", passage, &mut results)?;
+        probes.probe();
+    }
+    if has(Part::Join) {
+        progress.begin(|| format!("joins at an access router; {terminals} terminals arrive"));
+        let program = node::program(options.drover.as_deref());
+        let preference = if options.real_time { Preference::RealTime } else { Preference::Nice };
+        // The thread that measures moves to another namespace and another core.
+        let joins = thread::scope(|scope| {
+            let run = || join::run(&program, terminals, moves, preference, &progress);
+            scope.spawn(run).join().map_err(|_| anyhow!("the thread that measures broke off"))?
+        });
+        method.join = over_interfaces(options, "join", joins, &mut results)?;
         probes.probe();
     }
     if let Some(plan) = plan {
@@ -221,6 +244,27 @@ pub(crate) fn main(options: &Options) -> Result<()> {
     let failed = &report.method.lab_checks_failed;
     ensure!(failed.is_empty(), "checks of the lab did not hold: {}", failed.join("; "));
     Ok(())
+}
+
+/// Puts what a part over interfaces has found with the results. What is not asked for by name may be left out: says how it
+/// was, or why.
+fn over_interfaces(
+    options: &Options,
+    name: &'static str,
+    found: Result<OverInterfaces>,
+    results: &mut Vec<Line<More>>,
+) -> Result<String> {
+    match found {
+        Ok(OverInterfaces { stages, mode, repeated }) => {
+            results.extend(result::stage_lines(name, &stages, options.terminals));
+            Ok(format!("{mode}; {repeated} frames sent again"))
+        }
+        Err(error) if options.parts.is_empty() => {
+            eprintln!("{name} is left out: {error:#}");
+            Ok(format!("left out: {error:#}"))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn print(report: &Report<Method, More>) {

@@ -25,6 +25,8 @@ use std::path::Path;
 
 /// The source of the terminals' groups, on a link of the root router.
 pub(crate) const SOURCE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 5, 0, 0, 0, 5);
+/// What the first access router's route towards the source names.
+pub(crate) const ABOVE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 2, 0, 0, 0, 1);
 /// The port of every router that leads towards the source, but for the root's.
 pub(crate) const UP: usize = 0;
 /// The root's port towards the source.
@@ -130,12 +132,16 @@ impl Router {
 
 /// What a router of a site for so many terminals is told.
 pub(crate) fn config_of(place: Place, terminals: u32) -> Result<NodeConfig> {
-    let text = match place {
+    Ok(config::parse("bench", &text_of(place, terminals), Path::new(""))?)
+}
+
+/// The same as the text of a file.
+pub(crate) fn text_of(place: Place, terminals: u32) -> String {
+    match place {
         Place::Root => with_entries(ROOT, terminals),
         Place::Core => with_entries(CORE, terminals),
         Place::Access(index) => with_entries(&access(index, terminals), terminals),
-    };
-    Ok(config::parse("bench", &text, Path::new(""))?)
+    }
 }
 
 /// A port that leads nowhere but to its other end.

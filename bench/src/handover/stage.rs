@@ -14,10 +14,12 @@ pub(crate) enum Stage {
     FirstPacket,
     LastTree,
     Leave,
+    Join,
+    Prune,
 }
 
 impl Stage {
-    pub(crate) const ALL: [Stage; 8] = [
+    pub(crate) const ALL: [Stage; 10] = [
         Stage::Access,
         Stage::Crossover,
         Stage::Core,
@@ -26,6 +28,8 @@ impl Stage {
         Stage::FirstPacket,
         Stage::LastTree,
         Stage::Leave,
+        Stage::Join,
+        Stage::Prune,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -38,6 +42,8 @@ impl Stage {
             Stage::FirstPacket => "first-packet",
             Stage::LastTree => "last-tree",
             Stage::Leave => "leave",
+            Stage::Join => "join",
+            Stage::Prune => "prune",
         }
     }
 
@@ -52,6 +58,8 @@ impl Stage {
             Stage::FirstPacket => "report at the port, packet at the radio",
             Stage::LastTree => "storm at the ports, last tree stands",
             Stage::Leave => "leave at the port, branch gone",
+            Stage::Join => "report sent, Join on the wire",
+            Stage::Prune => "leave sent, Prune on the wire",
         }
     }
 }

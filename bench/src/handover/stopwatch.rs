@@ -62,6 +62,11 @@ impl Stopwatch {
         Duration::from_nanos(nanos.saturating_sub(self.empty).max(1))
     }
 
+    /// What sections are timed by.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// Nanoseconds that timing takes.
     pub(crate) fn empty_nanos(&self) -> u64 {
         self.empty

@@ -75,7 +75,7 @@ impl Terminal {
 }
 
 /// A packet to a group on Ethernet.
-fn framed(source: MacAddress, packet: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(source: MacAddress, packet: &[u8]) -> Vec<u8> {
     let to = Ipv6Addr::from_bits(u128::from_be_bytes(packet[24..40].try_into().expect("sixteen octets")));
     let header = Header { destination: MacAddress::of_multicast(to), source, ethertype: ETHERTYPE_IPV6 };
     let mut frame = vec![0; ETHERNET_LEN];

@@ -6,45 +6,35 @@
 //! §6.1.7, RFC 4285), and a router on the sink's side joins its group (RFC 7761 §4.5.4) for ever, so that nothing of either
 //! has to be repeated.
 
-use super::stage::{Stage, ip, on_thread};
+use super::node::Node;
+use super::stage::{Stage, ip, transmit};
 use super::traffic::{
     CARE_OF, FAR, FAR_LINK, Flow, GROUP, HOME, HOME_AGENT, Links, NEAR, NEAR_LINK, Service, TERMINAL, TREE_SOURCE, Way,
 };
-use super::{process, testpmd};
 use crate::traffic::size::Size;
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use core::net::Ipv6Addr;
-use drover::admin::{Request, Topic, request};
+use drover::admin::Topic;
 use mma::auth::{Algorithm, Key, SecurityAssociation, Spi};
 use pim::wire::{EncodedGroup, EncodedSource, GroupSet, HOLDTIME_FOREVER, Hello, JoinPrune, MessageType, VERSION};
-use serde_json::Value;
 use stack::addr::{ALL_PIM_ROUTERS, MacAddress, with_interface_identifier};
-use stack::packet::{Batch, Pool};
-use stack::port::{PacketPort, Port};
+use stack::packet::Pool;
+use stack::port::PacketPort;
 use stack::wire::build::PacketBuilder;
 use stack::wire::ethernet::{ETHERTYPE_IPV6, HEADER_LEN as ETHERNET_LEN, Header};
 use stack::wire::ipv6::protocol;
 use stack::wire::mobility::option::Subscription;
 use stack::wire::mobility::{BindingUpdate, BindingUpdateFlags, CHECKSUM_AT, Lifetime, MobilityOptions};
-use std::fs;
-use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::thread::{self, JoinHandle};
+use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
-/// What it says when its ports are open.
-const READY: &str = "ready";
-/// How long it may take to begin, to be told, and to end.
+/// How long it may take to be told.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two looks at whether it has got there.
 const LOOK: Duration = Duration::from_millis(5);
 /// When messages that have had no effect are sent once more.
 const AGAIN: Duration = Duration::from_millis(250);
-/// Octets of what it complains about that are kept at the most.
-const MAX_COMPLAINT: u64 = 4096;
 /// Frames of the pool for what is said to it.
 const FRAMES: u32 = 256;
 const SPI: u32 = 1000;
@@ -55,40 +45,22 @@ const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 /// The router that the tree leads to.
 const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x100);
 
-/// Directories so far, of which each node has its own.
-static DIRECTORIES: AtomicU32 = AtomicU32::new(0);
-
 /// A running node.
 pub(super) struct Appliance {
-    process: Process,
+    node: Node,
     mode: String,
     /// What has to be taken off the interfaces of generator and sink afterwards.
     _addresses: Addresses,
 }
 
-/// Where the program is: where it was said, or else beside this one.
-pub(super) fn program(named: Option<&Path>) -> PathBuf {
-    match named {
-        Some(named) => testpmd::find(named).unwrap_or_else(|| named.to_owned()),
-        None => std::env::current_exe().unwrap_or_default().with_file_name("drover"),
-    }
-}
-
 impl Appliance {
     /// Starts a node on a core, and waits until it has what the service needs.
     pub(super) fn start(program: &Path, service: Service, stage: &Stage, core: usize) -> Result<Self> {
-        let directory = Directory::new()?;
-        let (socket, file) = (directory.0.join("admin.sock"), directory.0.join("device.toml"));
-        fs::write(&file, configuration(service, stage, core, &socket))
-            .with_context(|| format!("{}", file.display()))?;
         let addresses = Addresses::give(stage)?;
-        let mut command = Command::new(program);
-        command.arg("run").arg(&file).arg("--until-stdin-ends");
-        let process = Process::start(command, stage)?;
-        let mut appliance = Appliance { process, mode: String::new(), _addresses: addresses };
-        let prepared = appliance.prepare(service, stage, &socket);
-        // It has read its file, and has been asked all that it is asked.
-        drop(directory);
+        let node = Node::start(program, &configuration(service, stage, core), stage)?;
+        let mut appliance = Appliance { node, mode: String::new(), _addresses: addresses };
+        let prepared = appliance.prepare(service, stage);
+        appliance.node.is_asked_no_more();
         match prepared {
             Ok(()) => Ok(appliance),
             Err(error) => match appliance.stop() {
@@ -99,15 +71,15 @@ impl Appliance {
     }
 
     /// Waits until its ports are open, and has it told what it has to know.
-    fn prepare(&mut self, service: Service, stage: &Stage, socket: &Path) -> Result<()> {
-        self.process.await_ready()?;
+    fn prepare(&mut self, service: Service, stage: &Stage) -> Result<()> {
+        self.node.await_ready()?;
         let pool = Pool::new(FRAMES).context("cannot map the frames of a pool")?;
         let mut ends = [PacketPort::open(&stage.generator.name, true)?, PacketPort::open(&stage.sink.name, true)?];
         let links = stage.links();
         let started = Instant::now();
         let mut said: Option<Instant> = None;
         let mut sequence = 0;
-        while let Some(lack) = lack(service, socket)? {
+        while let Some(lack) = lack(service, &self.node)? {
             ensure!(started.elapsed() < PATIENCE, "after {} s the appliance has no {lack}", PATIENCE.as_secs());
             if said.is_none_or(|said| said.elapsed() >= AGAIN) {
                 said = Some(Instant::now());
@@ -118,14 +90,12 @@ impl Appliance {
                     _ => packets(service, Way::Back, &links),
                 };
                 for (port, frames) in ends.iter_mut().zip([near, far]) {
-                    say(port, &pool, frames)?;
+                    transmit(port, &pool, frames)?;
                 }
             }
             thread::sleep(LOOK);
         }
-        let ports = rows(socket, Topic::Ports)?;
-        let modes: Vec<&str> = ports.iter().filter_map(|row| row["mode"].as_str()).collect();
-        self.mode = modes.join("; ");
+        self.mode = self.node.mode()?;
         Ok(())
     }
 
@@ -133,103 +103,8 @@ impl Appliance {
         &self.mode
     }
 
-    pub(super) fn stop(mut self) -> Result<()> {
-        self.process.end()
-    }
-}
-
-/// The process of a node. It ends with this, in order by SIGTERM, and with this program by the end of its standard input.
-struct Process {
-    child: Child,
-    said: Receiver<String>,
-    complaints: Option<JoinHandle<String>>,
-    has_ended: bool,
-}
-
-impl Process {
-    /// Starts it in the device's namespace.
-    fn start(mut command: Command, stage: &Stage) -> Result<Self> {
-        let door = stage.door()?;
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = on_thread(move || {
-            door.enter_preferred()?;
-            command.spawn().with_context(|| format!("starting {}", command.get_program().display()))
-        })?;
-        let (out, err) = (child.stdout.take(), child.stderr.take());
-        let said = process::lines(out.context("its standard output")?);
-        let complaints = Some(complaints(err.context("its standard error output")?));
-        Ok(Process { child, said, complaints, has_ended: false })
-    }
-
-    fn await_ready(&mut self) -> Result<()> {
-        let started = Instant::now();
-        loop {
-            match self.said.recv_timeout(PATIENCE.saturating_sub(started.elapsed())) {
-                Ok(line) if line == READY => return Ok(()),
-                Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => bail!("the appliance is not ready after {} s", PATIENCE.as_secs()),
-                // It has closed its output, and has ended, or is about to.
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        process::await_end(&mut self.child, "the appliance", PATIENCE.saturating_sub(started.elapsed()))?;
-        bail!("the appliance does not start: {}", self.complaint())
-    }
-
-    /// Has it end in order.
-    fn end(&mut self) -> Result<()> {
-        if self.has_ended {
-            return Ok(());
-        }
-        self.has_ended = true;
-        if self.child.try_wait().context("waiting for the appliance")?.is_none() {
-            // SAFETY: no pointer is passed; the child has not been waited for, so that its number is its own.
-            unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGTERM) };
-        }
-        let status = process::await_end(&mut self.child, "the appliance", PATIENCE)?;
-        ensure!(status.success(), "the appliance ended with {status}: {}", self.complaint());
-        Ok(())
-    }
-
-    /// What it has complained about, when it has ended.
-    fn complaint(&mut self) -> String {
-        let text = self.complaints.take().and_then(|complaints| complaints.join().ok()).unwrap_or_default();
-        text.trim().replace('\n', "; ")
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.end();
-    }
-}
-
-/// The beginning of what it complains about, until it ends.
-fn complaints(err: ChildStderr) -> JoinHandle<String> {
-    thread::spawn(move || {
-        let mut err = BufReader::new(err);
-        let mut octets = Vec::new();
-        let _ = err.by_ref().take(MAX_COMPLAINT).read_to_end(&mut octets);
-        let _ = std::io::copy(&mut err, &mut std::io::sink());
-        String::from_utf8_lossy(&octets).into_owned()
-    })
-}
-
-/// A directory for the node's files, gone with this.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Result<Self> {
-        let number = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("drover-bench-{}-{number}", std::process::id()));
-        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Directory(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+    pub(super) fn stop(self) -> Result<()> {
+        self.node.stop()
     }
 }
 
@@ -257,9 +132,9 @@ impl Drop for Addresses {
 }
 
 /// What the node still lacks for the service.
-fn lack(service: Service, socket: &Path) -> Result<Option<&'static str>> {
+fn lack(service: Service, node: &Node) -> Result<Option<&'static str>> {
     let has = |topic, column: &str, value: &str| -> Result<bool> {
-        Ok(rows(socket, topic)?.iter().any(|row| row[column] == value))
+        Ok(node.rows(topic)?.iter().any(|row| row[column] == value))
     };
     if service == Service::Tunnel {
         // The packets of the tunnel are for the care-of address that the agent has to have given.
@@ -268,7 +143,7 @@ fn lack(service: Service, socket: &Path) -> Result<Option<&'static str>> {
             true => (!has(Topic::Mroutes, "out", "far")?).then_some("tree of the terminal"),
         });
     }
-    let neighbors = rows(socket, Topic::Neighbors)?;
+    let neighbors = node.rows(Topic::Neighbors)?;
     let is_known = |address: Ipv6Addr| {
         neighbors.iter().any(|row| row["address"] == *address.to_string() && row["link_address"].is_string())
     };
@@ -281,15 +156,7 @@ fn packets(service: Service, way: Way, links: &Links) -> Vec<Vec<u8>> {
     flow.offered.into_iter().map(|template| template.frame).collect()
 }
 
-/// The rows of a table of the node.
-fn rows(socket: &Path, topic: Topic) -> Result<Vec<Value>> {
-    match request(socket, &Request::Show(topic.into())).map_err(|error| anyhow!("{error}"))? {
-        Value::Array(rows) => Ok(rows),
-        other => bail!("the appliance answered {other} where a table was asked for"),
-    }
-}
-
-fn configuration(service: Service, stage: &Stage, core: usize, socket: &Path) -> String {
+fn configuration(service: Service, stage: &Stage, core: usize) -> String {
     let is_agent = service == Service::Tunnel;
     let mut text = format!(
         r#"[node]
@@ -297,9 +164,6 @@ name = "device"
 cpu = {core}
 poll = "busy"
 loopback = [{loopback}]
-
-[admin]
-socket = "{socket}"
 
 [[port]]
 name = "near"
@@ -314,7 +178,6 @@ addresses = ["{FAR_LINK}/64"]
 point_to_point = true
 "#,
         loopback = if is_agent { format!("\"{TREE_SOURCE}\"") } else { String::new() },
-        socket = socket.display(),
         near = stage.near.name,
         far = stage.far.name,
     );
@@ -414,28 +277,9 @@ fn framed(packet: &[u8], destination: MacAddress, source: MacAddress) -> Vec<u8>
     frame
 }
 
-fn say(port: &mut PacketPort, pool: &Pool, frames: Vec<Vec<u8>>) -> Result<()> {
-    for frame in frames {
-        let packet = pool.copy_of(&frame).ok().context("no frame is free")?;
-        let mut batch: Batch = [packet].into_iter().collect();
-        port.tx_batch(&mut batch);
-        ensure!(batch.is_empty(), "{} takes no frame", port.info().name);
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_program_is_beside_this_one_unless_it_is_named() {
-        let beside = program(None);
-        assert_eq!(beside.parent(), std::env::current_exe().unwrap().parent());
-        assert_eq!(beside.file_name(), Some("drover".as_ref()));
-        assert_eq!(program(Some(Path::new("/nowhere/drover"))), Path::new("/nowhere/drover"));
-        assert!(program(Some(Path::new("sh"))).is_absolute(), "looked for in PATH");
-    }
 
     #[test]
     fn the_agent_would_give_the_care_of_address_of_the_frames() {

@@ -1,6 +1,7 @@
 //! The devices under test, and how each is started and stopped.
 
 use super::appliance::Appliance;
+use super::node;
 use super::kernel::Kernel;
 use super::stage::Stage;
 use super::testpmd::{self, Testpmd};
@@ -81,12 +82,7 @@ impl Device {
             Device::Appliance | Device::ApplianceMma if !places.stage.is_made() => {
                 Some("it would give this machine addresses: only without --interfaces")
             }
-            Device::Appliance | Device::ApplianceMma if !places.drover.is_file() => {
-                return Some(format!(
-                    "there is no {}: cargo build --release -p drover, or name the program with --drover",
-                    places.drover.display()
-                ));
-            }
+            Device::Appliance | Device::ApplianceMma => return node::absence(places.drover),
             Device::KernelMulticast if !Path::new("/proc/net/ip6_mr_vif").exists() => {
                 Some("this kernel has no IPv6 multicast forwarding (CONFIG_IPV6_MROUTE)")
             }

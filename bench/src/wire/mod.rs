@@ -16,6 +16,7 @@ mod device;
 mod forwarder;
 mod generator;
 mod kernel;
+pub(crate) mod node;
 mod process;
 mod reflector;
 mod result;
@@ -165,7 +166,7 @@ fn measure(options: &Options) -> Result<()> {
         [] => Stage::make(preference)?,
         named => Stage::of_interfaces(named, preference)?,
     };
-    let drover = appliance::program(options.drover.as_deref());
+    let drover = node::program(options.drover.as_deref());
     let places = Places { stage: &stage, generator_core, device_core, testpmd: &options.testpmd, drover: &drover };
     let (devices, absent) = devices(options, &places)?;
     let mut probes = Probes::new();

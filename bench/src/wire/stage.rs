@@ -9,6 +9,8 @@
 
 use super::traffic::Links;
 use anyhow::{Context, Result, bail, ensure};
+use stack::packet::{Batch, Pool};
+use stack::port::{PacketPort, Port};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -23,11 +25,11 @@ const NICE: i32 = -15;
 const CARRIER_LOOKS: u32 = 2000;
 
 /// The four interfaces.
-pub(super) struct Stage {
-    pub(super) generator: Interface,
-    pub(super) near: Interface,
-    pub(super) far: Interface,
-    pub(super) sink: Interface,
+pub(crate) struct Stage {
+    pub(crate) generator: Interface,
+    pub(crate) near: Interface,
+    pub(crate) far: Interface,
+    pub(crate) sink: Interface,
     /// Where the device is; absent where the interfaces were named.
     device: Option<OwnedFd>,
     preference: Preference,
@@ -35,8 +37,8 @@ pub(super) struct Stage {
 
 /// One of them.
 #[derive(Clone, Debug)]
-pub(super) struct Interface {
-    pub(super) name: String,
+pub(crate) struct Interface {
+    pub(crate) name: String,
     pub(super) index: u32,
     link_address: stack::addr::MacAddress,
 }
@@ -53,7 +55,7 @@ impl Stage {
     ///
     /// # Errors
     /// Where that is not permitted, with the remedy.
-    pub(super) fn make(preference: Preference) -> Result<Self> {
+    pub(crate) fn make(preference: Preference) -> Result<Self> {
         enter_new_namespace()?;
         let device = thread::spawn(|| {
             enter_new_namespace()?;
@@ -189,7 +191,7 @@ impl Preference {
 }
 
 /// Leaves to a thread, by its number or as 0 the calling one, these cores and no others.
-pub(super) fn confine(thread: u32, cores: &[usize]) -> Result<()> {
+pub(crate) fn confine(thread: u32, cores: &[usize]) -> Result<()> {
     // SAFETY: all zeros is an empty set.
     let mut set: libc::cpu_set_t = unsafe { core::mem::zeroed() };
     for &core in cores {
@@ -200,6 +202,20 @@ pub(super) fn confine(thread: u32, cores: &[usize]) -> Result<()> {
     // SAFETY: the set is of the size given and is only read.
     let result = unsafe { libc::sched_setaffinity(thread as i32, size_of::<libc::cpu_set_t>(), &set) };
     ensure!(result == 0, "core {cores:?} cannot be had: {}", io::Error::last_os_error());
+    Ok(())
+}
+
+/// Sends frames one by one.
+///
+/// # Errors
+/// Where one is not taken at once.
+pub(crate) fn transmit(port: &mut PacketPort, pool: &Pool, frames: impl IntoIterator<Item = Vec<u8>>) -> Result<()> {
+    for frame in frames {
+        let packet = pool.copy_of(&frame).ok().context("no frame is free")?;
+        let mut batch: Batch = [packet].into_iter().collect();
+        port.tx_batch(&mut batch);
+        ensure!(batch.is_empty(), "{} takes no frame", port.info().name);
+    }
     Ok(())
 }
 

@@ -389,7 +389,9 @@ impl Net {
                 let address = if source.wildcard { Ipv6Addr::UNSPECIFIED } else { source.address };
                 let key = MrouteKey { source: address, group: set.group.address };
                 // A tree that is joined beside the shared one takes over once its packets come.
-                let waits = stack::addr::embedded_rp(key.group).is_ok() && !source.wildcard;
+                let [kind, rest, ..] = key.group.segments();
+                let is_source_specific = kind & 0xfff0 == 0xff30 && rest == 0;
+                let waits = !is_source_specific && !source.wildcard;
                 assert!(waits || self.mroute(sent.node, key).is_some(), "the join of {key:?} leaves before its entry");
             }
         }

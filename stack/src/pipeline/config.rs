@@ -183,8 +183,10 @@ pub struct Limits {
     pub reassembly_fragments: usize,
     /// Packets that wait to be sent on a port.
     pub output_queue: usize,
-    /// Packets that wait for the node.
+    /// Packets that wait for the node, PIM and MLD apart.
     pub local_queue: usize,
+    /// PIM and MLD packets of each port that wait for the node; those of all ports are no more than a quarter of the pool.
+    pub signalling_queue: usize,
 }
 
 impl Default for Limits {
@@ -210,6 +212,7 @@ impl Default for Limits {
             reassembly_fragments: 256,
             output_queue: 1 << 10,
             local_queue: 1 << 10,
+            signalling_queue: 256,
         }
     }
 }

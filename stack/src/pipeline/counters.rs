@@ -217,6 +217,8 @@ counters! {
     DropLocalMldLimit = "drop-local-mld-limit",
     /// The node does not keep up.
     DropLocalQueueFull = "drop-local-queue-full",
+    /// PIM or MLD while as much waits for the node as may wait of a port: there is more to forward than time for both.
+    DropLocalSignallingQueue = "drop-local-signalling-queue",
     /// A fragment that overlaps another or reaches beyond the last (RFC 5722 §4).
     DropReassemblyOverlap = "drop-reassembly-overlap",
     /// A fragment that came before.

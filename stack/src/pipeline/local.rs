@@ -19,6 +19,8 @@ const ECHO_REQUEST: u8 = 128;
 enum Next {
     /// To the machines.
     Node,
+    /// PIM or MLD, to the machines when there is time.
+    Signalling,
     /// A fragment.
     Reassembly,
     /// An error from inside a tunnel, on to the source of what was in it.
@@ -35,6 +37,7 @@ pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
     for place in vector.lane(Lane::Local) {
         match one(plane, vector.job(place)) {
             Next::Node => plane.deliver(vector.take(place)),
+            Next::Signalling => plane.deliver_signalling(vector.take(place)),
             Next::Reassembly => reassembly::take(plane, vector.take(place)),
             Next::Relayed => plane.discard(vector.take(place), Counter::IcmpErrorRelayed),
             Next::Lookup => vector.next(place, Lane::Lookup),
@@ -135,7 +138,7 @@ fn from_home(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
 /// To the machines, unless they were given too much of it.
 fn signalling(plane: &mut Dataplane, job: &Job, kind: Signalling) -> Next {
     match plane.policer.take(plane.now, job.meta.port, kind) {
-        Ok(()) => Next::Node,
+        Ok(()) => Next::Signalling,
         Err(reason) => Next::Drop(reason),
     }
 }
@@ -150,9 +153,8 @@ fn icmpv6(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
         Some(routing) if routing.segments_left == 1 => routing.home_address,
         _ => header::destination(bytes),
     };
-    if mld::is_mld(message[0])
-        && let Next::Drop(reason) = signalling(plane, job, Signalling::Mld)
-    {
+    let is_mld = mld::is_mld(message[0]);
+    if is_mld && let Next::Drop(reason) = signalling(plane, job, Signalling::Mld) {
         return Next::Drop(reason);
     }
     if !checksum::verify(source, destination, protocol::ICMPV6, message) {
@@ -167,6 +169,7 @@ fn icmpv6(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Next {
         // The home agent looks for the binding itself.
         home_link::TYPE_PREFIX_SOLICITATION => Next::Node,
         _ if chain.home_address.is_some() => from_home(plane, job, chain),
+        _ if is_mld => Next::Signalling,
         ECHO_REQUEST => match echo::answer(plane, job, chain.upper_offset) {
             Ok(()) => Next::Lookup,
             Err(reason) => Next::Drop(reason),

@@ -45,6 +45,7 @@ pub(crate) mod register;
 mod reorder;
 mod reverse_tunnel;
 mod sighting;
+mod signalling;
 mod terminal;
 mod tunnel;
 mod tunnel_header;
@@ -80,6 +81,7 @@ use multicast_notice::MulticastNotices;
 use reassembly::Reassemblies;
 use reorder::{Order, Reorders};
 use sighting::Sightings;
+use signalling::SignallingQueues;
 use std::collections::VecDeque;
 use vector::{Lane, Vector};
 
@@ -93,7 +95,7 @@ const MAX_TOLD: usize = 64;
 /// Give it frames with [`process`](Self::process), packets of the node with [`transmit`](Self::transmit), table updates
 /// with [`apply`](Self::apply), and time with [`handle_timeout`](Self::handle_timeout) when
 /// [`poll_timeout`](Self::poll_timeout) says so. After each, take what it has for the node from
-/// [`poll_local`](Self::poll_local) and [`poll_notice`](Self::poll_notice), and what it has for the ports from
+/// [`poll_local`](Self::poll_local), [`poll_signalling`](Self::poll_signalling) and [`poll_notice`](Self::poll_notice), and what it has for the ports from
 /// [`outgoing`](Self::outgoing).
 pub struct Dataplane {
     config: DataplaneConfig,
@@ -127,6 +129,7 @@ pub struct Dataplane {
     identification: u32,
     outgoing: Vec<OutputQueue>,
     local: VecDeque<(RxMeta, Packet)>,
+    signalling: SignallingQueues,
     notices: VecDeque<Notice>,
     /// Multicast packets that the node was told of, until it has answered.
     told: VecDeque<Job>,
@@ -149,6 +152,7 @@ impl Dataplane {
         let seed = |table: u64| config.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(table);
         let mtu_limits = config.mtu_limits.iter().copied().chain(core::iter::repeat(None));
         let links = ports.iter().zip(mtu_limits).map(|(info, mtu_limit)| Link::new(info, mtu_limit));
+        let signalling = (pool.frames() as usize / 4).max(1);
         let waiting = limits.waiting_packets.min(pool.frames() as usize / 8).max(1);
         Dataplane {
             pool,
@@ -183,6 +187,7 @@ impl Dataplane {
             identification: seed(5) as u32,
             outgoing: ports.iter().map(|_| OutputQueue::new(limits.output_queue)).collect(),
             local: VecDeque::with_capacity(limits.local_queue),
+            signalling: SignallingQueues::new(ports.len(), limits.signalling_queue, signalling),
             notices: VecDeque::with_capacity(64),
             told: VecDeque::with_capacity(MAX_TOLD),
             told_limit: waiting.min(MAX_TOLD),
@@ -250,9 +255,29 @@ impl Dataplane {
         }
     }
 
-    /// The next packet for the node.
+    /// The next packet for the node, PIM and MLD apart.
     pub fn poll_local(&mut self) -> Option<(RxMeta, Packet)> {
         self.local.pop_front()
+    }
+
+    /// The next PIM or MLD packet for the node: of each port in order, the ports by turns.
+    pub fn poll_signalling(&mut self) -> Option<(RxMeta, Packet)> {
+        self.signalling.pop()
+    }
+
+    /// Whether there is one.
+    pub fn has_signalling(&self) -> bool {
+        self.signalling.len() > 0
+    }
+
+    /// Whether the next one that comes in there would be dropped.
+    pub fn is_full_of_signalling(&self, port: PortId) -> bool {
+        self.signalling.is_full(port)
+    }
+
+    /// Packets that were handed to ports so far.
+    pub fn sent_packets(&self) -> u64 {
+        self.counters.get(Counter::Output)
     }
 
     /// The next notice for the node. Asked for another one, whoever takes them has seen to the last one: multicast packets
@@ -307,6 +332,7 @@ impl Dataplane {
     pub fn held_frames(&self) -> usize {
         self.outgoing.iter().map(OutputQueue::len).sum::<usize>()
             + self.local.len()
+            + self.signalling.len()
             + self.pending.len()
             + self.told.len()
             + self.neighbors.waiting()
@@ -431,6 +457,16 @@ impl Dataplane {
         }
         self.counters.add(Counter::Local);
         self.local.push_back((job.meta.rx(), job.packet));
+    }
+
+    /// Ends a PIM or MLD packet at the node.
+    fn deliver_signalling(&mut self, job: Job) {
+        let meta = job.meta.rx();
+        if self.signalling.is_full(meta.port) {
+            return self.discard(job, Counter::DropLocalSignallingQueue);
+        }
+        self.counters.add(Counter::Local);
+        self.signalling.push(meta, job.packet);
     }
 
     /// Tells the node; whether there was room for it.

@@ -253,10 +253,10 @@ mod tests {
             assert!(crew.of_forwarder[0].push(frame(FAR, protocol::UDP, number)));
             assert!(crew.of_forwarder[0].push(frame(SELF, protocol::MOBILITY, number)));
         }
-        assert_eq!(crew.forwarder.iterate(NOW), Progress { received: 6, sent: 3, heard: 0 });
+        assert_eq!(crew.forwarder.iterate(NOW), Progress { received: 6, sent: 3, heard: 0, signalling: 0 });
         assert_eq!(numbers(&crew.of_forwarder[1]), [0, 1, 2]);
         assert!(crew.first.has_mail());
-        assert_eq!(crew.first.iterate(NOW), Progress { received: 0, sent: 0, heard: 3 });
+        assert_eq!(crew.first.iterate(NOW), Progress { received: 0, sent: 0, heard: 3, signalling: 0 });
         assert!(!crew.first.has_mail());
         let heard: Vec<u8> = crew.first.node().heard.iter().map(|packet| packet[41]).collect();
         assert_eq!(heard, [0, 1, 2]);

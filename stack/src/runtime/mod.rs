@@ -16,6 +16,7 @@ mod forwarder;
 mod idle;
 mod ports;
 mod relay;
+mod share;
 mod thread;
 mod worker;
 

@@ -1,12 +1,14 @@
 //! One worker: ports, data plane and node, run to completion.
 //!
 //! A turn reads every port once; each batch goes through the data plane, and each packet for the node is handled, with
-//! all that follows from it (table updates, packets, notices), before the next one is looked at. Then timers run, and
-//! what is to be sent is sent. A worker has no clock, no thread and no sleep of its own: the runtime and the simulator
+//! all that follows from it (table updates, packets, notices), before the next one is looked at. PIM and MLD, of which
+//! there may be more than there is time for ([`Worker::with_clock`]), come after all ports. Then timers run, and what is to
+//! be sent is sent. A worker has no clock, no thread and no sleep of its own: the runtime and the simulator
 //! drive it alike.
 
 use super::crossing::{Task, ToForwarder};
 use super::ports::{Change, Ports};
+use super::share::Share;
 use super::thread::Turns;
 use crate::machine::{Notice, Output, PortId};
 use crate::node::Node;
@@ -28,12 +30,14 @@ pub struct Progress {
     pub sent: usize,
     /// Frames and news from other workers.
     pub heard: usize,
+    /// PIM and MLD packets that the node was given.
+    pub signalling: usize,
 }
 
 impl Progress {
     /// Whether nothing happened.
     pub const fn is_idle(&self) -> bool {
-        self.received == 0 && self.sent == 0 && self.heard == 0
+        self.received == 0 && self.sent == 0 && self.heard == 0 && self.signalling == 0
     }
 }
 
@@ -46,6 +50,11 @@ pub struct Worker<N: Node> {
     others: Vec<ToForwarder>,
     /// Frames of this turn that have left before its end.
     sent_early: usize,
+    share: Share,
+    /// Whether this turn has forwarded anything, or the last one where it has not begun to.
+    forwards: bool,
+    /// Whether this turn has forwarded half a batch of one port's or more: most likely there is more where that came from.
+    is_pressed: bool,
     events: VecDeque<N::Event>,
     lost_events: u64,
 }
@@ -61,6 +70,9 @@ impl<N: Node> Worker<N> {
             batch: Batch::new(),
             others: Vec::new(),
             sent_early: 0,
+            share: Share::new(None),
+            forwards: false,
+            is_pressed: false,
             events: VecDeque::new(),
             lost_events: 0,
         }
@@ -72,13 +84,26 @@ impl<N: Node> Worker<N> {
         Worker { others, ..self }
     }
 
+    /// The same worker with a clock, that of the times that its turns are given: so it knows how long PIM and MLD take it,
+    /// and gives them no more than a tenth of its time while there is more to forward than it can. Messages wait meanwhile,
+    /// a quarter of a thousand of each port; those beyond are dropped (`drop-local-signalling-queue`). Without a clock each is
+    /// handled in the turn in which it came.
+    pub fn with_clock(self, clock: fn() -> Instant) -> Self {
+        Worker { share: Share::new(Some(clock)), ..self }
+    }
+
     /// One turn.
     pub fn iterate(&mut self, now: Instant) -> Progress {
         let mut progress = Progress::default();
         self.settle(now);
+        let forwarded = core::mem::take(&mut self.forwards);
+        self.is_pressed = false;
         for index in 0..self.ports.len() {
             let port = PortId(index as u8);
-            progress.received += self.ports.receive(port, self.dataplane.pool(), &mut self.batch);
+            // With nothing to forward it is better that messages wait with their port than that they are lost.
+            if forwarded || !self.dataplane.is_full_of_signalling(port) {
+                progress.received += self.ports.receive(port, self.dataplane.pool(), &mut self.batch);
+            }
             while let Some(change) = self.ports.change(port) {
                 self.dataplane.update_port(port, self.ports.info(port));
                 let notice = match change {
@@ -95,6 +120,7 @@ impl<N: Node> Worker<N> {
         for index in 0..self.others.len() {
             progress.heard += self.take_over(now, index);
         }
+        progress.signalling = self.handle_signalling(now);
         self.handle_timeouts(now);
         progress.sent = self.ports.send_all(&mut self.dataplane) + core::mem::take(&mut self.sent_early);
         progress
@@ -103,9 +129,31 @@ impl<N: Node> Worker<N> {
     /// Takes the batch through the data plane, and does all that follows from it.
     fn process(&mut self, now: Instant, port: PortId) {
         if !self.batch.is_empty() {
+            let before = self.dataplane.sent_packets();
             self.dataplane.process(now, port, &mut self.batch);
+            let forwarded = self.dataplane.sent_packets() - before;
+            self.forwards |= forwarded > 0;
+            self.is_pressed |= forwarded >= BATCH_SIZE as u64 / 2;
             self.settle(now);
         }
+    }
+
+    /// Gives the node the PIM and MLD packets that there is time for; how many.
+    fn handle_signalling(&mut self, now: Instant) -> usize {
+        if !self.dataplane.has_signalling() {
+            return 0;
+        }
+        let mut handled = 0;
+        self.share.begin(now, self.is_pressed);
+        while self.share.has_time()
+            && let Some((meta, packet)) = self.dataplane.poll_signalling()
+        {
+            handled += 1;
+            self.node.handle_packet(now, &meta, packet.bytes());
+            drop(packet);
+            self.settle(now);
+        }
+        handled
     }
 
     /// Takes what a forwarder has for this worker, a batch at the most; how many frames.
@@ -361,7 +409,7 @@ mod tests {
         let now = Instant::from_secs(1);
         let signal = PacketBuilder::new(PEER, SELF).payload(protocol::MOBILITY, &[0; 8]);
         assert!(end.push(signal));
-        assert_eq!(worker.iterate(now), Progress { received: 1, sent: 1, heard: 0 });
+        assert_eq!(worker.iterate(now), Progress { received: 1, sent: 1, heard: 0, signalling: 0 });
         assert_eq!(worker.node().notices, [Notice::LinkUp(PortId(0))]);
         assert_eq!(worker.poll_event(), Some("joined"));
         let answer = end.pop().unwrap();

@@ -50,6 +50,7 @@ impl Pair {
             let left: Vec<Vec<u8>> = batch.drain(..).map(|packet| packet.bytes().to_vec()).collect();
             assert!(self.second.counters().is_balanced());
             assert!(self.second.poll_local().is_none() && self.second.poll_notice().is_none());
+            assert!(!self.second.has_signalling());
             for port in [P0, P1, P2, P3] {
                 let frames = core::iter::from_fn(|| self.second.outgoing(port).pop());
                 self.sent[usize::from(port.0)].extend(frames.map(|packet| packet.bytes().to_vec()));

@@ -61,7 +61,7 @@ impl Planes {
                 let mut received: Batch = frames.map(|frame| pool.copy_of(frame).expect("a frame")).collect();
                 second.forward(now, port, &mut received);
                 batch.extend(received.drain(..).map(|left| self.first.take_over(left.bytes()).expect("a frame")));
-                assert!(second.poll_local().is_none() && second.poll_notice().is_none());
+                assert!(second.poll_local().is_none() && !second.has_signalling() && second.poll_notice().is_none());
             }
             _ => batch.extend(frames.map(|frame| self.pool.copy_of(frame).expect("a frame"))),
         }
@@ -97,7 +97,7 @@ impl Planes {
     }
 
     pub(crate) fn poll_local(&mut self) -> Option<(RxMeta, Vec<u8>)> {
-        self.first.poll_local().map(|(meta, packet)| (meta, packet.bytes().to_vec()))
+        self.first.poll_local().or_else(|| self.first.poll_signalling()).map(|(meta, packet)| (meta, packet.bytes().to_vec()))
     }
 
     pub(crate) fn poll_notice(&mut self) -> Option<Notice> {

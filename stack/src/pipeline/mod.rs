@@ -66,7 +66,7 @@ pub(crate) use vector::{Job, Meta};
 use crate::addr::{MacAddress, Prefix, halves, is_link_local, solicited_node};
 use crate::icmpv6::{self, Cause};
 use crate::machine::{Notice, PortId, RxMeta, Transmit, Via};
-use crate::packet::{Batch, Packet, Pool};
+use crate::packet::{BATCH_SIZE, Batch, Packet, Pool};
 use crate::port::PortInfo;
 use crate::rate::TokenBucket;
 use crate::tables::{
@@ -270,9 +270,9 @@ impl Dataplane {
         self.signalling.len() > 0
     }
 
-    /// Whether the next one that comes in there would be dropped.
-    pub fn is_full_of_signalling(&self, port: PortId) -> bool {
-        self.signalling.is_full(port)
+    /// Whether some wait that came in there, and a batch of them more might be dropped.
+    pub fn is_nearly_full_of_signalling(&self, port: PortId) -> bool {
+        self.signalling.is_nearly_full(port, BATCH_SIZE)
     }
 
     /// Packets that were handed to ports so far.

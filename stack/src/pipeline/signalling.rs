@@ -30,6 +30,12 @@ impl SignallingQueues {
         self.waiting >= self.limit || queue.is_none_or(|queue| queue.len() >= self.port_limit)
     }
 
+    /// Whether packets wait that came in there, and so many more might not find room.
+    pub(super) fn is_nearly_full(&self, port: PortId, more: usize) -> bool {
+        let waiting = self.ports.get(usize::from(port.0)).map_or(0, VecDeque::len);
+        waiting > 0 && (self.waiting + more > self.limit || waiting + more > self.port_limit)
+    }
+
     /// A packet waits. There has to be room.
     pub(super) fn push(&mut self, meta: RxMeta, packet: Packet) {
         debug_assert!(!self.is_full(meta.port));
@@ -89,7 +95,9 @@ mod tests {
         assert_eq!([0, 1, 2, 3].map(|port| queues.is_full(PortId(port))), [true, true, false, true]);
         queues.push(meta(2), pool.copy_of(&[0]).unwrap());
         assert!(queues.is_full(PortId(2)));
+        assert!([0, 1, 2].iter().all(|&port| queues.is_nearly_full(PortId(port), 1)));
         queues.pop();
+        assert!(!queues.is_nearly_full(PortId(0), 1) && queues.is_nearly_full(PortId(0), 2));
         assert!(!queues.is_full(PortId(2)) && !queues.is_full(PortId(0)) && queues.is_full(PortId(1)));
     }
 }

@@ -101,7 +101,7 @@ impl<N: Node> Worker<N> {
         for index in 0..self.ports.len() {
             let port = PortId(index as u8);
             // With nothing to forward it is better that messages wait with their port than that they are lost.
-            if forwarded || !self.dataplane.is_full_of_signalling(port) {
+            if forwarded || !self.dataplane.is_nearly_full_of_signalling(port) {
                 progress.received += self.ports.receive(port, self.dataplane.pool(), &mut self.batch);
             }
             while let Some(change) = self.ports.change(port) {
@@ -496,5 +496,106 @@ mod tests {
         worker.iterate(Instant::from_secs(2));
         worker.iterate(Instant::from_secs(3));
         assert_eq!(worker.node().notices, [Notice::LinkUp(PortId(0)), Notice::Mtu(PortId(0), 1300)]);
+    }
+
+    std::thread_local! {
+        static MICROS: core::cell::Cell<u64> = const { core::cell::Cell::new(1_000_000) };
+    }
+
+    fn clock() -> Instant {
+        Instant::ORIGIN + Duration::from_micros(MICROS.get())
+    }
+
+    /// Takes a tenth of a millisecond for every message, and notes who has sent it.
+    #[derive(Default)]
+    struct Slow(Vec<Ipv6Addr>);
+
+    impl Node for Slow {
+        type Event = ();
+
+        fn handle_packet(&mut self, _: Instant, _: &RxMeta, packet: &[u8]) {
+            MICROS.set(MICROS.get() + 100);
+            self.0.push(crate::pipeline::header::source(packet));
+        }
+
+        fn handle_notice(&mut self, _: Instant, _: Notice) {}
+
+        fn handle_timeout(&mut self, _: Instant) {}
+
+        fn poll_output(&mut self) -> Option<Output<()>> {
+            None
+        }
+
+        fn poll_timeout(&self) -> Option<Instant> {
+            None
+        }
+    }
+
+    /// A worker with a port for data, one that they leave by, and two with routers.
+    fn slow_worker() -> (Worker<Slow>, Vec<MemEnd>) {
+        let infos = vec![info(); 4];
+        let pool = Pool::new(2048).unwrap();
+        let mut dataplane = Dataplane::new(DataplaneConfig::default(), pool, &infos);
+        let peers = crate::addr::Prefix::new(PEER, 64).unwrap();
+        dataplane.apply(Instant::ORIGIN, TableUpdate::RouteSet(peers, Route::OnLink(PortId(1))));
+        for port in [2, 3] {
+            dataplane.apply(Instant::ORIGIN, TableUpdate::LinkGroupJoin(PortId(port), crate::addr::ALL_PIM_ROUTERS));
+        }
+        let (ports, ends) = MemPort::all(&infos);
+        (Worker::new(dataplane, Slow::default(), ports).with_clock(clock), ends)
+    }
+
+    fn hello(number: u16) -> Vec<u8> {
+        let from = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, number);
+        let message = vec![0x20, 0, 0, 0];
+        PacketBuilder::new(from, crate::addr::ALL_PIM_ROUTERS).hop_limit(1).checksummed(protocol::PIM, message, 2)
+    }
+
+    #[test]
+    fn signalling_has_a_tenth_of_the_time_while_there_is_more_to_forward() {
+        let (mut worker, ends) = slow_worker();
+        let data =
+            PacketBuilder::new(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1), PEER).payload(protocol::NONE, b"data");
+        let (turns, mut forwarded) = (1000, 0);
+        for turn in 0..turns {
+            (0..BATCH_SIZE).for_each(|_| assert!(ends[0].push(data.clone())));
+            // A router floods; the other one has something to say now and then.
+            (0..8).for_each(|number| assert!(ends[2].push(hello(number))));
+            if turn % 100 == 0 {
+                assert!(ends[3].push(hello(99)));
+            }
+            let began = clock();
+            // What forwarding takes.
+            MICROS.set(MICROS.get() + 90);
+            worker.iterate(began);
+            forwarded += core::iter::from_fn(|| ends[1].pop()).count();
+        }
+        assert_eq!(forwarded, turns * BATCH_SIZE, "the ports are read on");
+        let handled = &worker.node().0;
+        assert!((95..=105).contains(&handled.len()), "{} messages, 10 us a turn for 100 us each", handled.len());
+        let of_other = handled.iter().filter(|from| from.segments()[7] == 99).count();
+        assert_eq!(of_other, 10, "it does not wait behind the flood");
+        let lost = worker.dataplane().counters().get(crate::pipeline::Counter::DropLocalSignallingQueue);
+        assert_eq!(lost as usize, 8 * turns + 10 - handled.len() - 256, "as many wait as may");
+        assert!(worker.dataplane().counters().is_balanced());
+    }
+
+    #[test]
+    fn a_storm_waits_with_its_port_and_nothing_of_it_is_lost() {
+        let (mut worker, ends) = slow_worker();
+        ends[2].set_capacity(1000);
+        (0..1000).for_each(|number| assert!(ends[2].push(hello(number))));
+        let mut turns = 0;
+        loop {
+            turns += 1;
+            let progress = worker.iterate(clock());
+            if progress.is_idle() {
+                break;
+            }
+            assert!(progress.signalling <= 5, "half a millisecond a turn, for others' packets");
+        }
+        assert_eq!(turns, 201);
+        assert!(worker.node().0.iter().map(|from| from.segments()[7]).eq(0..1000));
+        assert_eq!(worker.dataplane().held_frames(), 0);
     }
 }

@@ -156,7 +156,9 @@ impl Bench {
 
     /// What the node got.
     pub fn local(&mut self) -> Vec<(RxMeta, Vec<u8>)> {
-        core::iter::from_fn(|| self.plane.poll_local().or_else(|| self.plane.poll_signalling())).map(|(meta, packet)| (meta, packet.bytes().to_vec())).collect()
+        core::iter::from_fn(|| self.plane.poll_local().or_else(|| self.plane.poll_signalling()))
+            .map(|(meta, packet)| (meta, packet.bytes().to_vec()))
+            .collect()
     }
 
     pub fn notices(&mut self) -> Vec<Notice> {

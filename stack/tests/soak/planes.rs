@@ -97,7 +97,10 @@ impl Planes {
     }
 
     pub(crate) fn poll_local(&mut self) -> Option<(RxMeta, Vec<u8>)> {
-        self.first.poll_local().or_else(|| self.first.poll_signalling()).map(|(meta, packet)| (meta, packet.bytes().to_vec()))
+        self.first
+            .poll_local()
+            .or_else(|| self.first.poll_signalling())
+            .map(|(meta, packet)| (meta, packet.bytes().to_vec()))
     }
 
     pub(crate) fn poll_notice(&mut self) -> Option<Notice> {

@@ -394,9 +394,32 @@ fn handover_of_an_access_router() {
     let samples = Value::from(30);
     assert_eq!(found, ["join/join", "join/prune"].map(|path| (path, &samples)));
     results.iter().for_each(|line| check_percentiles(&line["ns"]));
-    let missing = bench(&["handover", "--parts", "join", "--drover", "/nowhere/drover", "--out", out.to_str().unwrap()]);
+    let missing =
+        bench(&["handover", "--parts", "join", "--drover", "/nowhere/drover", "--out", out.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&missing.stderr);
     assert!(missing.status.code() == Some(2) && said.contains("there is no /nowhere/drover"), "{said}");
+}
+
+/// A flood is held by the limits whatever it is made of, and all of the stream comes through.
+#[test]
+fn flood_of_every_kind() {
+    let report =
+        run("flood", &["flood", "--rates", "1000000", "--terminals", "20", "--turns", "20", "--repetitions", "2"]);
+    check_surroundings(&report, "flood");
+    let results = report["results"].as_array().unwrap();
+    let kinds = ["reports", "full-reports", "joins", "full-joins", "hellos", "registers", "null-registers", "data"];
+    let expected = kinds.iter().flat_map(|kind| ["begins", "goes-on"].map(|phase| format!("{kind}/{phase}/1000000")));
+    assert!(results.iter().map(|line| line["path"].as_str().unwrap()).eq(expected), "{results:#?}");
+    for line in results {
+        assert_eq!(line["packets"], 2 * 20 * 64);
+        assert!(line["flood_frames"].as_u64().unwrap() > 0, "{line}");
+        let goes_on = line["phase"] == "goes-on";
+        assert!(!goes_on || !line["refused"].as_array().unwrap().is_empty(), "a limit says so: {line}");
+    }
+    let trees = |path: &str| results.iter().find(|line| line["path"] == path).unwrap()["trees"].as_u64();
+    assert_eq!(trees("joins/goes-on/1000000"), Some(16_384));
+    let refused = bench(&["flood", "--rates", "0"]);
+    assert_eq!(refused.status.code(), Some(2));
 }
 
 /// Says that a test was left out for want of a right; it fails where that is no excuse.

@@ -122,12 +122,8 @@ pub(crate) const NEIGHBOR: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x
 
 /// A router's Hello.
 pub(crate) fn hello(from: Ipv6Addr, generation_id: u32, addresses: Vec<Ipv6Addr>) -> Vec<u8> {
-    let hello = Hello {
-        holdtime: Some(HOLDTIME_SECS),
-        generation_id: Some(generation_id),
-        addresses,
-        ..Hello::default()
-    };
+    let hello =
+        Hello { holdtime: Some(HOLDTIME_SECS), generation_id: Some(generation_id), addresses, ..Hello::default() };
     of_router(from, MessageType::Hello, |body| hello.emit(body))
 }
 

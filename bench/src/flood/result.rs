@@ -48,7 +48,8 @@ pub(crate) struct More {
 
 /// The table of a page.
 pub(crate) fn charts(lines: &[Line<More>]) -> Vec<Chart> {
-    let heads = vec!["flood", "a second", "phase", "calm ns", "ns", "slower %", "trees", "groups", "neighbours", "refused"];
+    let heads =
+        vec!["flood", "a second", "phase", "calm ns", "ns", "slower %", "trees", "groups", "neighbours", "refused"];
     vec![Chart::table("What a packet of the stream takes during a flood", heads, lines.iter().map(row).collect())]
 }
 

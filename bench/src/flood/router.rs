@@ -105,10 +105,8 @@ impl Router {
         let pool = Pool::new(FRAMES).context("cannot map the frames of a pool")?;
         let dataplane = Dataplane::new(DroverNode::dataplane_config(&config, 1), pool, &infos);
         let link_address = infos[LAN].link_address;
-        let link_local = with_interface_identifier(
-            Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0),
-            link_address.interface_identifier(),
-        );
+        let link_local =
+            with_interface_identifier(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), link_address.interface_identifier());
         let mut this = Router {
             worker: Worker::new(dataplane, node, ports).with_clock(clock),
             ends,
@@ -208,16 +206,14 @@ impl Router {
             let page = node::show_query(&self.worker, self.now, Query { limit: Some(0), ..topic.into() });
             page.more
         };
-        Fill {
-            trees: counted(Topic::PimTib),
-            groups: counted(Topic::PimMld),
-            neighbors: counted(Topic::PimNeighbors),
-        }
+        Fill { trees: counted(Topic::PimTib), groups: counted(Topic::PimMld), neighbors: counted(Topic::PimNeighbors) }
     }
 
     /// What it has dropped, or been told too much of, by counter.
     pub(crate) fn refusals(&self) -> BTreeMap<String, u64> {
-        let Value::Object(machines) = node::show(&self.worker, self.now, Topic::Counters) else { return BTreeMap::new() };
+        let Value::Object(machines) = node::show(&self.worker, self.now, Topic::Counters) else {
+            return BTreeMap::new();
+        };
         let counters = machines.values().filter_map(Value::as_object).flatten();
         let refusing = counters.filter(|(name, _)| name.starts_with("drop-") || name.contains("limit"));
         refusing.filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect()

@@ -73,7 +73,9 @@ pub(crate) fn run(
         bail!(absence);
     }
     let cores = core_affinity::get_core_ids().unwrap_or_default();
-    let [own, .., its] = &cores[..] else { bail!("the router spins on a core of its own, and this process may use one") };
+    let [own, .., its] = &cores[..] else {
+        bail!("the router spins on a core of its own, and this process may use one")
+    };
     let stage = stage::Stage::make(preference)?;
     let mut node = Node::start(program, &configuration(&stage, its.id, terminals + GUESTS)?, &stage)?;
     let measured = node.await_ready().and_then(|()| {
@@ -204,12 +206,8 @@ fn configuration(stage: &stage::Stage, core: usize, terminals: u32) -> Result<St
 
 /// The core router's Hello, by which its address in the router's route is known for a neighbour's (RFC 7761 §4.3.4).
 fn hello() -> Vec<u8> {
-    let hello = Hello {
-        holdtime: Some(HOLDTIME_FOREVER),
-        generation_id: Some(1),
-        addresses: vec![ABOVE],
-        ..Hello::default()
-    };
+    let hello =
+        Hello { holdtime: Some(HOLDTIME_FOREVER), generation_id: Some(1), addresses: vec![ABOVE], ..Hello::default() };
     let mut message = vec![VERSION << 4 | MessageType::Hello.value(), 0, 0, 0];
     hello.emit(&mut message);
     let packet = PacketBuilder::new(ROUTER, ALL_PIM_ROUTERS).hop_limit(1).checksummed(protocol::PIM, message, 2);

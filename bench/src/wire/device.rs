@@ -1,8 +1,8 @@
 //! The devices under test, and how each is started and stopped.
 
 use super::appliance::Appliance;
-use super::node;
 use super::kernel::Kernel;
+use super::node;
 use super::stage::Stage;
 use super::testpmd::{self, Testpmd};
 use super::traffic::{Service, Way};

@@ -184,7 +184,6 @@ impl Drop for Directory {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -94,7 +94,7 @@ fn updates() -> Vec<TableUpdate> {
     };
     let registered = |source, number, accept, ports: &[PortId], rendezvous_point: Option<Ipv6Addr>, watch| {
         let register = rendezvous_point.map(|rendezvous_point| RegisterTunnel { source: OWN, rendezvous_point });
-        let mroute = Mroute { accept, forward: ports.iter().copied().collect(), register, watch };
+        let mroute = Mroute { accept, forward: ports.iter().copied().collect(), register, watch, hold: false };
         TableUpdate::MrouteSet(MrouteKey { source, group: group(number) }, mroute)
     };
     let reception = |number, gre_key| {

@@ -73,6 +73,8 @@ struct Rare {
     members: [u64; 3],
     forward: [u64; 3],
     register: Option<RegisterTunnel>,
+    /// Whether the route keeps packets that have no branch.
+    hold: bool,
     upstream_neighbor: Option<LinkNeighbor>,
     upstream_by_assert: bool,
     asserts: BTreeMap<PortId, AssertState>,
@@ -283,17 +285,19 @@ impl Entry {
             forward: whole(self.forward, rare.map(|rare| rare.forward)),
             register: rare.and_then(|rare| rare.register),
             watch: self.watch,
+            hold: rare.is_some_and(|rare| rare.hold),
         })
     }
 
     pub(crate) fn set_installed(&mut self, mroute: Option<Mroute>) {
         let [low, high @ ..] = mroute.map_or([0; 4], |mroute| mroute.forward.words());
         let register = mroute.and_then(|mroute| mroute.register);
+        let hold = mroute.is_some_and(|mroute| mroute.hold);
         self.accept = mroute.map(|mroute| mroute.accept);
         self.watch = mroute.map_or(Watch::Nothing, |mroute| mroute.watch);
         self.forward = low;
-        self.set_rare(high != [0; 3] || register.is_some(), |rare| {
-            (rare.forward, rare.register) = (high, register);
+        self.set_rare(high != [0; 3] || register.is_some() || hold, |rare| {
+            (rare.forward, rare.register, rare.hold) = (high, register, hold);
         });
     }
 
@@ -439,6 +443,7 @@ mod tests {
                             forward: ports,
                             register: (words[1] % 3 == 0).then_some(tunnel),
                             watch: watch[(words[2] % 3) as usize],
+                            hold: words[3] % 2 == 0,
                         });
                         entry.set_installed(plain.installed);
                     }

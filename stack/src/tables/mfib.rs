@@ -23,6 +23,8 @@ const REGISTERS: u64 = 1 << 11;
 const WATCH_NEXT: u64 = 1 << 12;
 const WATCH_SOURCES: u64 = 1 << 13;
 const WATCH: u64 = WATCH_NEXT | WATCH_SOURCES;
+/// Keeps packets that have no branch.
+const HOLD: u64 = 1 << 14;
 
 /// Multicast routes.
 pub(crate) struct Mfib {
@@ -32,8 +34,8 @@ pub(crate) struct Mfib {
 }
 
 /// What the express way knows of a route: that it may send by it, where one of the questions below is answered with yes.
-/// Each compares the whole of the way in, so that a route with anything to tell, with a register tunnel or with a port
-/// above the 64th says no.
+/// Each compares the whole of the way in, so that a route with anything to tell, with a register tunnel, with a port above
+/// the 64th or with packets to keep says no.
 #[derive(Clone, Copy)]
 pub(crate) struct NarrowRoute {
     way: u64,
@@ -138,7 +140,7 @@ impl Mfib {
             WATCH_NEXT => Watch::NextPacket,
             _ => Watch::Sources,
         };
-        Mroute { accept, forward: PortSet::from_words(forward), register, watch }
+        Mroute { accept, forward: PortSet::from_words(forward), register, watch, hold: way & HOLD != 0 }
     }
 
     /// What the express way needs of the route at `slot`; `None` where it is not that of `key`.
@@ -178,6 +180,9 @@ impl Mfib {
             Watch::NextPacket => WATCH_NEXT,
             Watch::Sources => WATCH_SOURCES,
         };
+        if mroute.hold {
+            way |= HOLD;
+        }
         let words = mroute.forward.words();
         let is_wide = words[1..] != [0; 3];
         // What stands elsewhere is there before it is looked for, and after it was.
@@ -264,20 +269,21 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn is_express(route: Mroute) -> bool {
-        route.watch == Watch::Nothing && route.register.is_none() && route.forward.words()[1..] == [0; 3]
+        let narrow = route.forward.words()[1..] == [0; 3];
+        narrow && route.watch == Watch::Nothing && route.register.is_none() && !route.hold
     }
 
     proptest! {
         #[test]
         fn matches_a_plain_map(
             operations in prop::collection::vec(
-                (0u8..7, 0u16..6, 1u16..6, any::<[u64; 4]>(), 0u8..3, any::<Option<u16>>()),
+                (0u8..7, 0u16..6, 1u16..6, any::<[u64; 4]>(), (0u8..3, any::<bool>()), any::<Option<u16>>()),
                 0..120,
             ),
         ) {
             let mut mfib = Mfib::new(12, 1);
             let mut map = BTreeMap::new();
-            for (operation, source, group, words, watch, register) in operations {
+            for (operation, source, group, words, (watch, hold), register) in operations {
                 let name = MrouteKey {
                     source: Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, source),
                     group: Ipv6Addr::new(0xff35, 0, 0, 0, 0, 0, 0, group),
@@ -294,7 +300,7 @@ mod tests {
                     rendezvous_point: Ipv6Addr::new(2, 0, 0, 0, 0, 0, 0, last),
                 });
                 let watch = [Watch::Nothing, Watch::NextPacket, Watch::Sources][usize::from(watch)];
-                let mroute = Mroute { accept, forward: PortSet::from_words(words), register, watch };
+                let mroute = Mroute { accept, forward: PortSet::from_words(words), register, watch, hold };
                 let key = Mfib::key(name.source, name.group);
                 match operation {
                     2 | 3 => prop_assert_eq!(mfib.remove(name), map.remove(&name).is_some()),

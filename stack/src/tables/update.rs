@@ -199,12 +199,15 @@ pub struct Mroute {
     pub register: Option<RegisterTunnel>,
     /// What it tells.
     pub watch: Watch,
+    /// Whether packets that it accepts, and that have no branch to leave by, are kept for a while: they leave by the ports
+    /// that the route is given in time.
+    pub hold: bool,
 }
 
 impl Mroute {
-    /// A route without a register tunnel that tells nothing.
+    /// A route without a register tunnel that tells nothing and keeps nothing.
     pub const fn new(accept: Accept, forward: PortSet) -> Self {
-        Mroute { accept, forward, register: None, watch: Watch::Nothing }
+        Mroute { accept, forward, register: None, watch: Watch::Nothing, hold: false }
     }
 }
 

@@ -31,7 +31,7 @@ fn mroute(accept: Accept, ports: &[PortId], shape: u32) -> Mroute {
     let rendezvous_point = if on(12) { FAR } else { SELF };
     let register = on(11).then_some(RegisterTunnel { source: SOURCE, rendezvous_point });
     let accept = if on(13) { Accept::RendezvousPoint } else { accept };
-    Mroute { accept, forward: ports.iter().copied().collect(), register, watch }
+    Mroute { accept, forward: ports.iter().copied().collect(), register, watch, hold: on(14) }
 }
 
 /// What a frame is made of.

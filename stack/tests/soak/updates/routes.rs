@@ -154,7 +154,7 @@ impl Updates {
             _ => Watch::Nothing,
         };
         let register = (self.rng.below(12) == 0).then(|| self.register_tunnel());
-        TableUpdate::MrouteSet(key, Mroute { accept, forward: self.branches(), register, watch })
+        TableUpdate::MrouteSet(key, Mroute { accept, forward: self.branches(), register, watch, hold: false })
     }
 
     fn register_tunnel(&mut self) -> RegisterTunnel {

@@ -66,6 +66,8 @@ pub struct DataplaneConfig {
     /// How long a packet of a terminal's group waits for those before it where numbers were agreed; zero: not at all,
     /// what comes twice is still delivered once.
     pub reorder_delay: Duration,
+    /// How long a packet is kept at the most by a multicast route that keeps packets; zero: not at all.
+    pub hold_time: Duration,
     /// ICMPv6 errors sent a second in the long run (RFC 4443 §2.4 (f)).
     pub icmp_errors_per_second: u32,
     /// ICMPv6 errors sent at once.
@@ -120,6 +122,7 @@ impl Default for DataplaneConfig {
             tunnel_dscp: TunnelDscp::Inner,
             mss_clamp: MssClamp::Off,
             reorder_delay: Duration::from_millis(5),
+            hold_time: Duration::from_millis(100),
             icmp_errors_per_second: 100,
             icmp_error_burst: 50,
             registers: false,
@@ -155,6 +158,10 @@ pub struct Limits {
     pub waiting_packets: usize,
     /// Multicast routes; 64 octets each, and 128 more with a port above the 64th, and with a register tunnel.
     pub mroutes: u32,
+    /// Packets that multicast routes keep, and no more than an eighth of the pool; about 200 octets each beside their frames.
+    pub held_packets: usize,
+    /// Those of one route.
+    pub held_packets_of_route: usize,
     /// Groups with an only listener, once for each port; 64 octets each.
     pub deliveries: u32,
     /// Bindings of the mobility agent; 192 octets each.
@@ -197,6 +204,8 @@ impl Default for Limits {
             unresolved_neighbors: 1 << 10,
             waiting_packets: 512,
             mroutes: 1 << 16,
+            held_packets: 1 << 13,
+            held_packets_of_route: 256,
             deliveries: 1 << 16,
             mma_bindings: 1 << 16,
             optimised_pairs: 1 << 16,

@@ -30,7 +30,7 @@ counters! {
     Generated = "generated",
     /// Copies for further branches.
     Copied = "copied",
-    /// Packets that waited (for a neighbour, for their other fragments, for those before them) and go on. What becomes of
+    /// Packets that waited (for a neighbour, for their other fragments, for those before them, for a branch) and go on. What becomes of
     /// them on their way is counted there.
     Resumed = "resumed",
     /// Packets that waited and go no further: dropped or answered where they waited, which is counted beside this.
@@ -51,6 +51,8 @@ counters! {
     PuntReorder = "punt-reorder",
     /// Multicast packets that wait for the node, which was told of them.
     PuntRoute = "punt-route",
+    /// Packets of a route that keeps them, for a terminal that is expected.
+    PuntHold = "punt-hold",
     /// Answered: no route.
     IcmpErrorNoRoute = "icmp-error-no-route",
     /// Answered: address unreachable.
@@ -129,6 +131,12 @@ counters! {
     DropMulticastNotHeard = "drop-multicast-not-heard",
     /// No frame for the copy of a branch.
     DropMulticastNoFrame = "drop-multicast-no-frame",
+    /// Kept until its time was over.
+    DropHoldTooOld = "drop-hold-too-old",
+    /// Kept until newer packets took its place.
+    DropHoldTooMany = "drop-hold-too-many",
+    /// Kept until its route kept packets no longer.
+    DropHoldLetGo = "drop-hold-let-go",
     /// A Register message to the node that sent it.
     DropRegisterLoop = "drop-register-loop",
     /// A Register message with something else than one whole IPv6 packet.
@@ -283,6 +291,8 @@ counters! {
     TunnelFormerCareOf = "tunnel-former-care-of",
     /// Packets tunnelled to a care-of address.
     HomeIntercepted = "home-intercepted",
+    /// Packets that were kept, and left when their route had a branch.
+    HoldReleased = "hold-released",
     /// Packets sent to a rendezvous point in Register messages.
     RegistersSent = "registers-sent",
     /// Packets taken out of Register messages.

@@ -30,6 +30,7 @@ mod ethernet_input;
 mod express;
 mod fragmentation;
 pub(crate) mod header;
+mod hold;
 pub(crate) mod home_address;
 mod home_agent;
 mod ip6_input;
@@ -77,6 +78,7 @@ use crate::tables::{
 use crate::time::Instant;
 use crate::wire::ipv6;
 use core::net::Ipv6Addr;
+use hold::Holds;
 use multicast_notice::MulticastNotices;
 use reassembly::Reassemblies;
 use reorder::{Order, Reorders};
@@ -114,6 +116,7 @@ pub struct Dataplane {
     correspondents: Correspondents,
     groups: Groups<Order>,
     reorders: Reorders,
+    holds: Holds,
     tunnels: Tunnels,
     care_of_addresses: CareOfAddresses,
     uplinks: Uplinks,
@@ -155,7 +158,6 @@ impl Dataplane {
         let signalling = (pool.frames() as usize / 4).max(1);
         let waiting = limits.waiting_packets.min(pool.frames() as usize / 8).max(1);
         Dataplane {
-            pool,
             now: Instant::ORIGIN,
             links: links.collect(),
             routes: Routes::new(limits.routes),
@@ -170,6 +172,7 @@ impl Dataplane {
             correspondents: Correspondents::new(limits.correspondent_bindings, seed(6)),
             groups: Groups::new(limits.groups),
             reorders: Reorders::default(),
+            holds: Holds::new(&config, pool.frames() as usize, seed(11)),
             care_of_addresses: CareOfAddresses::new(limits.care_of_addresses),
             tunnels: Tunnels::new(limits.uplinks),
             uplinks: Uplinks::new(limits.uplinks, limits.uplink_exceptions),
@@ -197,6 +200,7 @@ impl Dataplane {
             has_others: false,
             news: VecDeque::new(),
             config,
+            pool,
         }
     }
 
@@ -297,19 +301,22 @@ impl Dataplane {
         &mut self.outgoing[usize::from(port.0)]
     }
 
-    /// Time has come to `now`: fragments that have waited too long are given up, and packets no longer wait for others.
+    /// Time has come to `now`: fragments and packets of routes without a branch that have waited too long are given up, and
+    /// packets no longer wait for others.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         if self.poll_timeout().is_some_and(|at| at <= now) {
             reassembly::expire(self);
             reorder::expire(self);
+            hold::expire(self);
             self.with_vector(|_, _| {});
         }
     }
 
     /// When [`Dataplane::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.reassemblies.next_deadline(), reorder::next_deadline(self)].into_iter().flatten().min()
+        let deadlines = [self.reassemblies.next_deadline(), reorder::next_deadline(self), self.holds.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Received packets that went through the stages, and not the express way.
@@ -327,8 +334,8 @@ impl Dataplane {
         &self.pool
     }
 
-    /// Frames that the data plane holds: in queues, waiting for neighbours, for other fragments, for those before them or
-    /// for their routes.
+    /// Frames that the data plane holds: in queues, waiting for neighbours, for other fragments, for those before them, for
+    /// their routes or for a branch of them.
     pub fn held_frames(&self) -> usize {
         self.outgoing.iter().map(OutputQueue::len).sum::<usize>()
             + self.local.len()
@@ -338,6 +345,7 @@ impl Dataplane {
             + self.neighbors.waiting()
             + self.reassemblies.held()
             + self.reorders.held()
+            + self.holds.held()
     }
 
     /// Unicast routes in order.

@@ -2,26 +2,33 @@
 //!
 //! The last branch gets the packet itself, so that a tree with one branch costs no copy; the register tunnel is one of them.
 //! (*,G) stands in where there is no (S,G), which alone decides where there is one. What the routes watch for is told here,
-//! and so is what they do not accept. Scopes: the link's own groups are never forwarded, those of the site do not leave by
-//! its border (RFC 4007 §5, RFC 7346).
+//! and so is what they do not accept. A route may keep packets that have no branch ([`super::hold`]). Scopes: the link's own
+//! groups are never forwarded, those of the site do not leave by its border (RFC 4007 §5, RFC 7346).
 
 use super::counters::Counter;
 use super::vector::{Found, Job, Lane, Origin, Vector};
-use super::{Dataplane, header, multicast_notice, output, register};
+use super::{Dataplane, header, hold, multicast_notice, output, register};
 use crate::addr::{self, Scope};
 use crate::machine::{Notice, PortId};
 use crate::packet::BATCH_SIZE;
-use crate::tables::{Accept, Mfib, PortSet, Slot, Watch};
+use crate::tables::{Accept, Mfib, Mroute, PortSet, RegisterTunnel, Slot, Watch};
 
 enum Next {
-    /// Copies went to the branches; this is the last one.
+    Branch(Branch),
+    Local,
+    Terminal,
+    /// It waits for a branch of its route.
+    Hold(Slot),
+    /// It waits for the node, which was told of it; where too many do, it ends for this reason.
+    Wait(Counter),
+    Drop(Counter),
+}
+
+/// Where the packet itself goes, after copies of it went to all other branches.
+enum Branch {
     Output(PortId),
     /// In a Register message.
     Lookup,
-    Local,
-    Terminal,
-    /// It waits for the node, which was told of it; where too many do, it ends for this reason.
-    Wait(Counter),
     Drop(Counter),
 }
 
@@ -39,12 +46,13 @@ pub(super) fn run(plane: &mut Dataplane, vector: &mut Vector) {
     find(plane, vector, &places, &keys, &mut slots);
     for (&place, slot) in places.iter().zip(slots) {
         match one(plane, vector.job(place), slot) {
-            Next::Output(port) => output::on_link(plane, vector.take(place), port),
-            Next::Lookup => vector.next(place, Lane::Lookup),
+            Next::Branch(Branch::Output(port)) => output::on_link(plane, vector.take(place), port),
+            Next::Branch(Branch::Lookup) => vector.next(place, Lane::Lookup),
             Next::Local => vector.next(place, Lane::Local),
             Next::Terminal => vector.next(place, Lane::Terminal),
+            Next::Hold(slot) => hold::hold(plane, slot, vector.take(place)),
             Next::Wait(reason) => wait(plane, vector.take(place), reason),
-            Next::Drop(reason) => plane.discard(vector.take(place), reason),
+            Next::Drop(reason) | Next::Branch(Branch::Drop(reason)) => plane.discard(vector.take(place), reason),
         }
     }
 }
@@ -81,7 +89,7 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
         return match (received, job.meta.port) {
             (true, _) if heard => Next::Local,
             (true, _) | (false, None) => Next::Drop(Counter::DropMulticastNotHeard),
-            (false, Some(port)) => Next::Output(port),
+            (false, Some(port)) => Next::Branch(Branch::Output(port)),
         };
     }
     if received && !plane.groups.is_empty() && plane.groups.contains(group) {
@@ -127,9 +135,10 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
         }
     }
     let ports = branches(plane, job, route.forward, scope);
-    // What has come to a rendezvous point is not sent to another.
-    let register = route.register.filter(|_| origin != Origin::Registered);
-    if ports.is_empty() && register.is_none() {
+    let register = tunnel(job, &route);
+    let has_branch = !ports.is_empty() || register.is_some();
+    let keeps = route.hold && plane.holds.has_room();
+    if !has_branch && !keeps {
         return or_local(Counter::DropMulticastNoBranch);
     }
     if origin != Origin::Own && job.packet.bytes()[7] <= 1 {
@@ -138,14 +147,39 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
     if heard {
         copy(plane, job, |plane, copy| plane.pending.push_back((copy, Lane::Local)));
     }
-    if origin != Origin::Own {
+    if !has_branch {
+        return Next::Hold(slot);
+    }
+    Next::Branch(replicate(plane, job, ports, register))
+}
+
+/// Sends a packet that was kept by the branches that its route has now. The node has had its copy when it came.
+pub(super) fn send_held(plane: &mut Dataplane, mut job: Job, route: &Mroute) {
+    let (ports, register) = (branches_of(plane, &job, route), tunnel(&job, route));
+    match replicate(plane, &mut job, ports, register) {
+        Branch::Output(port) => output::on_link(plane, job, port),
+        Branch::Lookup => plane.pending.push_back((job, Lane::Lookup)),
+        Branch::Drop(reason) => plane.discard(job, reason),
+    }
+}
+
+/// The register tunnel that a packet of the route goes into: what has come to a rendezvous point is not sent to another.
+#[inline(always)]
+fn tunnel(job: &Job, route: &Mroute) -> Option<RegisterTunnel> {
+    route.register.filter(|_| job.meta.origin != Origin::Registered)
+}
+
+/// Sends copies to all branches but the last, of which there is one at least.
+#[inline(always)]
+fn replicate(plane: &mut Dataplane, job: &mut Job, ports: PortSet, register: Option<RegisterTunnel>) -> Branch {
+    if job.meta.origin != Origin::Own {
         header::hop(job.packet.bytes_mut());
         // From here on it is another node's packet, however it came.
         job.meta.origin = Origin::Received;
     }
     if let Some(tunnel) = register {
         if ports.is_empty() {
-            return register::enter(plane, job, &tunnel).map_or_else(Next::Drop, |()| Next::Lookup);
+            return register::enter(plane, job, &tunnel).map_or_else(Branch::Drop, |()| Branch::Lookup);
         }
         copy(plane, job, |plane, mut copy| match register::enter(plane, &mut copy, &tunnel) {
             Ok(()) => plane.pending.push_back((copy, Lane::Lookup)),
@@ -155,11 +189,11 @@ fn one(plane: &mut Dataplane, job: &mut Job, slot: Option<Slot>) -> Next {
     let mut ports = ports.iter().peekable();
     while let Some(port) = ports.next() {
         if ports.peek().is_none() {
-            return Next::Output(port);
+            return Branch::Output(port);
         }
         copy(plane, job, |plane, copy| output::on_link(plane, copy, port));
     }
-    Next::Drop(Counter::DropMulticastNoBranch)
+    Branch::Drop(Counter::DropMulticastNoBranch)
 }
 
 /// Keeps the packet until the node has answered what it was told of it; beyond so many it ends here.
@@ -191,6 +225,12 @@ fn next_packet(plane: &mut Dataplane, slot: Slot, seen: Notice) {
     if plane.notify(seen) {
         plane.mfib.end_watch(slot);
     }
+}
+
+/// The ports by which a packet can leave that its route has accepted before.
+pub(super) fn branches_of(plane: &Dataplane, job: &Job, route: &Mroute) -> PortSet {
+    let scope = Scope::of(header::destination(job.packet.bytes())).unwrap_or(Scope::GLOBAL);
+    branches(plane, job, route.forward, scope)
 }
 
 /// The ports of the route less the one that the packet came by, and less the site's border.

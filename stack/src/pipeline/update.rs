@@ -2,7 +2,7 @@
 
 use super::counters::Counter;
 use super::vector::Job;
-use super::{Dataplane, News, binding_tunnel, output, reorder};
+use super::{Dataplane, News, binding_tunnel, hold, output, reorder};
 use crate::icmpv6::Cause;
 use crate::machine::PortId;
 use crate::port::Medium;
@@ -90,10 +90,12 @@ fn change(plane: &mut Dataplane, update: TableUpdate) -> Result<(), TableFull> {
             if before.map(|before| Mroute { watch: mroute.watch, ..before }) != Some(mroute) {
                 plane.multicast_notices.forget(key);
             }
+            hold::settle(plane, key, &mroute);
         }
         TableUpdate::MrouteRemove(key) => {
             if plane.mfib.remove(key) {
                 plane.multicast_notices.forget(key);
+                hold::forget(plane, key);
             }
         }
         TableUpdate::DeliverySet { port, group, link_address } => {

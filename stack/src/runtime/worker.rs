@@ -235,7 +235,10 @@ impl<N: Node> Worker<N> {
         loop {
             while let Some(output) = self.node.poll_output() {
                 match output {
-                    Output::Table(update) => self.dataplane.apply(now, update),
+                    Output::Table(update) => {
+                        self.dataplane.apply(now, update);
+                        self.relieve();
+                    }
                     Output::Transmit(transmit) => {
                         self.dataplane.transmit(now, &transmit);
                         self.relieve();
@@ -275,7 +278,7 @@ impl<N: Node> Worker<N> {
     }
 
     /// Sends at once where a queue is half full: a node that has thousands of messages to send, all Joins of a minute, say,
-    /// has them leave instead of overflowing its queues.
+    /// or sets free what several routes have kept, has them leave instead of overflowing its queues.
     fn relieve(&mut self) {
         for index in 0..self.ports.len() {
             let port = PortId(index as u8);

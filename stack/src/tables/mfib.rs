@@ -25,6 +25,8 @@ const WATCH_SOURCES: u64 = 1 << 13;
 const WATCH: u64 = WATCH_NEXT | WATCH_SOURCES;
 /// Keeps packets that have no branch.
 const HOLD: u64 = 1 << 14;
+/// Its packets take the stages, whatever else is said of it.
+const STAGED: u64 = 1 << 15;
 
 /// Multicast routes.
 pub(crate) struct Mfib {
@@ -143,6 +145,11 @@ impl Mfib {
         Mroute { accept, forward: PortSet::from_words(forward), register, watch, hold: way & HOLD != 0 }
     }
 
+    /// The name of the route at `slot`, as [`Mfib::key`] says it.
+    pub(crate) fn key_at(&self, slot: Slot) -> [u64; 4] {
+        self.routes.entry(slot).0
+    }
+
     /// What the express way needs of the route at `slot`; `None` where it is not that of `key`.
     #[inline(always)]
     pub(crate) fn narrow(&self, slot: Slot, key: &[u64; 4]) -> Option<NarrowRoute> {
@@ -155,6 +162,16 @@ impl Mfib {
     pub(crate) fn end_watch(&mut self, slot: Slot) {
         let (key, [way, forward]) = self.routes.entry(slot);
         let replaced = self.routes.insert(key, [way & !WATCH, forward]);
+        debug_assert!(replaced.is_ok(), "it is there");
+    }
+
+    /// Has packets of the route of this name, where there is one, take the stages, or the way that the rest of it says. A
+    /// route that is set says for itself again.
+    pub(crate) fn set_staged(&mut self, name: MrouteKey, staged: bool) {
+        let Some(slot) = self.routes.find(&key(name.source, name.group)) else { return };
+        let (key, [way, forward]) = self.routes.entry(slot);
+        let way = if staged { way | STAGED } else { way & !STAGED };
+        let replaced = self.routes.insert(key, [way, forward]);
         debug_assert!(replaced.is_ok(), "it is there");
     }
 

@@ -36,7 +36,7 @@ pub(crate) use binding::{BindingWords, HomeBindings, MmaBindings};
 pub(crate) use care_of::CareOfAddresses;
 pub(crate) use correspondent::Correspondents;
 pub(crate) use delivery::Deliveries;
-pub(crate) use hash::Slot;
+pub(crate) use hash::{HashTable, Slot};
 pub(crate) use link::Link;
 pub(crate) use mfib::Mfib;
 pub(crate) use neighbor::{AdjacencyIndex, Neighbors, Resolution};

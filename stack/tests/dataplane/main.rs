@@ -13,6 +13,7 @@ mod delivery;
 mod express;
 mod forwarding;
 mod fragments;
+mod hold;
 mod home_agent;
 mod input;
 mod limits;

@@ -182,6 +182,17 @@ pub struct RawCandidateRp {
 pub struct RawAccessRouter {
     #[serde(default)]
     pub port: Vec<Spanned<RawAccessPort>>,
+    pub hold: Field<RawHold>,
+}
+
+/// `[access_router.hold]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawHold {
+    pub time_ms: Field<i64>,
+    pub packets: Field<i64>,
+    pub packets_of_group: Field<i64>,
 }
 
 /// `[[access_router.port]]`

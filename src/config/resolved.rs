@@ -10,7 +10,7 @@ use pim::{RouteMetric, SptSwitchover};
 use stack::addr::{Eui64, GroupLayout, Prefix};
 use stack::host::services::Service;
 use stack::machine::PortId;
-use stack::pipeline::{MssClamp, TunnelDscp};
+use stack::pipeline::{DataplaneConfig, Limits, MssClamp, TunnelDscp};
 use stack::tables::{HomeAddressPolicy, IngressFilter};
 use std::path::PathBuf;
 
@@ -307,6 +307,30 @@ pub struct PimPort {
 pub struct AccessRouterConfig {
     /// The terminals' links, in the order of ports.
     pub ports: Vec<AccessPort>,
+    /// How packets of terminals that are expected are kept.
+    pub hold: HoldConfig,
+}
+
+/// `[access_router.hold]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HoldConfig {
+    /// How long a packet is kept at the most.
+    pub time: Duration,
+    /// Packets of all groups together, and no more than an eighth of the node's frames.
+    pub packets: usize,
+    /// Packets of one group.
+    pub packets_of_group: usize,
+}
+
+impl Default for HoldConfig {
+    fn default() -> Self {
+        let (config, limits) = (DataplaneConfig::default(), Limits::default());
+        HoldConfig {
+            time: config.hold_time,
+            packets: limits.held_packets,
+            packets_of_group: limits.held_packets_of_route,
+        }
+    }
 }
 
 /// One link of terminals.

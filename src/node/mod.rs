@@ -33,7 +33,7 @@ pub use run::run;
 pub use show::{keep_what_stays, show, show_query, stable_bindings};
 
 use crate::admin::Question;
-use crate::config::resolved::{NodeConfig, RouteTarget};
+use crate::config::resolved::{HoldConfig, NodeConfig, RouteTarget};
 use crate::state::{Changes, NodeState};
 use ::ha::correspondent::{self as cn_machine, CorrespondentNode};
 use ::ha::home_agent::{self as ha_machine, HomeAgent};
@@ -296,10 +296,13 @@ impl DroverNode {
         let unicast_delivery: PortSet =
             access.iter().filter(|port| port.delivery == pim::Delivery::OnlyListener).map(|port| port.port).collect();
         let max_groups = access.iter().map(|port| port.mld.max_groups).max().unwrap_or(0);
+        let hold = config.access_router.as_ref().map_or_else(HoldConfig::default, |access| access.hold);
         let limits = Limits {
             deliveries: room(Some(max_groups * unicast_delivery.len()), 1),
             mroutes: room(config.router.as_ref().map(|router| router.max_entries), default.mroutes),
             mma_bindings: room(config.mma.as_ref().map(|mma| mma.max_bindings), default.mma_bindings),
+            held_packets: hold.packets,
+            held_packets_of_route: hold.packets_of_group,
             home_bindings: room(config.home_agent.as_ref().map(|agent| agent.max_bindings), default.home_bindings),
             // A home agent is asked for each home address at a group of that address (RFC 4861 §7.2.8).
             link_groups: config
@@ -326,6 +329,7 @@ impl DroverNode {
                 .mobile_terminal
                 .as_ref()
                 .map_or(DataplaneConfig::default().reorder_delay, |terminal| terminal.reorder_delay),
+            hold_time: hold.time,
             limits,
             mtu_limits: config.ports.iter().map(|port| port.mtu).collect(),
             seed,

@@ -145,6 +145,15 @@ fn the_fast_paths_allocate_nothing() {
         bench.apply(TableUpdate::MrouteSet(MrouteKey { source: SOURCE, group: GROUP }, mroute));
         assert_free(name, bench, P0, |n| udp(SOURCE, GROUP, 64, &n.to_be_bytes()), "registers-sent");
     }
+    // The second round displaces what the first has left.
+    let mut bench = plane(Forwarding::Router);
+    let holds = Mroute { hold: true, ..Mroute::new(Accept::Port(P0), PortSet::EMPTY) };
+    bench.apply(TableUpdate::MrouteSet(MrouteKey { source: SOURCE, group: GROUP }, holds));
+    assert_free("held", bench, P0, |n| udp(SOURCE, GROUP, 64, &n.to_be_bytes()), "punt-hold");
+    let mut bench = plane(Forwarding::Router);
+    let any_source = MrouteKey { source: Ipv6Addr::UNSPECIFIED, group: GROUP };
+    bench.apply(TableUpdate::MrouteSet(any_source, holds));
+    assert_free("held of a shared tree", bench, P0, |n| udp(SOURCE, GROUP, 64, &n.to_be_bytes()), "punt-hold");
     let shared = |accept| {
         let mut bench = plane(Forwarding::Router);
         let mroute = Mroute { watch: Watch::Sources, ..Mroute::new(accept, PortSet::single(P1)) };

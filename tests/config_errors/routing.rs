@@ -277,6 +277,15 @@ fn multicast_routing() {
                 2,
                 "access_router.port[1].unicast_delivery: a querier of version 1 does not know who listens; give mld_version = 2, or false",
             ),
+            ("# time_ms = 100", "time_ms = 1001", 0, "access_router.hold.time_ms: 1001 is too large; give 0 to 1000"),
+            (
+                "# packets_of_group = 256",
+                "packets_of_group = 513",
+                0,
+                "access_router.hold.packets_of_group: 513 is too large; give 1 to 512",
+            ),
+            ("# packets = 8192", "packets = 0", 0, "access_router.hold.packets: 0 is too small; give 1 to 1048576"),
+            ("# packets = 8192", "packet = 1", 0, "access_router.hold.packet: unknown key; did you mean `packets`?"),
             (
                 "# query_response_interval_ms = 10000",
                 "max_groups_per_host = 0",

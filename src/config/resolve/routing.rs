@@ -2,12 +2,12 @@
 
 use super::super::document::Fault;
 use super::super::raw::{
-    Field, RawAccessRouter, RawAdvertisedPrefix, RawAdvertisement, RawMap, RawMld, RawPimPort, RawRouter,
+    Field, RawAccessRouter, RawAdvertisedPrefix, RawAdvertisement, RawHold, RawMap, RawMld, RawPimPort, RawRouter,
     RawWordOrPrefixes,
 };
 use super::super::resolved::{
-    AccessPort, AccessRouterConfig, AdvertisedHomeAgent, AdvertisedMap, AdvertisedPrefix, Attachment, MldConfig,
-    PimPort, PortConfig, RouterAdvertisementConfig, RouterConfig,
+    AccessPort, AccessRouterConfig, AdvertisedHomeAgent, AdvertisedMap, AdvertisedPrefix, Attachment, HoldConfig,
+    MldConfig, PimPort, PortConfig, RouterAdvertisementConfig, RouterConfig,
 };
 use super::port_by_name;
 use super::ports::{MAX_MTU, MIN_MTU};
@@ -20,6 +20,7 @@ use pim::mld::Version;
 use pim::{BsrBoundary, SptSwitchover};
 use stack::addr::Prefix;
 use stack::machine::PortId;
+use stack::pipeline::Limits;
 use stack::wire::mld::MAX_V1_RESPONSE_DELAY;
 use std::collections::BTreeSet;
 use toml::Spanned;
@@ -176,7 +177,22 @@ pub(super) fn access_router(
         let delivery = delivery(section, &raw.unicast_delivery, port, router, mld.as_ref());
         Some(AccessPort { port: port.id, advertisement: advertisement?, mld: mld?, delivery: delivery? })
     })?;
-    Some(AccessRouterConfig { ports })
+    let hold = hold(section, &raw.hold);
+    Some(AccessRouterConfig { ports, hold: hold? })
+}
+
+/// How packets of terminals that are expected are kept. What one group keeps leaves at once, so that it has to fit into the
+/// queue of a port.
+fn hold(section: &Section<'_, '_>, field: &Field<RawHold>) -> Option<HoldConfig> {
+    let default = HoldConfig::default();
+    let nothing = RawHold::default();
+    let raw = field.as_ref().map_or(&nothing, Spanned::get_ref);
+    let section = &section.inner("hold", span_of(section, field));
+    let time = section.millis("time_ms", &raw.time_ms, 0..=1000, default.time.as_millis() as u64);
+    let packets = section.number("packets", &raw.packets, 1..=1 << 20, default.packets);
+    let most = Limits::default().output_queue as i64 / 2;
+    let of_group = section.number("packets_of_group", &raw.packets_of_group, 1..=most, default.packets_of_group);
+    Some(HoldConfig { time: time?, packets: packets?, packets_of_group: of_group? })
 }
 
 /// To which link-layer address terminals' groups go. Who listens has to be known: hosts of version 1 are not, nor are the

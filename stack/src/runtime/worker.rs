@@ -463,6 +463,77 @@ mod tests {
         assert!(worker.dataplane().counters().is_balanced());
     }
 
+    /// Keeps packets of some groups from the start, and lets all of them go when it is spoken to.
+    #[derive(Default)]
+    struct Candidate(Outputs<()>);
+
+    impl Candidate {
+        const GROUPS: u16 = 8;
+
+        fn group(number: u16) -> Ipv6Addr {
+            Ipv6Addr::new(0xff35, 0, 0, 0, 0, 0, 1, number)
+        }
+
+        fn set(&mut self, forward: PortSet, hold: bool) {
+            for number in 0..Self::GROUPS {
+                let mroute = Mroute { hold, ..Mroute::new(Accept::Port(PortId(0)), forward) };
+                self.0.table(TableUpdate::MrouteSet(MrouteKey { source: PEER, group: Self::group(number) }, mroute));
+            }
+        }
+    }
+
+    impl Node for Candidate {
+        type Event = ();
+
+        fn handle_packet(&mut self, _: Instant, _: &RxMeta, _: &[u8]) {
+            self.set(PortSet::single(PortId(1)), false);
+        }
+
+        fn handle_notice(&mut self, _: Instant, _: Notice) {
+            self.set(PortSet::EMPTY, true);
+        }
+
+        fn handle_timeout(&mut self, _: Instant) {}
+
+        fn poll_output(&mut self) -> Option<Output<()>> {
+            self.0.poll()
+        }
+
+        fn poll_timeout(&self) -> Option<Instant> {
+            None
+        }
+    }
+
+    /// More than a port's queue has room for.
+    #[test]
+    fn what_several_routes_have_kept_overflows_no_queue() {
+        const KEPT: u16 = 250;
+        let now = Instant::from_secs(1);
+        let pool = Pool::new(1 << 15).unwrap();
+        let mut dataplane = Dataplane::new(DataplaneConfig::default(), pool, &[info(), info()]);
+        dataplane.apply(now, TableUpdate::RouteSet(crate::addr::Prefix::host(SELF), Route::Local));
+        let [(inner, source), (outer, link)] = [info(), info()].map(MemPort::new);
+        let all = usize::from(KEPT) * usize::from(Candidate::GROUPS);
+        link.set_capacity(all);
+        let mut worker = Worker::new(dataplane, Candidate::default(), vec![Box::new(inner), Box::new(outer)]);
+        worker.iterate(now);
+        for number in 0..KEPT {
+            for group in 0..Candidate::GROUPS {
+                let packet =
+                    PacketBuilder::new(PEER, Candidate::group(group)).payload(protocol::NONE, &number.to_be_bytes());
+                assert!(source.push(packet));
+            }
+            worker.iterate(now);
+        }
+        assert_eq!(worker.held_frames(), all);
+        assert!(source.push(PacketBuilder::new(PEER, SELF).payload(protocol::MOBILITY, &[0; 8])));
+        assert_eq!(worker.iterate(now).sent, all);
+        let sent = core::iter::from_fn(|| link.pop()).map(|packet| (packet[39], [packet[40], packet[41]]));
+        let each = (0..Candidate::GROUPS).flat_map(|group| (0..KEPT).map(move |n| (group as u8, n.to_be_bytes())));
+        assert!(sent.eq(each));
+        assert!(worker.dataplane().counters().is_balanced());
+    }
+
     #[test]
     fn links_are_told_of() {
         let (mut worker, end) = worker();

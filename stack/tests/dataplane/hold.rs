@@ -324,7 +324,8 @@ fn a_node_that_listens_hears_at_once() {
     bench.apply(TableUpdate::LinkGroupJoin(P0, GROUP));
     let packet = PacketBuilder::new(SOURCE, GROUP).checksummed(protocol::MOBILITY, vec![59, 0, 0, 0, 0, 0, 0, 0], 4);
     bench.receive(P0, std::slice::from_ref(&packet));
-    assert_eq!(bench.local().into_iter().map(|(_, packet)| packet).collect::<Vec<_>>(), [packet.clone()]);
+    let local: Vec<_> = bench.local().into_iter().map(|(_, packet)| packet).collect();
+    assert_eq!(local, std::slice::from_ref(&packet));
     bench.apply(set(false, &[P1]));
     assert_eq!((bench.sent(P1), bench.local().len()), (vec![to_group(1, &hopped(&packet))], 0));
     bench.expect_counters(&[

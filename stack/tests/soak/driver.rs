@@ -3,14 +3,14 @@
 
 use super::compare::{Chosen, dump};
 use super::job::Job;
-use super::model::{Freed, Model, NeighborKey};
+use super::model::{Freed, Held, Model, NeighborKey};
 use super::oracle::{self, Outcome};
 use super::packets::{Input, Packets};
 use super::planes::{Counts, Planes};
 use super::room::{Room, WAITING_PER_NEIGHBOR};
 use super::tally::Tally;
 use super::updates::Updates;
-use super::world::Shape;
+use super::world::{PORTS, Shape};
 use core::net::Ipv6Addr;
 use stack::machine::{Notice, PortId, RxMeta};
 use stack::rng::Rng;
@@ -81,7 +81,7 @@ impl Round {
             self.now += Duration::from_micros(self.rng.below(60_000));
         }
         self.model.now = self.now;
-        self.planes.handle_timeout(self.now);
+        self.time();
         for update in self.updates.some(step) {
             self.update(update);
         }
@@ -93,6 +93,17 @@ impl Round {
         self.tally.peak(&[("neighbours", self.model.neighbors.len()), ("unresolved", self.model.unresolved)]);
         if step % FULL_CHECK == FULL_CHECK - 1 {
             self.check_tables();
+        }
+    }
+
+    /// What was kept for too long goes.
+    fn time(&mut self) {
+        let before = self.planes.counts();
+        self.planes.handle_timeout(self.now);
+        let ends = vec!["drop-hold-too-old"; self.model.expire_held()];
+        let expected = self.commit(vec![Outcome { ends, ..Outcome::default() }]);
+        if let Err(what) = self.check(expected, &before) {
+            panic!("at {:?}: {what}", self.now);
         }
     }
 
@@ -109,14 +120,15 @@ impl Round {
             // What is told of this source and group may be told again.
             self.told.remove(&(key.source, key.group));
         }
-        let (update, fails) = self.possible(update);
+        let (update, freed_now) = self.possible(update);
         let before = self.planes.counts();
         let freed = self.model.apply(&update);
         self.planes.apply(self.now, update.clone());
         self.tally.updates += 1;
         let outcomes = match freed {
             Freed::Leave(key, jobs) => jobs.into_iter().map(|job| oracle::of_resolved(&self.model, key, job)).collect(),
-            Freed::Fail => fails,
+            Freed::Fail => freed_now,
+            Freed::Kept(key) => self.let_go(key, freed_now),
             Freed::Drop(count) => vec![Outcome { ends: vec!["drop-neighbor-removed"; count], ..Outcome::default() }],
             Freed::Refused => vec![Outcome { ends: vec!["refused-updates"], ..Outcome::default() }],
             Freed::NoPort => vec![Outcome { ends: vec!["refused-ports"], ..Outcome::default() }],
@@ -132,10 +144,42 @@ impl Round {
         }
     }
 
+    /// Packets that a route has kept are gone where they have left it, and where it keeps none any more. Answers what came of
+    /// those that have left, and the ends of the others.
+    fn let_go(&mut self, key: MrouteKey, mut left: Vec<Outcome>) -> Vec<Outcome> {
+        let route = self.model.mroutes.get(&key).map(|&(route, _)| route);
+        let kept = self.model.held_of(key);
+        let model = &self.model;
+        let stays =
+            |job: &Job| route.is_some_and(|route| route.hold && oracle::of_held(model, 0, job, &route).is_none());
+        let stay: Vec<bool> = model.held.iter().map(|held| held.key != key || stays(&held.job)).collect();
+        let mut stay = stay.into_iter();
+        self.model.held.retain(|_| stay.next().expect("one each"));
+        let gone = kept - self.model.held_of(key) - left.len();
+        left.push(Outcome { ends: vec!["drop-hold-let-go"; gone], ..Outcome::default() });
+        left
+    }
+
     /// The update, or where its consequences would depend on an order that nobody promises, a similar one; and what comes
-    /// of the packets that waited for a neighbour that failed.
+    /// of the packets that waited for a neighbour that failed, or for a branch that is there.
     fn possible(&mut self, update: TableUpdate) -> (TableUpdate, Vec<Outcome>) {
-        let TableUpdate::NeighborFailed(port, address) = update else { return (update, Vec::new()) };
+        let (port, address) = match update {
+            TableUpdate::NeighborFailed(port, address) => (port, address),
+            TableUpdate::MrouteSet(_, route) if route.forward.iter().any(|port| port.0 >= PORTS) => {
+                return (update, Vec::new());
+            }
+            TableUpdate::MrouteSet(key, route) => {
+                let held = self.model.held.iter().enumerate().filter(|(_, held)| held.key == key);
+                let of_held = |(place, held): (usize, &Held)| oracle::of_held(&self.model, place, &held.job, &route);
+                let left: Vec<_> = held.filter_map(of_held).collect();
+                let mut room = Room::new(&self.model);
+                return match left.iter().all(|outcome| room.takes(outcome)) {
+                    true => (update, left),
+                    false => (TableUpdate::MrouteRemove(key), Vec::new()),
+                };
+            }
+            _ => return (update, Vec::new()),
+        };
         let jobs = self.model.neighbors.get(&(port.0, address)).map(|state| state.waiting.clone()).unwrap_or_default();
         let leaving = jobs.len();
         let outcomes: Vec<_> = jobs.into_iter().map(|job| oracle::of_unreachable(&self.model, job)).collect();
@@ -197,6 +241,9 @@ impl Round {
             for (key, job) in core::mem::take(&mut outcome.waits) {
                 self.wait(key, job, &mut outcome, &mut notices);
             }
+            for (key, job) in core::mem::take(&mut outcome.holds) {
+                self.hold(key, job, &mut outcome);
+            }
             for key in &outcome.uses {
                 let state = self.model.neighbors.get_mut(key).expect("used");
                 if core::mem::take(&mut state.notify_use) {
@@ -242,6 +289,16 @@ impl Round {
             state.waiting.push_back(job);
             self.model.waiting += 1;
         }
+    }
+
+    /// A route keeps a packet.
+    fn hold(&mut self, key: MrouteKey, mut job: Job, outcome: &mut Outcome) {
+        job.waits_since = self.calls;
+        outcome.ends.push("punt-hold");
+        if self.model.hold(key, job) {
+            outcome.ends.push("drop-hold-too-many");
+        }
+        self.updates.holding.push(key);
     }
 
     /// Compares what came out with what had to.
@@ -370,7 +427,8 @@ impl Round {
 
     /// Every end is counted, every packet ends once, and every frame of the pool is somewhere.
     fn check_counters(&mut self, outcome: &Outcome, errors: u64, sent: u64, before: &Counts) -> Result<(), String> {
-        const ENDS: [&str; 7] = ["drop-", "icmp-error-", "punt-", "refused-", "output", "local", "unicast-deliveries"];
+        const ENDS: [&str; 8] =
+            ["drop-", "icmp-error-", "punt-", "hold-", "refused-", "output", "local", "unicast-deliveries"];
         const LIMITED: &str = "drop-icmp-rate-limit";
         let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
         for end in &outcome.ends {
@@ -408,7 +466,7 @@ impl Round {
         if expected != found {
             return Err(format!("counted {found:?}, and not {expected:?}"));
         }
-        self.planes.check(self.model.waiting)
+        self.planes.check(self.model.waiting + self.model.held.len())
     }
 
     /// Every table, entry by entry.

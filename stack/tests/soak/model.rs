@@ -1,7 +1,7 @@
 //! The tables as plain maps, and what an update does to them, as `TableUpdate` and `Limits` say.
 
 use super::job::Job;
-use super::world::{PORTS, Shape};
+use super::world::{HOLD_TIME, PORTS, Shape};
 use core::cmp::Reverse;
 use core::net::Ipv6Addr;
 use stack::addr::{MacAddress, Prefix};
@@ -26,12 +26,22 @@ pub(crate) struct NeighborState {
     pub(crate) waiting: VecDeque<Job>,
 }
 
+/// A packet that its route keeps.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) key: MrouteKey,
+    pub(crate) until: Instant,
+    pub(crate) job: Job,
+}
+
 /// What an update set free.
 #[derive(Debug)]
 pub(crate) enum Freed {
     Nothing,
     /// Packets whose neighbour is there now.
     Leave(NeighborKey, Vec<Job>),
+    /// Packets that their route has kept, as it is set now or gone.
+    Kept(MrouteKey),
     /// Packets whose neighbour does not answer.
     Fail,
     /// Packets whose neighbour was forgotten.
@@ -53,6 +63,8 @@ pub(crate) struct Model {
     pub(crate) waiting: usize,
     /// With the packets that each has matched.
     pub(crate) mroutes: BTreeMap<MrouteKey, (Mroute, u64)>,
+    /// Packets that routes keep, the oldest first.
+    pub(crate) held: Vec<Held>,
     /// The link-layer addresses of groups' only listeners.
     pub(crate) deliveries: BTreeMap<(u8, Ipv6Addr), MacAddress>,
     /// With the sequence number that is next.
@@ -81,6 +93,7 @@ impl Model {
             unresolved: 0,
             waiting: 0,
             mroutes: BTreeMap::new(),
+            held: Vec::new(),
             deliveries: BTreeMap::new(),
             bindings: BTreeMap::new(),
             by_care_of: BTreeMap::new(),
@@ -131,6 +144,37 @@ impl Model {
         let common = |own: Ipv6Addr| (own.to_bits() ^ destination.to_bits()).leading_zeros();
         let fits = |own: &&Ipv6Addr| own.to_bits() as u64 != 0 && super::octets::is_link_local(**own) == is_narrow;
         self.own.iter().filter(fits).copied().max_by_key(|&own| (common(own), own))
+    }
+
+    /// Keeps a packet of a route; whether another had to make room for it, the oldest of the route or of all.
+    pub(crate) fn hold(&mut self, key: MrouteKey, job: Job) -> bool {
+        let displaced = self.displaced_by(key).next().map(|(place, _)| place);
+        if let Some(place) = displaced {
+            self.held.remove(place);
+        }
+        self.held.push(Held { key, until: self.now + HOLD_TIME, job });
+        displaced.is_some()
+    }
+
+    /// Those of whom the first makes room for one more packet of a route, where it has to, each with its place.
+    pub(crate) fn displaced_by(&self, key: MrouteKey) -> impl Iterator<Item = (usize, &Job)> {
+        let limits = self.shape.limits;
+        let of_route = self.held_of(key) >= limits.held_packets_of_route;
+        let is_full = of_route || self.held.len() >= limits.held_packets;
+        let among = move |held: &Held| is_full && (!of_route || held.key == key);
+        self.held.iter().enumerate().filter(move |(_, held)| among(held)).map(|(place, held)| (place, &held.job))
+    }
+
+    /// How many packets of a route are kept.
+    pub(crate) fn held_of(&self, key: MrouteKey) -> usize {
+        self.held.iter().filter(|held| held.key == key).count()
+    }
+
+    /// Drops what was kept for too long; answers how many.
+    pub(crate) fn expire_held(&mut self) -> usize {
+        let before = self.held.len();
+        self.held.retain(|held| held.until > self.now);
+        before - self.held.len()
     }
 
     /// How many ICMPv6 errors may be sent now.
@@ -208,9 +252,11 @@ impl Model {
                     return Freed::Refused;
                 }
                 self.mroutes.insert(key, (mroute, packets.unwrap_or(0)));
+                return Freed::Kept(key);
             }
             TableUpdate::MrouteRemove(key) => {
                 self.mroutes.remove(&key);
+                return Freed::Kept(key);
             }
             TableUpdate::DeliverySet { port, group, link_address } => {
                 let key = (port.0, group);

@@ -139,7 +139,10 @@ impl Planes {
         balanced(self.first.counters())?;
         let held = self.first.held_frames();
         if held != waiting || self.pool.free_frames() + held != FRAMES as usize {
-            return Err(format!("{held} frames are held and {} free; {waiting} wait", self.pool.free_frames()));
+            return Err(format!(
+                "{held} frames are held and {} free; {waiting} wait or are kept",
+                self.pool.free_frames()
+            ));
         }
         let Some((second, pool)) = &self.second else { return Ok(()) };
         balanced(second.counters())?;

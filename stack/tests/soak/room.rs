@@ -4,12 +4,21 @@
 //! limit holds back, would be the data plane's choice: a batch is drawn so that its queues do not run over, and so that
 //! where errors are held back it can be seen how many.
 
+use super::job::Job;
 use super::model::{Model, NeighborKey};
 use super::oracle::Outcome;
+use stack::tables::MrouteKey;
 use std::collections::BTreeMap;
 
 /// Packets that wait for one neighbour at the most.
 pub(crate) const WAITING_PER_NEIGHBOR: usize = 32;
+
+/// Whether it is known which of these is the first: packets of a row keep their order, and so do calls of the data plane.
+fn is_first_known<'a>(mut waiting: impl Iterator<Item = &'a Job>) -> bool {
+    let Some(first) = waiting.next() else { return true };
+    let train = first.marks.train.filter(|_| !first.marks.is_error);
+    waiting.all(|job| job.waits_since != first.waits_since || train.is_some() && job.marks.train == train)
+}
 
 pub(crate) struct Room<'a> {
     model: &'a Model,
@@ -18,6 +27,8 @@ pub(crate) struct Room<'a> {
     /// Packets that came to wait for each neighbour.
     waiting: BTreeMap<NeighborKey, usize>,
     waiting_sum: usize,
+    /// Packets that routes came to keep.
+    holds: BTreeMap<MrouteKey, usize>,
     made: usize,
     errors: u64,
     errors_are_frames: bool,
@@ -30,6 +41,7 @@ impl<'a> Room<'a> {
             gone: None,
             waiting: BTreeMap::new(),
             waiting_sum: 0,
+            holds: BTreeMap::new(),
             made: 0,
             errors: 0,
             errors_are_frames: true,
@@ -48,18 +60,10 @@ impl<'a> Room<'a> {
     /// Whether it is plain what becomes of this packet where it does not fit: one packet waits, and if the oldest gives
     /// way to it, it is known which that is.
     pub(crate) fn takes_alone(&self, outcome: &Outcome) -> bool {
-        // Packets of a row keep their order, and so do calls of the data plane.
-        let is_first_known = |key| {
-            let Some(mut waiting) = self.model.neighbors.get(key).map(|state| state.waiting.iter()) else {
-                return true;
-            };
-            let Some(first) = waiting.next() else { return true };
-            let train = first.marks.train.filter(|_| !first.marks.is_error);
-            waiting.all(|job| job.waits_since != first.waits_since || train.is_some() && job.marks.train == train)
-        };
-        let is_plain = match outcome.waits.as_slice() {
-            [] => true,
-            [(key, _)] => is_first_known(key),
+        let is_plain = match (outcome.waits.as_slice(), outcome.holds.as_slice()) {
+            ([], []) => true,
+            ([(key, _)], []) => self.model.neighbors.get(key).is_none_or(|state| is_first_known(state.waiting.iter())),
+            ([], [(key, _)]) => is_first_known(self.model.displaced_by(*key).map(|(_, job)| job)),
             _ => false,
         };
         is_plain && outcome.errors <= self.tokens()
@@ -96,6 +100,17 @@ impl<'a> Room<'a> {
         if !fits || !outcome.waits.is_empty() && !is_room {
             return false;
         }
+        let mut holds = self.holds.clone();
+        for (key, _) in &outcome.holds {
+            *holds.entry(*key).or_default() += 1;
+        }
+        let has_place =
+            |(key, count): (&MrouteKey, &usize)| self.model.held_of(*key) + count <= limits.held_packets_of_route;
+        let held = self.model.held.len() + holds.values().sum::<usize>();
+        if !outcome.holds.is_empty() && (held > limits.held_packets || !holds.iter().all(has_place)) {
+            return false;
+        }
+        self.holds = holds;
         (self.errors, self.errors_are_frames, self.made) = (errors, errors_are_frames, made);
         self.waiting_sum += outcome.waits.len();
         for (key, count) in waits {

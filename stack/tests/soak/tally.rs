@@ -5,7 +5,12 @@ use super::packets::Kind;
 use std::collections::BTreeMap;
 
 /// What a packet comes to, and how often at least in every round.
-const ENDS: [(&str, u64); 67] = [
+const ENDS: [(&str, u64); 72] = [
+    ("punt-hold", 500),
+    ("hold-released", 200),
+    ("drop-hold-let-go", 20),
+    ("drop-hold-too-old", 300),
+    ("drop-hold-too-many", 20),
     ("waited for a route", 200),
     ("unicast-deliveries", 500),
     ("plain", 10_000),

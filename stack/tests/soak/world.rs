@@ -7,6 +7,7 @@ use stack::pipeline::{DataplaneConfig, Limits, TunnelDscp};
 use stack::port::{LinkState, Medium, PortInfo};
 use stack::rng::Rng;
 use stack::tables::PortSet;
+use stack::time::Duration;
 
 /// Ports, the last few of which have a number that does not fit into one word of a bitmap.
 pub(crate) const PORTS: u8 = 68;
@@ -19,6 +20,8 @@ pub(crate) const RADIOS: [u8; 5] = [0, 2, BORDER, 6, 66];
 /// The link of the home agent's home addresses.
 pub(crate) const HOME_PORT: u8 = 3;
 pub(crate) const FRAMES: u32 = 8192;
+/// How long routes keep packets.
+pub(crate) const HOLD_TIME: Duration = Duration::from_millis(100);
 pub(crate) const MINIMUM_MTU: usize = 1280;
 
 pub(crate) const AGENT: Ipv6Addr = address(0x201, 0, 1);
@@ -120,6 +123,8 @@ impl Shape {
             unresolved_neighbors: [700, 2_000, 4_000][rng.below(3) as usize],
             waiting_packets: 256,
             mroutes: 18_000,
+            held_packets: 40,
+            held_packets_of_route: 5,
             deliveries: 3_000,
             mma_bindings: 18_000,
             optimised_pairs: 4_000,
@@ -156,6 +161,7 @@ impl Shape {
             express: self.express,
             registers: self.registers,
             tunnel_dscp: self.dscp,
+            hold_time: HOLD_TIME,
             icmp_errors_per_second: self.errors_per_second,
             icmp_error_burst: self.error_burst,
             limits: self.limits,

@@ -84,13 +84,16 @@ impl<T> Rings<T> {
     /// # Errors
     /// The value, where there is no room for any ([`Rings::has_room`]).
     pub(super) fn push(&mut self, key: Key, value: T, until: Instant) -> Result<Option<T>, T> {
+        if !self.has_room() {
+            return Err(value);
+        }
         let oldest = match self.ring(&key).filter(|ring| ring.count >= self.limit_of_ring) {
             Some(ring) => ring.ends.first,
             None if self.len() >= self.limit => self.all.first,
             None => None,
         };
         let displaced = oldest.and_then(|number| self.take(number));
-        let Some(ring) = self.find_or_make(key).ok().filter(|_| self.has_room()) else { return Err(value) };
+        let Ok(ring) = self.find_or_make(key) else { return Err(value) };
         let item = Some(Item { value, until, ring, links: [Links::default(); 2] });
         let number = match self.free_items.pop() {
             Some(number) => {
@@ -114,9 +117,8 @@ impl<T> Rings<T> {
 
     /// The oldest of a ring.
     pub(super) fn first_of(&self, key: &Key) -> Option<Number> {
-        if self.all.first.is_none() {
-            return None;
-        }
+        // Where nothing waits, nothing is looked up.
+        self.all.first?;
         self.ring(key)?.ends.first
     }
 

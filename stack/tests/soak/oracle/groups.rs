@@ -7,12 +7,12 @@ use crate::job::Job;
 use crate::octets;
 use core::net::Ipv6Addr;
 use stack::machine::{Notice, PortId};
-use stack::tables::{Accept, MrouteKey, Watch};
+use stack::tables::{Accept, Mroute, MrouteKey, Watch};
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 impl Walk<'_> {
-    pub(super) fn group(&mut self, mut job: Job) {
+    pub(super) fn group(&mut self, job: Job) {
         let (source, group) = (job.source(), job.destination());
         let scope = octets::scope(group).expect("a group");
         let came_by = job.port.filter(|_| !job.is_own && !job.is_out_of_register);
@@ -59,12 +59,11 @@ impl Walk<'_> {
         } else {
             self.outcome.may_tell.push(Notice::MulticastWrongPort { port, source, group });
         }
-        let is_branch = |port: &u8| came_by != Some(*port) && !(scope <= 5 && self.model.shape.is_border(*port));
-        let branches: Vec<u8> = mroute.forward.iter().map(|port| port.0).filter(is_branch).collect();
-        let register = mroute.register.filter(|_| !job.is_out_of_register);
+        let branches = self.branches(&job, &mroute);
+        let has_branch = !branches.is_empty() || mroute.register.is_some_and(|_| !job.is_out_of_register);
         let lack = match () {
             () if !is_accepted => Some("drop-multicast-wrong-port"),
-            () if branches.is_empty() && register.is_none() => Some("drop-multicast-no-branch"),
+            () if !has_branch && !mroute.hold => Some("drop-multicast-no-branch"),
             () if !job.is_own && job.packet[7] <= 1 => Some("drop-multicast-hop-limit"),
             () => None,
         };
@@ -74,13 +73,29 @@ impl Walk<'_> {
         match lack {
             Some(_) if is_heard => return,
             Some(lack) => return self.end(lack),
+            None if !has_branch => return self.outcome.holds.push((key, job)),
             None => {}
         }
+        self.replicate(job, &branches, &mroute);
+    }
+
+    /// The ports that an accepted packet leaves by.
+    pub(super) fn branches(&self, job: &Job, route: &Mroute) -> Vec<u8> {
+        let came_by = job.port.filter(|_| !job.is_own && !job.is_out_of_register);
+        let scope = octets::scope(job.destination()).expect("a group");
+        let is_branch = |port: &u8| came_by != Some(*port) && !(scope <= 5 && self.model.shape.is_border(*port));
+        route.forward.iter().map(|port| port.0).filter(is_branch).collect()
+    }
+
+    /// Sends an accepted packet by its branches.
+    pub(super) fn replicate(&mut self, mut job: Job, branches: &[u8], route: &Mroute) {
+        let register = route.register.filter(|_| !job.is_out_of_register);
+        let group = job.destination();
         if !job.is_own {
             hop(&mut job.packet);
         }
         job.is_out_of_register = false;
-        for port in branches {
+        for &port in branches {
             self.output(job.clone(), port, To::Group(group));
         }
         if let Some(tunnel) = register {

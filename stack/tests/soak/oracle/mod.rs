@@ -20,7 +20,7 @@ use errors::Cause;
 pub(crate) use registers::message as register_message;
 use stack::addr::MacAddress;
 use stack::machine::{Notice, RxMeta};
-use stack::tables::{IngressFilter, MrouteKey, Route};
+use stack::tables::{IngressFilter, Mroute, MrouteKey, Route};
 
 /// Lookups of one packet, after which it goes around in circles.
 const MAX_PASSES: u8 = 5;
@@ -41,6 +41,8 @@ pub(crate) struct Outcome {
     pub(crate) local: Vec<(RxMeta, Vec<u8>)>,
     /// What waits for neighbours.
     pub(crate) waits: Vec<(NeighborKey, Job)>,
+    /// What its route keeps.
+    pub(crate) holds: Vec<(MrouteKey, Job)>,
     /// Ends, by the name of their counter, but for those above.
     pub(crate) ends: Vec<&'static str>,
     /// ICMPv6 errors that the rate limit has to let pass.
@@ -106,6 +108,19 @@ pub(crate) fn of_resolved(model: &Model, key: NeighborKey, job: Job) -> Outcome 
     let mut walk = Walk { model, outcome: Outcome::default(), tickets: 0 };
     walk.send(job, key.0, output::To::Neighbor(key));
     walk.outcome
+}
+
+/// What has to become of a packet that its route has kept, now that the route is this one; `None` where it has no
+/// branch. Several can be of one input, so that `place` tells them apart.
+pub(crate) fn of_held(model: &Model, place: usize, job: &Job, route: &Mroute) -> Option<Outcome> {
+    let mut walk = Walk { model, outcome: Outcome::default(), tickets: (place as u64 + 1) << 48 };
+    let branches = walk.branches(job, route);
+    if branches.is_empty() {
+        return None;
+    }
+    walk.end("hold-released");
+    walk.replicate(job.clone(), &branches, route);
+    Some(walk.outcome)
 }
 
 /// What has to become of a packet whose neighbour does not answer: the sender of what is inside this node's tunnels is

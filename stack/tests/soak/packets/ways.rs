@@ -124,7 +124,10 @@ impl Draw<'_> {
     /// A packet to a group, most of them to one whose route accepts it there.
     fn by_route(&mut self, correspondent: Ipv6Addr, here: Accept) -> (Vec<u8>, usize) {
         let accepts = |draw: &Self, key: &MrouteKey| draw.model.mroutes.get(key).map(|route| route.0.accept);
-        let drawn: Vec<_> = (0..24).filter_map(|_| self.updates.mroutes.any(&mut self.updates.rng)).collect();
+        let mut drawn: Vec<_> = (0..24).filter_map(|_| self.updates.mroutes.any(&mut self.updates.rng)).collect();
+        if self.one_in(4) {
+            drawn.splice(..0, self.updates.holding.iter().copied());
+        }
         let key = drawn.iter().find(|key| accepts(self, key) == Some(here)).or(drawn.first()).copied();
         match key {
             Some(key) if !self.one_in(12) => {

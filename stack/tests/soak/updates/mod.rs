@@ -13,6 +13,9 @@ use stack::machine::PortId;
 use stack::rng::Rng;
 use stack::tables::{HomeBinding, IngressFilter, MrouteKey, Neighbor, Route, TableUpdate};
 
+/// Routes that have kept packets that are remembered.
+const HOLDING: usize = 24;
+
 /// A terminal: the key of its binding, and the number that its addresses are made of.
 pub(crate) type Terminal = (Ipv6Addr, u64);
 
@@ -22,6 +25,8 @@ pub(crate) struct Updates {
     pub(crate) routes: Picks<Prefix>,
     pub(crate) neighbors: Picks<NeighborKey>,
     pub(crate) mroutes: Picks<MrouteKey>,
+    /// Routes that have kept packets lately.
+    pub(crate) holding: Vec<MrouteKey>,
     pub(crate) deliveries: Picks<(u8, Ipv6Addr)>,
     pub(crate) visitors: Picks<Terminal>,
     pub(crate) homed: Picks<Terminal>,
@@ -44,6 +49,7 @@ impl Updates {
             routes: Picks::new(),
             neighbors: Picks::new(),
             mroutes: Picks::new(),
+            holding: Vec::new(),
             deliveries: Picks::new(),
             visitors: Picks::new(),
             homed: Picks::new(),
@@ -73,6 +79,7 @@ impl Updates {
     /// The updates between two batches.
     pub(crate) fn some(&mut self, step: u64) -> Vec<TableUpdate> {
         let mut updates = Vec::new();
+        self.holding.drain(..self.holding.len().saturating_sub(HOLDING));
         let rng = &mut self.rng;
         let count = [80, 24, 70, 70, 70, 14, 20].map(|most| rng.below(most));
         for _ in 0..count[0] {

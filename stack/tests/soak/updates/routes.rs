@@ -125,7 +125,10 @@ impl Updates {
 
     pub(super) fn mroute(&mut self, grows: bool) -> TableUpdate {
         let known = self.mroutes.any(&mut self.rng);
+        // Those that keep packets change while they do.
+        let holding = self.rng.below(240) as usize;
         let key = match known {
+            _ if holding < self.holding.len() => self.holding.swap_remove(holding),
             Some(known) if self.rng.below(4) == 0 => known,
             Some(known) if !grows => {
                 self.mroutes.remove(known);
@@ -154,7 +157,9 @@ impl Updates {
             _ => Watch::Nothing,
         };
         let register = (self.rng.below(12) == 0).then(|| self.register_tunnel());
-        TableUpdate::MrouteSet(key, Mroute { accept, forward: self.branches(), register, watch, hold: false })
+        let hold = self.rng.below(4) == 0;
+        let forward = if hold && self.rng.below(2) == 0 { PortSet::EMPTY } else { self.branches() };
+        TableUpdate::MrouteSet(key, Mroute { accept, forward, register, watch, hold })
     }
 
     fn register_tunnel(&mut self) -> RegisterTunnel {

@@ -176,9 +176,20 @@ fn service(chain: bool) -> TableUpdate {
     })
 }
 
+/// The route of a terminal that is expected, and of one that nobody waits for any more.
+fn candidate(source: Ipv6Addr, number: u16, accept: Accept, hold: bool) -> TableUpdate {
+    let mroute = Mroute { hold, ..Mroute::new(accept, PortSet::EMPTY) };
+    TableUpdate::MrouteSet(MrouteKey { source, group: group(number) }, mroute)
+}
+
 /// What takes some of it away again.
 fn removals() -> Vec<TableUpdate> {
     vec![
+        candidate(OWN, 1, Accept::Local, true),
+        candidate(OWN, 2, Accept::Local, true),
+        candidate(CORRESPONDENT, 8, Accept::Port(ACCESS), true),
+        candidate(CORRESPONDENT, 8, Accept::Port(ACCESS), false),
+        candidate(ON_LINK, 13, Accept::RendezvousPoint, true),
         TableUpdate::NeighborRemove(BORDER, NEIGHBOR),
         TableUpdate::NeighborFailed(ACCESS, NEIGHBOR),
         TableUpdate::NeighborFailed(NARROW, site(0xd, 2)),

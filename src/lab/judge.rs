@@ -5,6 +5,7 @@ use super::paths::{Paths, agent_of};
 use super::report::{Check, Flow as FlowLine, Handover, NodeLine, Report, Signalling};
 use crate::config::lab::{Endpoint, FlowKind, Lab, LabMove, LinkIndex, MoveMode, NodeIndex};
 use core::net::Ipv6Addr;
+use stack::addr::Scope;
 use stack::host::Flow;
 use stack::inspect::{Class, Kind, pim};
 use stack::time::{Duration, Instant};
@@ -143,7 +144,7 @@ fn signalling<'a>(lab: &Lab, movement: &LabMove, messages: impl Iterator<Item = 
         by_care_of.or(by_address.map(NodeIndex)).map(|node| &lab.nodes[node.0].links)
     };
     for message in messages {
-        let report = matches!(message.what.kind, Kind::Mld(mld::Message::Report(_)));
+        let report = is_report(message);
         let join_prune = matches!(message.what.kind, Kind::Pim(pim::Message::JoinPrune(_)));
         let mobility = message.what.class() == Class::Mobility;
         if (report || join_prune || mobility) && lab.links[message.link.0].site.as_deref() != site {
@@ -382,11 +383,16 @@ fn checks(lab: &Lab, seen: &Observations, paths: &Paths<'_>, report: &Report) ->
     checks
 }
 
+/// Whether it is an MLD report of a group that reaches beyond the link. Of the others only the link's own switches hear.
+fn is_report(message: &Message) -> bool {
+    let Kind::Mld(mld::Message::Report(report)) = &message.what.kind else { return false };
+    report.records.iter().any(|record| Scope::of(record.group).is_some_and(|scope| scope > Scope::LINK_LOCAL))
+}
+
 /// Whether it is an MLD report, a PIM Join/Prune or a Mobility Header message.
 fn is_signalling(message: &Message) -> bool {
-    let report = matches!(message.what.kind, Kind::Mld(mld::Message::Report(_)));
     let join_prune = matches!(message.what.kind, Kind::Pim(pim::Message::JoinPrune(_)));
-    report || join_prune || message.what.class() == Class::Mobility
+    is_report(message) || join_prune || message.what.class() == Class::Mobility
 }
 
 fn beyond_the_site(count: &Signalling) -> u64 {

@@ -16,6 +16,7 @@ mod correspondent;
 mod events;
 mod explain;
 mod home_agent;
+mod link_groups;
 mod mma;
 mod mobile_terminal;
 mod neighbors;
@@ -136,6 +137,8 @@ pub struct DroverNode {
     ports: Vec<NodePort>,
     discovery: Discovery,
     listener: Option<MldListener>,
+    /// Ports on which what the node listens to of the link is reported.
+    reported_ports: PortSet,
     pim: Option<pim::Router>,
     mma: Option<MobilityManagementAgent>,
     mma_address: Option<Ipv6Addr>,
@@ -229,6 +232,7 @@ impl DroverNode {
         let [mma_secrets, terminal_secrets, mut correspondent_secrets]: [SecretRng; 3] =
             core::array::from_fn(|_| secrets.fork());
         let terminal = config.mobile_terminal.as_ref();
+        let reported_ports = link_groups::ports(config, &ports);
         let mut node = DroverNode {
             name: config.name.clone(),
             roles: config.roles(),
@@ -237,7 +241,11 @@ impl DroverNode {
                 advertiser: access_router::advertiser(config, &ports, seeds.next_u64()),
                 host: mobile_terminal::host(terminal, &ports, seeds.next_u64()),
             }),
-            listener: terminal.map(|t| MldListener::new(mobile_terminal::listener(t, &ports, seeds.next_u64()))),
+            listener: match terminal {
+                Some(terminal) => Some(MldListener::new(mobile_terminal::listener(terminal, &ports, seeds.next_u64()))),
+                None => Some(link_groups::listener(config, &ports, reported_ports, !seed)),
+            },
+            reported_ports,
             pim: router::config(config, &ports, seeds.next_u64()).map(pim::Router::new),
             mma: match &config.mma {
                 Some(mma) => {
@@ -404,7 +412,7 @@ impl DroverNode {
         self.pim.as_ref()
     }
 
-    /// The MLD listener, where the node is a terminal.
+    /// The MLD listener.
     pub fn listener(&self) -> Option<&MldListener> {
         self.listener.as_ref()
     }
@@ -512,7 +520,8 @@ impl DroverNode {
         }
     }
 
-    /// A table update leaves; the multicast side looks its sources up by the same routes.
+    /// A table update leaves; the multicast side looks its sources up by the same routes, and groups of a link are reported
+    /// there.
     fn table(&mut self, now: Instant, update: TableUpdate) {
         if let Some(pim) = &mut self.pim {
             match update {
@@ -522,6 +531,11 @@ impl DroverNode {
                 TableUpdate::RouteRemove(prefix) => pim.handle_command(now, pim::Command::RouteRemove(prefix)),
                 _ => {}
             }
+        }
+        if let (Some(listener), Some(command)) =
+            (&mut self.listener, link_groups::command(&update, self.reported_ports))
+        {
+            listener.handle_command(now, command);
         }
         self.outputs.table(update);
     }
@@ -601,6 +615,9 @@ impl Node for DroverNode {
         self.discovery.handle_command(now, discovery::Command::Notice(notice));
         match notice {
             Notice::LinkUp(port) => {
+                if let Some(listener) = self.listener.as_mut().filter(|_| self.reported_ports.contains(port)) {
+                    listener.handle_command(now, mld_listener::Command::Notice(notice));
+                }
                 if let Some(pim) = &mut self.pim {
                     pim.handle_command(now, pim::Command::LinkUp(port));
                 }
@@ -613,7 +630,14 @@ impl Node for DroverNode {
                     pim.handle_command(now, pim::Command::LinkDown(port));
                 }
                 if let Some(listener) = &mut self.listener {
-                    listener.handle_command(now, mld_listener::Command::ClearSource(port));
+                    // A terminal forms its addresses anew when the link is back; those of others stay.
+                    listener.handle_command(
+                        now,
+                        match self.reported_ports.contains(port) {
+                            true => mld_listener::Command::Notice(notice),
+                            false => mld_listener::Command::ClearSource(port),
+                        },
+                    );
                 }
                 if let Some(terminal) = &mut self.terminal {
                     terminal.handle_command(now, mobile::Command::LinkDown(port));

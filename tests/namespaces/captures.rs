@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// What tshark is asked for, in the order of the columns.
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "frame.time_epoch",
     "frame.protocols",
     "ipv6.src",
@@ -14,6 +14,7 @@ const FIELDS: [&str; 16] = [
     "mip6.bu.lifetime",
     "pim.type",
     "icmpv6.type",
+    "icmpv6.mldr.mar.multicast_address",
     "udp.dstport",
     "udp.payload",
     "tcp.srcport",
@@ -60,6 +61,8 @@ pub(crate) struct Frame {
     pub(crate) join_prune: bool,
     /// Type of an ICMPv6 message.
     pub(crate) icmp: Option<u8>,
+    /// Groups of an MLD report.
+    pub(crate) reported: Vec<Ipv6Addr>,
     /// Destination port of a datagram.
     pub(crate) udp_port: Option<u16>,
     /// Number of a probe of the lab, where it is one.
@@ -71,9 +74,14 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Whether it is an MLD message.
+    /// Whether it is an MLD message, and not a report of groups that end with the link.
     pub(crate) fn is_mld(&self) -> bool {
-        matches!(self.icmp, Some(130..=132 | 143))
+        matches!(self.icmp, Some(130..=132 | 143)) && !self.is_of_link()
+    }
+
+    /// Whether it reports groups that end with the link, and no others.
+    pub(crate) fn is_of_link(&self) -> bool {
+        !self.reported.is_empty() && self.reported.iter().all(|group| group.segments()[0] == 0xff02)
     }
 
     /// Whether it is an ICMPv6 error, which quotes another packet.
@@ -148,6 +156,7 @@ fn frame(line: &str) -> Frame {
         lifetime,
         pim,
         icmp,
+        reported,
         udp_port,
         payload,
         tcp_source,
@@ -177,6 +186,7 @@ fn frame(line: &str) -> Frame {
         update_lifetime: first(lifetime).parse().ok(),
         join_prune: first(pim) == JOIN_PRUNE,
         icmp: first(icmp).parse().ok(),
+        reported: addresses(reported),
         udp_port: first(udp_port).parse().ok(),
         probe: payload.get(..16).and_then(|mark| u64::from_str_radix(mark, 16).ok()),
         segment: segment(),

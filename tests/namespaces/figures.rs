@@ -8,7 +8,7 @@ use crate::labs::{AGENT, CORRESPONDENT, GROUP, HOME_ADDRESS, HOME_AGENT, MARGIN,
 use crate::room::alone;
 use crate::transfer::assert_connected;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 /// The report has what it is to have, and every check in it holds.
@@ -126,6 +126,26 @@ fn figure_5() {
     let site = ["mma1-core", "core-a", "core-b", "radio-a", "radio-b"];
     assert_silent_moves(&run, &site, &[("radio-a", "core-a"), ("radio-b", "core-b")]);
     assert_delivered(&run);
+    assert_routers_report(&run);
+}
+
+/// Switches of the core hear from each router which groups of the link it listens to, and air has none of that.
+fn assert_routers_report(run: &Run) {
+    const ALL_PIM_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xd);
+    let is_solicited = |group: &Ipv6Addr| group.octets().starts_with(&[0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff]);
+    for link in ["core-a", "core-b", "mma1-core"] {
+        let mut reports: BTreeMap<Ipv6Addr, BTreeSet<Ipv6Addr>> = BTreeMap::new();
+        for frame in run.captures[link].iter().filter(|frame| frame.is_of_link()) {
+            reports.entry(frame.sources[0]).or_default().extend(&frame.reported);
+        }
+        let of_routers = reports.values().filter(|groups| groups.contains(&ALL_PIM_ROUTERS));
+        let heard: Vec<_> = of_routers.filter(|groups| groups.iter().any(is_solicited)).collect();
+        assert_eq!(heard.len(), 2, "on {link}: {reports:?}");
+    }
+    for link in ["radio-a", "radio-b"] {
+        let from_router = |frame: &&Frame| frame.is_of_link() && frame.reported.contains(&ALL_PIM_ROUTERS);
+        assert_eq!(run.captures[link].iter().filter(from_router).count(), 0, "on {link}");
+    }
 }
 
 /// At home (S0), from there to a subnet (S1), and between subnets (S2).

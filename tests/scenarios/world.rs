@@ -696,6 +696,12 @@ impl Seen {
         self.records(group).next().is_some() && !self.wants(group)
     }
 
+    /// Whether it is an MLD report of groups that end with the link, and of no others.
+    pub(crate) fn reports_the_link(&self) -> bool {
+        let ends_there = |record: &mld::Record| Scope::of(record.group).is_some_and(|scope| scope <= Scope::LINK_LOCAL);
+        matches!(&self.what.kind, Kind::Mld(mld::Message::Report(report)) if report.records.iter().all(ends_there))
+    }
+
     /// The records of an MLD report for the group.
     pub(crate) fn records(&self, group: Ipv6Addr) -> impl Iterator<Item = &mld::Record> {
         let records = match &self.what.kind {

@@ -302,8 +302,6 @@ impl NeighborDiscovery {
         let members = port.groups.entry(solicited_node(address)).or_insert(0);
         *members += 1;
         if *members == 1 {
-            // DEVIATION RFC 4861 §7.2.1, RFC 3810 §6: the group is heard and not reported. Routers that ask or greet have
-            // it all the same (RFC 4541 §2.1.2); towards others a switch that snoops has to let groups of the link through.
             self.outputs.table(TableUpdate::LinkGroupJoin(id, solicited_node(address)));
         }
     }

@@ -6,6 +6,9 @@
 //! the router shows that it knows, by data or by a query for the group. Reports leave from the link-local address that
 //! [`Command::SetSource`] names, never from the unspecified one, which routers ignore (§5.2.13).
 //!
+//! A terminal that moves between access routers says so in its reports ([`Command::CameFrom`], [`Command::GoesTo`]) where
+//! it is told to; reports are as RFC 3810 has them otherwise.
+//!
 //! Left out: version 1 compatibility (§8.2.1); queries of version 1 are counted. The sub-cases that §4.2 makes of
 //! several sockets are the caller's: one filter a group and port.
 
@@ -19,6 +22,7 @@ use crate::addr::{self, ALL_NODES, Scope};
 use crate::machine::{Machine, Notice, Output, Outputs, PortId, RxMeta, Via};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, Timers};
+use crate::wire::mld::extension::AccessRouter;
 use crate::wire::mld::{Message, Query, Record, Refusal, Report, open};
 use core::net::Ipv6Addr;
 use group::Group;
@@ -100,6 +104,22 @@ pub enum Command {
         port: PortId,
         /// The group.
         group: Ipv6Addr,
+    },
+    /// From now on State Change Reports of this link name the access router that the listener has come from, where it could
+    /// not leave; none: not any more.
+    CameFrom {
+        /// The link.
+        port: PortId,
+        /// An address of the router.
+        router: Option<Ipv6Addr>,
+    },
+    /// Reports what is listened to on this link, and names the access router that the listener is about to go to: at once
+    /// and as often again as a State Change Report.
+    GoesTo {
+        /// The link.
+        port: PortId,
+        /// An address of the router.
+        router: Ipv6Addr,
     },
     /// The router knows: packets of the group came. The report of joining it is not repeated.
     Confirm {
@@ -191,6 +211,10 @@ struct Port {
     mtu: Option<usize>,
     robustness: u8,
     groups: BTreeMap<Ipv6Addr, Group>,
+    /// The access router that State Change Reports name.
+    came_from: Option<Ipv6Addr>,
+    /// The access router that is announced, and how often that was said.
+    goes_to: Option<(Ipv6Addr, u32)>,
 }
 
 /// What runs out.
@@ -202,6 +226,8 @@ enum Timer {
     Group(PortId, Ipv6Addr),
     /// Retransmission Timer.
     Retransmission(PortId, Ipv6Addr),
+    /// What was announced is said again.
+    Announcement(PortId),
 }
 
 impl MldListener {
@@ -284,7 +310,7 @@ impl MldListener {
             }
         }
         self.counters.tx_state_change += 1;
-        self.send(id, source, records);
+        self.send_change(id, source, records);
     }
 
     /// Every group of a port is reported as if it had just been joined.
@@ -303,7 +329,7 @@ impl MldListener {
         }
         if !records.is_empty() {
             self.counters.tx_state_change += 1;
-            self.send(id, source, records);
+            self.send_change(id, source, records);
         }
     }
 
@@ -311,6 +337,8 @@ impl MldListener {
     fn silence(&mut self, id: PortId) {
         let Some(port) = self.ports.get_mut(&id) else { return };
         self.timers.cancel(Timer::Interface(id));
+        self.timers.cancel(Timer::Announcement(id));
+        port.goes_to = None;
         port.groups.retain(|&address, group| {
             self.timers.cancel(Timer::Group(id, address));
             self.timers.cancel(Timer::Retransmission(id, address));
@@ -380,7 +408,28 @@ impl MldListener {
         let Some(source) = port.sender() else { return };
         let records: Vec<Record> = port.groups.values().filter_map(Group::current).collect();
         self.counters.tx_current_state += u64::from(!records.is_empty());
-        self.send(id, source, records);
+        self.send(id, source, records, None);
+    }
+
+    /// Says that the listener is about to go to another access router.
+    fn announce(&mut self, now: Instant, id: PortId) {
+        let Some(port) = self.ports.get_mut(&id) else { return };
+        let (Some(source), Some((router, sent))) = (port.sender(), &mut port.goes_to) else { return };
+        *sent += 1;
+        let (router, sent) = (*router, *sent);
+        let records: Vec<Record> = port.groups.values().filter_map(Group::current).collect();
+        if records.is_empty() {
+            port.goes_to = None;
+            return;
+        }
+        if sent < transmissions(&self.config.retransmission, port.robustness) {
+            let pause = pause(&self.config.retransmission, sent, &mut self.rng);
+            self.timers.set(Timer::Announcement(id), now + pause);
+        } else {
+            port.goes_to = None;
+        }
+        self.counters.tx_current_state += 1;
+        self.send(id, source, records, Some(AccessRouter::Candidate(router)));
     }
 
     /// Answers queries for a group.
@@ -389,12 +438,17 @@ impl MldListener {
         let Some(source) = port.sender() else { return };
         let Some(record) = port.groups.get_mut(&address).and_then(Group::answer) else { return };
         self.counters.tx_current_state += 1;
-        self.send(id, source, vec![record]);
+        self.send(id, source, vec![record], None);
     }
 
-    fn send(&mut self, id: PortId, source: Ipv6Addr, records: Vec<Record>) {
+    fn send_change(&mut self, id: PortId, source: Ipv6Addr, records: Vec<Record>) {
+        let router = self.ports.get(&id).and_then(|port| port.came_from).map(AccessRouter::Previous);
+        self.send(id, source, records, router);
+    }
+
+    fn send(&mut self, id: PortId, source: Ipv6Addr, records: Vec<Record>, router: Option<AccessRouter>) {
         let mtu = self.ports.get(&id).and_then(|port| port.mtu).unwrap_or(self.config.mtu);
-        for packet in (Report { records }).packets(source, mtu) {
+        for packet in (Report { records }).packets_with(source, mtu, router) {
             self.outputs.transmit(packet, Via::Link(id));
         }
     }
@@ -407,7 +461,8 @@ impl MldListener {
 
 impl Port {
     fn new(robustness: u8) -> Self {
-        Port { source: None, down: false, mtu: None, robustness, groups: BTreeMap::new() }
+        let groups = BTreeMap::new();
+        Port { source: None, down: false, mtu: None, robustness, groups, came_from: None, goes_to: None }
     }
 
     /// Where reports are sent from, if they can be sent.
@@ -454,6 +509,7 @@ impl Machine for MldListener {
                 Timer::Interface(id) => self.answer_all(id),
                 Timer::Group(id, group) => self.answer(id, group),
                 Timer::Retransmission(id, group) => self.report_change(now, id, group),
+                Timer::Announcement(id) => self.announce(now, id),
             }
         }
     }
@@ -484,6 +540,11 @@ impl Machine for MldListener {
             }
             Command::Join { port, group, filter } => self.listen(now, port, group, filter),
             Command::Leave { port, group } => self.listen(now, port, group, Filter::NONE),
+            Command::CameFrom { port, router } => self.port(port).came_from = router,
+            Command::GoesTo { port, router } => {
+                self.port(port).goes_to = Some((router, 0));
+                self.announce(now, port);
+            }
             Command::Confirm { port, group } => self.confirm(port, group, false),
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! [`open`] makes the checks that listeners and routers share (RFC 3810 §6.2, §7.4): checksum, hop limit 1, link-local
 //! source, Router Alert. [`Message::parse`] then reads the ICMPv6 message. Records of unknown type are skipped (§5.2.12),
-//! auxiliary data (§5.2.10) and octets behind the message (§5.1.12, §5.2.11) ignored.
+//! auxiliary data (§5.2.10) and octets behind the message (§5.1.12, §5.2.11) ignored; where these are extensions (RFC
+//! 9279), [`extension`] reads them.
+
+pub mod extension;
 
 use super::build::PacketBuilder;
 use super::checksum;
@@ -12,6 +15,7 @@ use super::ipv6::{self, protocol};
 use crate::addr::{self, ALL_MLDV2_ROUTERS, ALL_NODES, ALL_ROUTERS};
 use crate::time::Duration;
 use core::net::Ipv6Addr;
+use extension::AccessRouter;
 
 /// ICMPv6 type of a query, of both versions.
 pub const TYPE_QUERY: u8 = 130;
@@ -349,7 +353,21 @@ impl Report {
     /// The packets that report these records from the link-local address `source` on a link with this MTU, as few as
     /// will do; records that do not fit one are split or cut (RFC 3810 §5.2.15).
     pub fn packets(self, source: Ipv6Addr, mtu: usize) -> Vec<Vec<u8>> {
-        let room = mtu.max(ipv6::MINIMUM_MTU) - IN_FRONT_LEN - REPORT_LEN;
+        self.packets_with(source, mtu, None)
+    }
+
+    /// The same with an extension in each of them.
+    pub fn packets_with(self, source: Ipv6Addr, mtu: usize, router: Option<AccessRouter>) -> Vec<Vec<u8>> {
+        let behind = router.map_or(0, |_| AccessRouter::WIRE_LEN);
+        let room = mtu.max(ipv6::MINIMUM_MTU) - IN_FRONT_LEN - REPORT_LEN - behind;
+        let packet = |report: Report| {
+            let mut message = report.emit();
+            if let Some(router) = router {
+                message[4] |= extension::E_BIT;
+                router.emit(&mut message);
+            }
+            packet(source, ALL_MLDV2_ROUTERS, message)
+        };
         let per_record = (room - RECORD_LEN) / 16;
         let mut packets = Vec::new();
         let mut filling = Report::default();
@@ -362,7 +380,7 @@ impl Report {
                 let to = record.sources.len().min(from + per_record);
                 let part = Record { sources: record.sources[from..to].to_vec(), ..record };
                 if used + part.wire_len() > room || filling.records.len() == MAX_RECORDS {
-                    packets.push(packet(source, ALL_MLDV2_ROUTERS, core::mem::take(&mut filling).emit()));
+                    packets.push(packet(core::mem::take(&mut filling)));
                     used = 0;
                 }
                 used += part.wire_len();
@@ -370,7 +388,7 @@ impl Report {
             }
         }
         if !filling.records.is_empty() {
-            packets.push(packet(source, ALL_MLDV2_ROUTERS, filling.emit()));
+            packets.push(packet(filling));
         }
         packets
     }

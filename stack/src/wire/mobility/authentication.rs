@@ -1,4 +1,5 @@
-//! Where the authenticators of Binding Updates and Binding Acknowledgements stand.
+//! Where the authenticators of Binding Updates and Binding Acknowledgements stand, and of the messages between access
+//! routers.
 //!
 //! What RFC 4285 authenticates: the care-of address, the home address, and the Mobility Header up to and including the
 //! SPI of the authentication option, with the checksum zero (RFC 4285 §5.1).
@@ -7,9 +8,12 @@
 //! option, runs its code over the three parts of [`Span::mobility_data`] and writes the result to [`Span::data`]. A
 //! verifier does the same with the message that it received and compares. RFC 6275 has an option of its own for return routability,
 //! [`locate_authorization_data`]. Nothing here knows a key.
+//!
+//! Messages between access routers are about no home address: the addresses of sender and receiver stand in the places
+//! of care-of address and home address.
 
 use super::option::{Authentication, kind, walk};
-use super::{CHECKSUM_AT, UNIT};
+use super::{CHECKSUM_AT, handover};
 use core::net::Ipv6Addr;
 use core::ops::Range;
 
@@ -27,11 +31,14 @@ pub struct Span {
     pub data: Range<usize>,
 }
 
-/// Finds the MN-HA authentication option of a Binding Update or Binding Acknowledgement, given from its Mobility
-/// Header on. `None` where there is none or the message is not well formed.
+/// Finds the MN-HA authentication option of a Binding Update, a Binding Acknowledgement or a message between access
+/// routers, given from its Mobility Header on. `None` where there is none or the message is not well formed.
 pub fn locate(message: &[u8]) -> Option<Span> {
-    let message = binding_message(message)?;
-    walk(message, OPTIONS_AT).map_while(Result::ok).find_map(|raw| match (raw.kind, raw.data) {
+    let (message, options_at) = match handover::is_handover(message) {
+        true => (whole(message)?, handover::OPTIONS_AT),
+        false => (binding_message(message)?, OPTIONS_AT),
+    };
+    walk(message, options_at).map_while(Result::ok).find_map(|raw| match (raw.kind, raw.data) {
         (kind::AUTHENTICATION, &[Authentication::MN_HA, a, b, c, d, ..]) => {
             let covered = raw.at + 2 + 5;
             Some(Span { covered, spi: u32::from_be_bytes([a, b, c, d]), data: covered..covered + raw.data.len() - 5 })
@@ -54,9 +61,13 @@ pub fn locate_authorization_data(message: &[u8]) -> Option<Range<usize>> {
 
 /// The message that a Mobility Header with options from [`OPTIONS_AT`] on says it is.
 fn binding_message(message: &[u8]) -> Option<&[u8]> {
-    let length = UNIT + UNIT * usize::from(*message.get(1)?);
-    let message = message.get(..length)?;
+    let message = whole(message)?;
     matches!(message[2], super::kind::BINDING_UPDATE | super::kind::BINDING_ACKNOWLEDGEMENT).then_some(message)
+}
+
+/// As much as the Mobility Header says.
+fn whole(message: &[u8]) -> Option<&[u8]> {
+    message.get(..super::total_length(*message.get(1)?))
 }
 
 impl Span {

@@ -11,10 +11,12 @@
 //! [`PacketBuilder::checksummed`](super::build::PacketBuilder::checksummed). The options stand in [`option`], what RFC
 //! 4285 authenticates in [`authentication`].
 //!
-//! Left out: the messages of RFC 5568, 5846, 5847 and later; they are [`MobilityMessage::Unknown`].
+//! The messages between access routers stand in [`handover`] and are [`MobilityMessage::Unknown`] here. Left out: the
+//! others of RFC 5568, those of RFC 5846, 5847 and later; they are that too.
 
 pub mod authentication;
 mod field;
+pub mod handover;
 pub mod option;
 
 pub use field::{BindingAcknowledgementFlags, BindingErrorStatus, BindingUpdateFlags, Lifetime, Status};
@@ -47,6 +49,10 @@ pub mod kind {
     pub const BINDING_ACKNOWLEDGEMENT: u8 = 6;
     /// Binding Error.
     pub const BINDING_ERROR: u8 = 7;
+    /// Handover Initiate (RFC 5568 §6.2.1.1).
+    pub const HANDOVER_INITIATE: u8 = 14;
+    /// Handover Acknowledge (RFC 5568 §6.2.1.2).
+    pub const HANDOVER_ACKNOWLEDGE: u8 = 15;
 }
 
 /// A Mobility Header message.

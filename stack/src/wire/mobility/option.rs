@@ -35,6 +35,10 @@ pub mod kind {
     pub const ADDRESS_PREFIX: u8 = 34;
     /// Active Multicast Subscription, IPv6 (RFC 7161 §4.1).
     pub const ACTIVE_MULTICAST_SUBSCRIPTION: u8 = 57;
+    /// Multicast Mobility Option (RFC 7411 §5.3), in messages between access routers alone.
+    pub const MULTICAST_MOBILITY: u8 = 60;
+    /// Multicast Acknowledgement Option (RFC 7411 §5.4), likewise.
+    pub const MULTICAST_ACKNOWLEDGEMENT: u8 = 61;
 }
 
 /// The options of a message. Each of them stands there once at the most, except those in vectors.
@@ -169,6 +173,7 @@ pub(super) struct Raw<'a> {
 /// Walks the options of `message` from `at` on, padding left out.
 pub(super) fn walk(message: &[u8], mut at: usize) -> impl Iterator<Item = Result<Raw<'_>, WireError>> {
     let mut count = 0;
+    let is_handover = super::handover::is_handover(message);
     core::iter::from_fn(move || {
         while at < message.len() {
             let (start, kind) = (at, message[at]);
@@ -176,8 +181,11 @@ pub(super) fn walk(message: &[u8], mut at: usize) -> impl Iterator<Item = Result
                 at += 1;
                 continue;
             }
+            let is_in_words =
+                is_handover && matches!(kind, kind::MULTICAST_MOBILITY | kind::MULTICAST_ACKNOWLEDGEMENT);
+            let octets = |length: u8| if is_in_words { 2 + 4 * usize::from(length) } else { usize::from(length) };
             let data = octet(message, start + 1)
-                .and_then(|length| slice(message, start + 2, usize::from(length)))
+                .and_then(|length| slice(message, start + 2, octets(length)))
                 .map_err(|_| WireError::new(WireErrorKind::Length, start + 1));
             at = data.map_or(message.len(), |data| start + 2 + data.len());
             if kind == kind::PADN && data.is_ok() {
@@ -329,7 +337,7 @@ impl Subscription {
 impl Authentication {
     /// The option asks for 4n+1. Of those octets the one is chosen after which the message ends on a multiple of
     /// eight, where there is one, so that no padding follows the option that has to be last.
-    fn emit(&self, message: &mut Vec<u8>) {
+    pub(super) fn emit(&self, message: &mut Vec<u8>) {
         let ends_well = (8 - (2 + 5 + self.data.len()) % 8) % 8;
         let alignment = if ends_well % 4 == 1 { (8, ends_well) } else { (4, 1) };
         append(message, alignment, kind::AUTHENTICATION, &[&[self.subtype], &self.spi.to_be_bytes(), &self.data]);
@@ -337,15 +345,20 @@ impl Authentication {
 }
 
 impl Raw<'_> {
-    fn length_error(&self) -> WireError {
+    pub(super) fn length_error(&self) -> WireError {
         WireError::new(WireErrorKind::Length, self.at + 1)
     }
 
-    fn value_error(&self, offset: usize) -> WireError {
+    pub(super) fn value_error(&self, offset: usize) -> WireError {
         WireError::new(WireErrorKind::Value, self.at + offset)
     }
 
-    fn set<T>(
+    /// The error of an option that `is_there` already.
+    pub(super) fn once(&self, is_there: bool) -> Result<(), WireError> {
+        if is_there { Err(self.value_error(0)) } else { Ok(()) }
+    }
+
+    pub(super) fn set<T>(
         &self,
         field: &mut Option<T>,
         length: usize,
@@ -398,7 +411,7 @@ impl Raw<'_> {
 }
 
 /// Appends an option at the next octet that is `residue` modulo `modulus`.
-fn append(message: &mut Vec<u8>, (modulus, residue): (usize, usize), kind: u8, data: &[&[u8]]) {
+pub(super) fn append(message: &mut Vec<u8>, (modulus, residue): (usize, usize), kind: u8, data: &[&[u8]]) {
     let at = message.len();
     pad(message, at + (residue + modulus - at % modulus) % modulus);
     let length = data.iter().map(|part| part.len()).sum::<usize>();

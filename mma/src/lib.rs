@@ -3,7 +3,8 @@
 //! [`MobilityManagementAgent`] is the control side: registration of terminals, their bindings, care-of addresses and
 //! groups. The data plane (`stack::pipeline`) forwards by the bindings that the agent puts in its table. [`auth`] is
 //! the authentication of Mobile IPv6 messages, which home agent and terminal share; [`return_routability`] is what
-//! initiator and correspondent compute, and [`secret`] where their secrets come from.
+//! initiator and correspondent compute, and [`secret`] where their secrets come from. [`mesh`] is what the access routers of
+//! a site tell each other of terminals that move between them.
 #![forbid(unsafe_code)]
 
 mod agent;
@@ -14,6 +15,7 @@ mod care_of_pool;
 mod config;
 mod counters;
 mod forwarding;
+pub mod mesh;
 mod registration;
 pub mod return_routability;
 pub mod route_optimisation;

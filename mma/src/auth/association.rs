@@ -1,4 +1,6 @@
 //! A mobility security association: SPI, key and algorithm (RFC 4285 §5.1), and what is done with it.
+//!
+//! DEVIATION RFC 5568 §10: messages between access routers are protected so, and not by IPsec.
 
 use core::fmt;
 use core::net::Ipv6Addr;
@@ -6,6 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::Sha256;
 use stack::wire::mobility::authentication::{Span, locate};
+use stack::wire::mobility::handover::HandoverMessage;
 use stack::wire::mobility::option::Authentication;
 use stack::wire::mobility::{BindingAcknowledgement, BindingUpdate, MobilityMessage, MobilityOptions};
 
@@ -108,7 +111,7 @@ impl SecurityAssociation {
     /// Address where the update has one, else the source of the packet.
     pub fn sign_update(&self, mut update: BindingUpdate, care_of: Ipv6Addr, home_address: Ipv6Addr) -> Vec<u8> {
         self.reserve(&mut update.options);
-        self.fill(update.into(), care_of, home_address)
+        self.fill(MobilityMessage::from(update).emit(), care_of, home_address)
     }
 
     /// The Binding Acknowledgement from its Mobility Header on, signed; its checksum is zero. `care_of` is that of the
@@ -120,7 +123,13 @@ impl SecurityAssociation {
         home_address: Ipv6Addr,
     ) -> Vec<u8> {
         self.reserve(&mut acknowledgement.options);
-        self.fill(acknowledgement.into(), care_of, home_address)
+        self.fill(MobilityMessage::from(acknowledgement).emit(), care_of, home_address)
+    }
+
+    /// The message of one access router to another from its Mobility Header on, signed; its checksum is zero.
+    pub fn sign_handover(&self, mut message: HandoverMessage, source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
+        message.options_mut().authentication = Some(self.empty());
+        self.fill(message.emit(), source, destination)
     }
 
     /// Whether `message`, from its Mobility Header on, was signed with this association for these addresses. Takes the
@@ -142,12 +151,15 @@ impl SecurityAssociation {
 
     /// Puts an authentication option of the right length, but no content, in `options`.
     fn reserve(&self, options: &mut MobilityOptions) {
-        let data = vec![0; self.algorithm.length()];
-        options.authentication = Some(Authentication { subtype: Authentication::MN_HA, spi: self.spi.0, data });
+        options.authentication = Some(self.empty());
     }
 
-    fn fill(&self, message: MobilityMessage, care_of: Ipv6Addr, home_address: Ipv6Addr) -> Vec<u8> {
-        let mut message = message.emit();
+    fn empty(&self) -> Authentication {
+        let data = vec![0; self.algorithm.length()];
+        Authentication { subtype: Authentication::MN_HA, spi: self.spi.0, data }
+    }
+
+    fn fill(&self, mut message: Vec<u8>, care_of: Ipv6Addr, home_address: Ipv6Addr) -> Vec<u8> {
         let span = locate(&message).expect("the option was put in the message");
         let data = span.mobility_data(care_of, home_address, &message);
         let into = &mut message[span.data];

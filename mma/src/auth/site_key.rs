@@ -1,12 +1,16 @@
-//! Keys of terminals derived from one key of the site: HKDF with SHA-256 (RFC 5869) over the terminal's identifier.
+//! Keys derived from one key of the site, or of a mesh of access routers: HKDF with SHA-256 (RFC 5869) over the terminal's
+//! identifier, or over the addresses of two routers.
 
 use super::association::{Algorithm, Key, SecurityAssociation, Spi};
+use core::net::Ipv6Addr;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use stack::wire::mobility::option::MobileNodeIdentifier;
 
 /// Tells these keys from others that may be derived of the same secret.
 const LABEL: &[u8] = b"drover mn-ha";
+/// The same of the keys of pairs of routers.
+const PAIR_LABEL: &[u8] = b"drover mesh";
 
 /// The key of a site, from which each terminal's is derived.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,8 +27,16 @@ impl SiteKey {
     /// The association of the terminal with this identifier: HKDF(key, label ‖ subtype ‖ identifier), 16 octets for
     /// HMAC_SHA1 as RFC 4285 §5.1 has them, 32 for HMAC-SHA-256.
     pub fn derive(&self, identifier: &MobileNodeIdentifier) -> SecurityAssociation {
-        let info = [LABEL, &[identifier.subtype], &identifier.value].concat();
-        let block = hkdf(&[0; 32], self.key.octets(), &info);
+        self.expand(&[LABEL, &[identifier.subtype], &identifier.value].concat())
+    }
+
+    /// The association of two routers, whichever of them is `one`: HKDF(key, label ‖ lower address ‖ higher address).
+    pub fn between(&self, one: Ipv6Addr, other: Ipv6Addr) -> SecurityAssociation {
+        self.expand(&[PAIR_LABEL, &one.min(other).octets(), &one.max(other).octets()].concat())
+    }
+
+    fn expand(&self, info: &[u8]) -> SecurityAssociation {
+        let block = hkdf(&[0; 32], self.key.octets(), info);
         let length = match self.algorithm {
             Algorithm::HmacSha1_96 => 16,
             Algorithm::HmacSha256_128 => 32,
@@ -73,5 +85,14 @@ mod tests {
         assert_ne!(one.key, site.derive(&MobileNodeIdentifier::nai("two@example.org")).key);
         let other_kind = MobileNodeIdentifier { subtype: 2, value: b"one@example.org".to_vec() };
         assert_ne!(one.key, site.derive(&other_kind).key);
+    }
+
+    #[test]
+    fn pairs_of_routers_have_keys_of_their_own() {
+        let (spi, key) = (Spi::new(300).unwrap(), Key::new(&[1; 32]).unwrap());
+        let mesh = SiteKey { spi, key, algorithm: Algorithm::HmacSha256_128 };
+        let router = |last| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
+        assert_eq!(mesh.between(router(1), router(2)), mesh.between(router(2), router(1)));
+        assert_ne!(mesh.between(router(1), router(2)).key, mesh.between(router(1), router(3)).key);
     }
 }

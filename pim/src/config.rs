@@ -35,6 +35,8 @@ pub struct Config {
     pub rendezvous_points: RpConfig,
     /// Limits on the state that others can make this router hold.
     pub limits: Limits,
+    /// What is done with what terminals say of their moves.
+    pub terminal_moves: TerminalMoves,
     /// Seed of the generation identifiers and of the timers that the RFC randomises. Another one at each start of the
     /// process: neighbours know a restart by another generation identifier (RFC 7761 §4.3.1).
     pub seed: u64,
@@ -63,6 +65,7 @@ impl Config {
             register_source: None,
             rendezvous_points: RpConfig::default(),
             limits: Limits::default(),
+            terminal_moves: TerminalMoves::Ignored,
             seed,
         }
     }
@@ -92,6 +95,16 @@ pub(crate) fn is_routable_group(group: Ipv6Addr) -> bool {
 /// Whether a group stays within the site.
 pub(crate) fn is_site_scoped(group: Ipv6Addr) -> bool {
     Scope::of(group).is_some_and(|scope| scope <= Scope::SITE_LOCAL)
+}
+
+/// What is done with the extension of reports in which terminals name their previous or their next access router
+/// ([`stack::wire::mld::extension::AccessRouter`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TerminalMoves {
+    /// Nothing.
+    Ignored,
+    /// The node is told ([`crate::Event::ListenerMoves`]).
+    Told,
 }
 
 /// How many routers the link of an interface has.

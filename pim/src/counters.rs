@@ -166,6 +166,20 @@ stack::counters! {
         drop_mld_host_source_limit = "drop-mld-host-source-limit",
         /// Records beyond the limit of sources a group.
         drop_mld_source_limit = "drop-mld-source-limit",
+        /// Moves of terminals that they reported.
+        mld_moves_told = "mld-moves-told",
+        /// Moves of terminals that are not tracked in the groups that they report.
+        mld_moves_unheard = "mld-moves-unheard",
+        /// Groups that were asked for because another access router has one of their listeners.
+        mld_gone_asked = "mld-gone-asked",
+        /// Groups that another access router has a listener of, and that are not asked for here.
+        mld_gone_unknown = "mld-gone-unknown",
+        /// Groups and sources joined for a listener to come.
+        pre_joins = "pre-joins",
+        /// Of those, the ones whose listener came.
+        pre_joins_met = "pre-joins-met",
+        /// Of those, the ones whose listener did not come in time.
+        pre_joins_lapsed = "pre-joins-lapsed",
         /// Hosts that are not tracked because their group has too many.
         mld_untracked_hosts = "mld-untracked-hosts",
         /// Sources that were left at once because no host was left.

@@ -27,6 +27,7 @@ use stack::tables::{MrouteKey, PortSet, Route, TableUpdate};
 use stack::time::{Duration, Instant, Timers};
 use stack::wire::ext::Chain;
 use stack::wire::ipv6::{self, protocol};
+use stack::wire::mld::extension::AccessRouter;
 use stack::wire::{WireErrorKind, mld};
 use std::collections::BTreeMap;
 
@@ -81,12 +82,23 @@ pub enum Command {
         /// In octets.
         mtu: usize,
     },
+    /// Another access router says that a listener of this source and group, or of all sources (the unspecified address), has
+    /// come to it: those who listen on the links here are asked whether they are there.
+    ListenerGone(MrouteKey),
+    /// Another access router says that a listener is about to come: the source and group, or all sources (the unspecified
+    /// address), is joined, and its packets are held, until a listener reports it or the time is over.
+    PreJoin {
+        /// The source and the group.
+        key: MrouteKey,
+        /// When it is left again.
+        until: Instant,
+    },
     /// PIM stops: everything is pruned, the neighbours hear goodbye. There is no way back.
     Stop,
 }
 
 /// What a [`Router`] tells the node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
     /// A new PIM neighbour.
     NeighborUp {
@@ -148,6 +160,20 @@ pub enum Event {
         /// The version that it asks in.
         version: Version,
     },
+    /// A listener has come from another access router, where it could not leave, or is about to go to another one: it says
+    /// so in a report, and listens here to what it reports.
+    ListenerMoves {
+        /// When.
+        at: Instant,
+        /// On this link.
+        port: PortId,
+        /// Its link-local address.
+        listener: Ipv6Addr,
+        /// The other router.
+        router: AccessRouter,
+        /// Sources and groups; the unspecified source is all.
+        keys: Vec<MrouteKey>,
+    },
     /// The (S,G), or (*,G), is wanted here: the join leaves now where there is a neighbour to send it to.
     Joined {
         /// When.
@@ -195,6 +221,8 @@ pub(crate) enum TimerKey {
     AwaitPacket(MrouteKey),
     /// RST(S,G).
     RegisterStop(MrouteKey),
+    /// The listener that (S,G) or (*,G) was joined for has not come.
+    PreJoin(MrouteKey),
     /// More entries are to be seen to.
     Sweep,
     /// The first JT(S,G) of those that refresh this neighbour.
@@ -437,6 +465,7 @@ impl Router {
             TimerKey::Keepalive(key) => self.keepalive_expires(now, key),
             TimerKey::AwaitPacket(key) => self.await_packet(now, key),
             TimerKey::RegisterStop(key) => self.register_event(now, key, RegisterEvent::RegisterStopTimerExpires),
+            TimerKey::PreJoin(key) => self.pre_join_expires(now, key),
             TimerKey::Sweep => self.sweep(now),
             TimerKey::Join(neighbor) => self.join_timer_expires(now, neighbor),
             TimerKey::Mld(port) => {
@@ -458,6 +487,7 @@ impl Router {
                 entry.set_joined(PortSet::EMPTY);
                 entry.set_prune_pending(PortSet::EMPTY);
                 entry.set_members(PortSet::EMPTY);
+                entry.set_pre_joined(false);
                 if let Some(shared) = &mut entry.shared {
                     self.kept_alive -= usize::from(shared.is_kept_alive);
                     shared.is_kept_alive = false;
@@ -590,6 +620,8 @@ impl Machine for Router {
                     }
                 }
             }
+            Command::ListenerGone(key) => self.listener_gone(now, key),
+            Command::PreJoin { key, until } => self.pre_join(now, key, until),
             Command::Stop => self.stop(now),
         }
         self.flush();

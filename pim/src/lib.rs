@@ -22,6 +22,7 @@ mod membership;
 pub mod mld;
 mod neighbor;
 mod olist;
+mod pre_join;
 mod register;
 mod rp;
 mod rpf;
@@ -36,7 +37,7 @@ pub mod wire;
 pub use assert::{AssertMetric, AssertState};
 pub use config::{
     Border, Config, Delivery, FirstHello, InterfaceConfig, JoinSuppression, Limits, LinkKind, MldConfig, MobilityMld,
-    Participation, SptSwitchover,
+    Participation, SptSwitchover, TerminalMoves,
 };
 pub use counters::Counters;
 pub use downstream::DownstreamState;

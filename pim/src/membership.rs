@@ -1,5 +1,6 @@
 //! What MLD says about members: local_receiver_include and local_receiver_exclude of RFC 7761 §4.1.5.
 
+use crate::config::TerminalMoves;
 use crate::instance::{Event, Router, TimerKey};
 use crate::interface::Interface;
 use crate::mld::{DeliveryChange, LinkRouters, OlderMessage, Querier, Reporter, VersionMismatch};
@@ -8,6 +9,7 @@ use core::net::Ipv6Addr;
 use stack::machine::{PortId, RxMeta, Via};
 use stack::tables::{MrouteKey, PortSet, TableUpdate};
 use stack::time::Instant;
+use stack::wire::mld::extension::Extensions;
 use stack::wire::mld::{self, Refusal};
 
 impl Router {
@@ -39,6 +41,7 @@ impl Router {
             return;
         };
         let reporter = Reporter::new(opened.source, meta.link_source);
+        let mut moves = None;
         match mld::Message::parse(opened.message) {
             Ok(mld::Message::Query(query)) => {
                 self.counters.rx_mld_query += 1;
@@ -47,6 +50,10 @@ impl Router {
             Ok(mld::Message::Report(report)) => {
                 self.counters.rx_mld_report += 1;
                 querier.handle_report(now, reporter, &report, routers, &mut self.counters);
+                moves = match self.config.terminal_moves {
+                    TerminalMoves::Told => self.moves(now, port, reporter.address, &report, opened.message),
+                    TerminalMoves::Ignored => None,
+                };
             }
             Ok(mld::Message::V1Query { group, .. }) => {
                 self.counters.rx_mld_v1_query += 1;
@@ -65,6 +72,45 @@ impl Router {
             Err(_) => self.counters.drop_mld_malformed += 1,
         }
         self.drain_querier(now, port);
+        if let Some(moves) = moves {
+            self.outputs.event(moves);
+        }
+    }
+
+    /// What a host that was heard says of its moves. Extensions that do not hold together are ignored, the records that they
+    /// came with are not (RFC 9279 §5).
+    fn moves(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        listener: Ipv6Addr,
+        report: &mld::Report,
+        message: &[u8],
+    ) -> Option<Event> {
+        let router = Extensions::of_report(message).ok()?.access_router()?;
+        let querier = self.interfaces.get(&port)?.mld.as_ref()?;
+        let heard = querier.heard_of(now, listener, report).into_iter();
+        let keys: Vec<MrouteKey> = heard.map(|(group, source)| MrouteKey { source, group }).collect();
+        if keys.is_empty() {
+            self.counters.mld_moves_unheard += 1;
+            return None;
+        }
+        self.counters.mld_moves_told += 1;
+        Some(Event::ListenerMoves { at: now, port, listener, router, keys })
+    }
+
+    /// A listener of this has come to another access router.
+    pub(crate) fn listener_gone(&mut self, now: Instant, key: MrouteKey) {
+        let mut is_asked = false;
+        for port in self.interfaces.keys().copied().collect::<Vec<_>>() {
+            let Some(querier) = self.querier_mut(port) else { continue };
+            if querier.listener_gone(now, key.group, key.source) {
+                is_asked = true;
+                self.drain_querier(now, port);
+            }
+        }
+        self.counters.mld_gone_asked += u64::from(is_asked);
+        self.counters.mld_gone_unknown += u64::from(!is_asked);
     }
 
     /// Takes what the querier has to say, and its next deadline.
@@ -125,6 +171,9 @@ impl Router {
         let is_new = self.tib.get(key).is_none();
         if (is_member || is_excluded) && interface.is_designated() && !self.ensure_entry(key) {
             return;
+        }
+        if is_member {
+            self.meet_pre_join(key);
         }
         // A new entry has heard of its members already.
         if self.learn_port(port, key, is_member, is_excluded) || is_new {

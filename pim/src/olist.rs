@@ -196,15 +196,29 @@ impl Trees<'_> {
         minus(wanted, self.lost_assert_sg())
     }
 
-    /// JoinDesired(*,G) := immediate_olist(*,G) != NULL
+    /// Whether a listener to all sources of the group is to come, and no interface leads to one that is there: packets of
+    /// the shared tree are held for it.
+    pub(crate) fn holds_any(&self) -> bool {
+        self.shared.is_some_and(Entry::is_pre_joined) && self.immediate_olist_any().is_empty()
+    }
+
+    /// The same of a listener to the source, or to all of the group's, and of packets of (S,G).
+    pub(crate) fn holds_sg(&self) -> bool {
+        let is_pre_joined = |entry: Option<&Entry>| entry.is_some_and(Entry::is_pre_joined);
+        (is_pre_joined(self.source) || is_pre_joined(self.shared)) && self.inherited_olist_sg().is_empty()
+    }
+
+    /// JoinDesired(*,G) := immediate_olist(*,G) != NULL OR a listener is to come
     pub(crate) fn join_desired_any(&self) -> bool {
-        !self.immediate_olist_any().is_empty()
+        self.shared.is_some_and(Entry::is_pre_joined) || !self.immediate_olist_any().is_empty()
     }
 
     /// JoinDesired(S,G) := immediate_olist(S,G) != NULL OR (KeepaliveTimer(S,G) is running AND inherited_olist(S,G) != NULL)
+    /// OR a listener is to come
     pub(crate) fn join_desired_sg(&self) -> bool {
         let Some(entry) = self.source else { return false };
         entry.has_register_tunnel()
+            || entry.is_pre_joined()
             || !self.immediate_olist_sg().is_empty()
             || entry.is_kept_alive() && !self.inherited_olist_sg().is_empty()
     }

@@ -211,12 +211,14 @@ impl Router {
         let trees = self.trees(key);
         let entry = trees.source?;
         let Some(state) = &entry.shared else {
-            let olist = trees.immediate_olist_sg();
-            return if olist.is_empty() { None } else { Some(mroute(entry.rpf().accept()?, olist)) };
+            let (olist, hold) = (trees.immediate_olist_sg(), trees.holds_sg());
+            let is_wanted = hold || !olist.is_empty();
+            return if is_wanted { Some(Mroute { hold, ..mroute(entry.rpf().accept()?, olist) }) } else { None };
         };
         // A packet that takes this route starts KAT(S,G), or restarts it.
         let watch = if state.awaits_packet || !state.is_kept_alive { Watch::NextPacket } else { Watch::Nothing };
         let of_source = state.spt_bit || self.is_first_hop(key, state);
+        let hold = trees.holds_sg();
         let mroute = if of_source {
             mroute(entry.rpf().accept()?, trees.inherited_olist_sg())
         } else {
@@ -226,16 +228,16 @@ impl Router {
                 return None;
             }
             let watch = if self.switches_to_spt(trees, key.group) { watch } else { Watch::Nothing };
-            return Some(Mroute { watch, ..mroute(shared.rpf().accept_shared()?, olist) });
+            return Some(Mroute { watch, hold, ..mroute(shared.rpf().accept_shared()?, olist) });
         };
-        Some(Mroute { register: self.register_tunnel(key), watch, ..mroute })
+        Some(Mroute { register: self.register_tunnel(key), watch, hold, ..mroute })
     }
 
     /// What the data plane has to do with packets of G that have no route of their own.
     pub(crate) fn mroute_any(&self, key: MrouteKey) -> Option<Mroute> {
         let trees = self.trees(key);
-        let (entry, olist) = (trees.shared?, trees.immediate_olist_any());
-        if olist.is_empty() {
+        let (entry, olist, hold) = (trees.shared?, trees.immediate_olist_any(), trees.holds_any());
+        if olist.is_empty() && !hold {
             return None;
         }
         let switches = self.switches_to_spt(trees, key.group);
@@ -246,7 +248,7 @@ impl Router {
             .and_then(|port| self.interfaces.get(&port))
             .is_some_and(|interface| interface.config.link == crate::config::LinkKind::Lan && interface.i_am_dr());
         let watch = if switches || registers { Watch::Sources } else { Watch::Nothing };
-        Some(Mroute { watch, ..mroute(entry.rpf().accept_shared()?, olist) })
+        Some(Mroute { watch, hold, ..mroute(entry.rpf().accept_shared()?, olist) })
     }
 
     /// Whether the packets of (S,G) come to us first, and a machine of ours wants to know of them.

@@ -77,6 +77,8 @@ pub struct EntryView {
     pub accept: Option<Accept>,
     /// Where they go.
     pub forward: PortSet,
+    /// Until when a listener to come is waited for.
+    pub pre_joined_until: Option<Instant>,
 }
 
 /// What is known of a source of a group that has a shared tree, to look at.
@@ -248,6 +250,7 @@ impl Router {
             }),
             accept: entry.installed().map(|mroute| mroute.accept),
             forward: entry.installed().map_or(PortSet::EMPTY, |mroute| mroute.forward),
+            pre_joined_until: self.timers.deadline(TimerKey::PreJoin(key)),
         }
     }
 }

@@ -79,7 +79,7 @@ fn a_terminal_that_names_no_source_moves_between_access_routers() {
     net.set_listening(LINK_B, 0, GROUP, Ipv6Addr::UNSPECIFIED, false);
     net.run_for(DELAY * 3);
     assert!(net.nodes.iter().all(|node| node.mroutes.is_empty() && node.router.entry_count() == 0));
-    let changed = |&event: &Event| match event {
+    let changed = |event: &Event| match *event {
         Event::MembershipChanged { key, membership, .. } => Some((key, membership)),
         _ => None,
     };

@@ -2,7 +2,7 @@
 //!
 //! This file has what it holds, its timers, and what it tells. What comes in from routers is in `election`, from hosts in
 //! `reports`, of which `admission` decides what is taken; what goes out is in `queries`, how long all of it takes in
-//! `timing`, where groups with one listener are delivered in `delivery`, and what there is to look at in `view`.
+//! `timing`, listeners that move in `moves`, where groups with one listener are delivered in `delivery`, and what there is to look at in `view`.
 //!
 //! Groups of the mobility range belong to one terminal each. For them every listener is tracked, the last one's leaving
 //! ends the membership without a query, and each group is asked for on its own, often, so that a terminal that vanished
@@ -15,6 +15,7 @@
 mod admission;
 mod delivery;
 mod election;
+mod moves;
 mod queries;
 mod reports;
 mod timing;
@@ -37,6 +38,7 @@ use stack::addr::Prefix;
 use stack::rng::Rng;
 use stack::time::{Instant, Timers};
 use std::collections::{BTreeMap, VecDeque};
+use timing::Timing;
 
 /// A deadline.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

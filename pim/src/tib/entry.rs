@@ -77,6 +77,7 @@ struct Rare {
     hold: bool,
     upstream_neighbor: Option<LinkNeighbor>,
     upstream_by_assert: bool,
+    pre_joined: bool,
     asserts: BTreeMap<PortId, AssertState>,
 }
 
@@ -321,6 +322,15 @@ impl Entry {
         });
     }
 
+    /// Whether it is joined for a listener to come.
+    pub(crate) fn is_pre_joined(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.pre_joined)
+    }
+
+    pub(crate) fn set_pre_joined(&mut self, pre_joined: bool) {
+        self.set_rare(pre_joined, |rare| rare.pre_joined = pre_joined);
+    }
+
     /// SPTbit(S,G). A source-specific group has no other tree, so that its bit is set as soon as the tree is joined
     /// (RFC 7761 §4.8.1).
     pub(crate) fn spt_bit(&self) -> bool {
@@ -384,6 +394,7 @@ mod tests {
         members: PortSet,
         upstream_neighbor: Option<LinkNeighbor>,
         by_assert: bool,
+        pre_joined: bool,
         installed: Option<Mroute>,
         asserts: BTreeMap<PortId, AssertState>,
     }
@@ -392,7 +403,7 @@ mod tests {
         /// Whatever is set is read again, and nothing rare is kept where nothing rare is noted.
         #[test]
         fn holds_what_it_is_told(
-            operations in prop::collection::vec((0u8..9, any::<u8>(), any::<u16>(), any::<[u64; 4]>()), 0..80),
+            operations in prop::collection::vec((0u8..10, any::<u8>(), any::<u16>(), any::<[u64; 4]>()), 0..80),
         ) {
             let key = MrouteKey { source: Ipv6Addr::LOCALHOST, group: Ipv6Addr::new(0xff35, 0, 0, 0, 0, 0, 0, 1) };
             let mut entry = Entry::new(key, key.source, way(None), None);
@@ -433,6 +444,10 @@ mod tests {
                         prop_assert_eq!(entry.replace_upstream_by_assert(set), plain.by_assert);
                         plain.by_assert = set;
                     }
+                    8 => {
+                        entry.set_pre_joined(set);
+                        plain.pre_joined = set;
+                    }
                     7 => {
                         let accept = [Accept::Port(PortId(port)), Accept::Local, Accept::RendezvousPoint];
                         let watch = [Watch::Nothing, Watch::NextPacket, Watch::Sources];
@@ -464,6 +479,7 @@ mod tests {
                     members: entry.members(),
                     upstream_neighbor: entry.upstream_neighbor(),
                     by_assert: entry.rare.as_ref().is_some_and(|rare| rare.upstream_by_assert),
+                    pre_joined: entry.is_pre_joined(),
                     installed: entry.installed(),
                     asserts: entry.asserts().clone(),
                 };

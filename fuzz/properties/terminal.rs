@@ -87,6 +87,7 @@ fn config(home_agent: Option<Ipv6Addr>) -> Config {
         uplink: UplinkMode::Auto,
         direct_correspondents: vec![FRIEND],
         gre: true,
+        report_moves: true,
         router_choice: Default::default(),
         timers: Timing::default(),
         restored: Restored::default(),
@@ -396,6 +397,7 @@ impl Subject {
                 prefixes: vec![AdvertisedPrefix { prefix: prefix(number), lifetime }],
                 agents: agents.into_iter().collect(),
                 home_agents: Vec::new(),
+                address: None,
             }),
             Command::AddressUsable { port, address: local(number) },
         ] {
@@ -468,6 +470,7 @@ fn advertised(packet: &[u8]) -> Option<Command> {
         prefixes: prefixes.collect(),
         agents: agents.collect(),
         home_agents: message.prefixes.iter().filter(|prefix| prefix.router_address).map(|p| p.address).collect(),
+        address: None,
     }))
 }
 

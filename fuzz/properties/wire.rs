@@ -10,6 +10,7 @@ use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
 use stack::wire::ext::Chain;
 use stack::wire::ipv6::protocol;
+use stack::wire::mobility::handover::{self, HandoverInitiate, HandoverMessage, HandoverOptions, MulticastOption};
 use stack::wire::mobility::option::{AddressPrefix, Authentication, GreKey, MobileNodeIdentifier, Subscription};
 use stack::wire::mobility::{self, BindingUpdateFlags, Lifetime, MobilityMessage, MobilityOptions, Status};
 use stack::wire::option::hop_by_hop;
@@ -138,6 +139,12 @@ pub(crate) fn mld_message(input: &[u8]) {
     if let Ok(message) = parsed {
         let again = mld::Message::parse(&message.emit());
         assert_eq!(again, Ok(message));
+        if input[0] == mld::TYPE_REPORT {
+            let extensions = mld::extension::Extensions::of_report(input);
+            inside(&extensions, input);
+            let walked = extensions.map(|all| all.iter().map(|one| 4 + one.value.len()).sum::<usize>());
+            assert!(walked.is_ok_and(|walked| walked < input.len()) || extensions.is_err());
+        }
     }
 }
 
@@ -161,6 +168,12 @@ pub(crate) fn mobility_message(input: &[u8]) {
         Ok(MobilityMessage::Unknown { kind }) => assert_eq!(input[2], kind),
         Ok(message) => assert_eq!(mobility::parse(&message.emit()), Ok(message)),
         Err(error) => assert!(mobility::parameter_problem_pointer(error).is_none_or(|at| at < input.len())),
+    }
+    let parsed = handover::parse(input);
+    inside(&parsed, input);
+    // What is as long as its length field can say may need padding more when it is written again.
+    if let Some(message) = parsed.ok().filter(|_| input.len() < 1_800) {
+        assert_eq!(handover::parse(&message.emit()), Ok(message));
     }
 }
 
@@ -361,7 +374,9 @@ fn mld_packets() -> Vec<Vec<u8>> {
         let body = [&[0; 4][..], &GROUP.octets()].concat();
         PacketBuilder::new(LOCAL, GROUP).hop_limit(1).router_alert(0).icmpv6(kind, 0, &body)
     };
-    let mut packets = report.packets(LOCAL, 1500);
+    let previous = mld::extension::AccessRouter::Previous(A);
+    let mut packets = report.clone().packets(LOCAL, 1500);
+    packets.extend(report.packets_with(LOCAL, 1500, Some(previous)));
     packets.extend([
         query(Ipv6Addr::UNSPECIFIED, vec![]).packet(LOCAL),
         query(GROUP, vec![A, B]).packet(LOCAL),
@@ -418,5 +433,21 @@ fn mobility_packets() -> Vec<Vec<u8>> {
         let builder = PacketBuilder::new(B, A).home_address(A);
         builder.checksummed(protocol::MOBILITY, message.emit(), mobility::CHECKSUM_AT)
     };
-    messages.into_iter().map(packet).collect()
+    let initiate = HandoverMessage::Initiate(HandoverInitiate {
+        sequence: 7,
+        assign_address: false,
+        buffer: true,
+        code: HandoverInitiate::PREDICTIVE,
+        options: HandoverOptions {
+            multicast: Some(MulticastOption {
+                code: MulticastOption::MLDV2,
+                records: vec![mld::Record { kind: mld::RecordType::ModeIsInclude, group: GROUP, sources: vec![A, B] }],
+            }),
+            message_id: Some(1 << 40),
+            authentication: Some(Authentication { subtype: Authentication::MN_HA, spi: 256, data: vec![7; 12] }),
+            ..HandoverOptions::default()
+        },
+    });
+    let between_routers = handover::packet(B, A, initiate.emit());
+    messages.into_iter().map(packet).chain([between_routers]).collect()
 }

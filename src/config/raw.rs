@@ -183,6 +183,7 @@ pub struct RawAccessRouter {
     #[serde(default)]
     pub port: Vec<Spanned<RawAccessPort>>,
     pub hold: Field<RawHold>,
+    pub mesh: Field<RawMesh>,
 }
 
 /// `[access_router.hold]`
@@ -193,6 +194,33 @@ pub struct RawHold {
     pub time_ms: Field<i64>,
     pub packets: Field<i64>,
     pub packets_of_group: Field<i64>,
+}
+
+/// `[access_router.mesh]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawMesh {
+    pub address: Field<String>,
+    pub spi: Field<i64>,
+    pub algorithm: Field<String>,
+    pub key: Field<String>,
+    pub key_file: Field<String>,
+    pub pre_join_ms: Field<i64>,
+    pub max_pre_joins: Field<i64>,
+    pub max_pre_joins_per_peer: Field<i64>,
+    #[serde(default)]
+    pub peer: Vec<Spanned<RawMeshPeer>>,
+}
+
+/// `[[access_router.mesh.peer]]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawMeshPeer {
+    pub address: Field<String>,
+    #[serde(default)]
+    pub prefixes: Vec<Spanned<String>>,
 }
 
 /// `[[access_router.port]]`
@@ -411,6 +439,7 @@ pub struct RawMobileTerminal {
     pub overlap_ms: Field<i64>,
     pub leave_delay_ms: Field<i64>,
     pub report_repeats_ms: Option<Vec<Spanned<i64>>>,
+    pub report_moves: Field<bool>,
     pub home_agent_association: Field<RawAssociation>,
     pub mma_association: Field<RawAssociation>,
     #[serde(default)]

@@ -309,6 +309,8 @@ pub struct AccessRouterConfig {
     pub ports: Vec<AccessPort>,
     /// How packets of terminals that are expected are kept.
     pub hold: HoldConfig,
+    /// What other access routers are told of terminals that move; `None` is nothing.
+    pub mesh: Option<MeshConfig>,
 }
 
 /// `[access_router.hold]`.
@@ -331,6 +333,32 @@ impl Default for HoldConfig {
             packets_of_group: limits.held_packets_of_route,
         }
     }
+}
+
+/// `[access_router.mesh]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MeshConfig {
+    /// The address of this node by which the others know it.
+    pub address: Ipv6Addr,
+    /// The key of the mesh.
+    pub key: SecurityAssociationConfig,
+    /// How long a terminal that is about to come is waited for.
+    pub pre_join: Duration,
+    /// Groups that are joined for terminals to come, at once.
+    pub max_pre_joins: usize,
+    /// Those of one peer.
+    pub max_pre_joins_per_peer: usize,
+    /// The other routers, 1 at the least.
+    pub peers: Vec<MeshPeer>,
+}
+
+/// Another access router of the mesh.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MeshPeer {
+    /// Its address.
+    pub address: Ipv6Addr,
+    /// The prefixes of its terminals' links.
+    pub prefixes: Vec<Prefix>,
 }
 
 /// One link of terminals.
@@ -660,6 +688,8 @@ pub struct MobileTerminalConfig {
     pub leave_delay: Duration,
     /// Delays of the repeated MLD reports after a join (D15).
     pub report_repeats: Vec<Duration>,
+    /// Whether reports name the access router that the terminal has come from, or is about to go to (RFC 9279).
+    pub report_moves: bool,
 }
 
 /// A radio port of a terminal.

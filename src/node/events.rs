@@ -4,6 +4,7 @@ use super::{DroverNode, NodeEvent, home_agent, mobile_terminal};
 use ::ha::correspondent as cn_machine;
 use ::ha::home_agent as ha_machine;
 use ::ha::mobile;
+use ::mma::mesh;
 use core::net::Ipv6Addr;
 use stack::addr;
 use stack::machine::Machine;
@@ -11,6 +12,7 @@ use stack::mld_listener;
 use stack::nd::neighbor::{self, DadOutcome};
 use stack::nd::{discovery, host};
 use stack::time::Instant;
+use stack::wire::mld::extension::AccessRouter;
 
 impl DroverNode {
     pub(super) fn on_neighbors_event(&mut self, now: Instant, event: neighbor::Event) {
@@ -70,8 +72,31 @@ impl DroverNode {
         match event {}
     }
 
-    pub(super) fn on_pim_event(&mut self, _now: Instant, event: pim::Event) {
+    pub(super) fn on_pim_event(&mut self, now: Instant, event: pim::Event) {
+        if let (Some(mesh), pim::Event::ListenerMoves { router, keys, .. }) = (&mut self.mesh, &event) {
+            let keys = keys.clone();
+            mesh.handle_command(
+                now,
+                match *router {
+                    AccessRouter::Previous(router) => mesh::Command::CameFrom { router, keys },
+                    AccessRouter::Candidate(router) => mesh::Command::GoesTo { router, keys },
+                },
+            );
+        }
         self.outputs.event(NodeEvent::Pim(event));
+    }
+
+    pub(super) fn on_mesh_event(&mut self, now: Instant, event: mesh::Event) {
+        if let Some(pim) = &mut self.pim {
+            match event {
+                mesh::Event::Gone { key, .. } => pim.handle_command(now, pim::Command::ListenerGone(key)),
+                mesh::Event::PreJoin { key, until, .. } => {
+                    pim.handle_command(now, pim::Command::PreJoin { key, until });
+                }
+                mesh::Event::Acknowledged { .. } | mesh::Event::Unanswered { .. } => {}
+            }
+        }
+        self.outputs.event(NodeEvent::Mesh(event));
     }
 
     pub(super) fn on_mma_event(&mut self, _now: Instant, event: ::mma::Event) {

@@ -8,10 +8,12 @@ use ::ha::mobile::{
 };
 use ::mma::auth::WallClock;
 use core::net::Ipv6Addr;
+use stack::addr;
 use stack::mld_listener::{self, Filter, Retransmission};
 use stack::nd::host::{self, DefaultRoute, InterfaceIdentifier, Solicitation};
 use stack::nd::neighbor::{self, Dad, Delivery};
 use stack::time::Duration;
+use stack::wire::nd::PrefixInformation;
 use std::collections::BTreeSet;
 
 /// After this time without an answer a terminal solicits again on a link that just came up.
@@ -58,6 +60,7 @@ pub(super) fn config(terminal: &MobileTerminalConfig, clock: WallClock) -> Resul
         },
         direct_correspondents: terminal.direct_correspondents.clone(),
         gre: terminal.gre,
+        report_moves: terminal.report_moves,
         router_choice: RouterChoiceConfig {
             averaging: Averaging { weight_percent: terminal.signal_weight_percent, period: terminal.signal_period },
             minimum_dwell: terminal.minimum_dwell,
@@ -130,6 +133,7 @@ pub(super) fn command(event: host::Event) -> Option<Command> {
                 prefixes: prefixes.collect(),
                 agents: agents.collect(),
                 home_agents: own.map(|prefix| prefix.address).collect(),
+                address: router_address(&advertisement.prefixes),
             }))
         }
         host::Event::RouterLost { port, router } => Some(Command::RouterLost { port, router }),
@@ -139,6 +143,14 @@ pub(super) fn command(event: host::Event) -> Option<Command> {
         }
         host::Event::AddressDeprecated { .. } | host::Event::Neighbor(_) => None,
     }
+}
+
+/// An address that stands for the router: its own where it says one (RFC 6275 §7.2), else the Subnet-Router anycast address
+/// of its first prefix (RFC 4291 §2.6.1).
+fn router_address(prefixes: &[PrefixInformation]) -> Option<Ipv6Addr> {
+    let own = prefixes.iter().find(|prefix| prefix.router_address).map(|prefix| prefix.address);
+    let anycast = || prefixes.iter().find(|prefix| !prefix.router_address).map(|prefix| prefix.prefix().address());
+    own.or_else(anycast).filter(|&address| addr::is_routable_unicast(address))
 }
 
 fn secs(secs: u32) -> Duration {
@@ -152,6 +164,8 @@ pub(super) fn listener_command(event: &Event) -> Option<mld_listener::Command> {
             Some(mld_listener::Command::Join { port, group, filter: filter(sources) })
         }
         Event::Leave { port, group } => Some(mld_listener::Command::Leave { port, group }),
+        Event::CameFrom { port, router } => Some(mld_listener::Command::CameFrom { port, router }),
+        Event::GoesTo { port, router } => Some(mld_listener::Command::GoesTo { port, router }),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@
 //!   notice  ─┼─► handle_* ─► machine ┤     ▲  ▲                       │ └─────► (uplink, reception: table updates)
 //!   timeout ─┤                      │     │  └── home agent          │
 //!   command ─┘                      │     └────── home address ──────┘
-//!                                   └─► PIM router with MLD querier, mobility agent, correspondent and its services
+//!                                   └─► PIM router with MLD querier ◄─► mesh of access routers, mobility agent, correspondent and its services
 //! ```
 //! Table updates and packets of all machines leave in the order in which they were made.
 
@@ -17,6 +17,7 @@ mod events;
 mod explain;
 mod home_agent;
 mod link_groups;
+mod mesh;
 mod mma;
 mod mobile_terminal;
 mod neighbors;
@@ -41,6 +42,7 @@ use ::ha::home_agent::{self as ha_machine, HomeAgent};
 use ::ha::mobile::{self, MobileTerminal, Restored};
 use ::mma::MobilityManagementAgent;
 use ::mma::auth::{NtpTime, ReplayFloor, WallClock};
+use ::mma::mesh::Mesh;
 use ::mma::secret::SecretRng;
 use core::net::Ipv6Addr;
 use stack::addr::{self, MacAddress, Prefix};
@@ -58,6 +60,7 @@ use stack::time::{Duration, Instant};
 use stack::wire::error::octet;
 use stack::wire::ext::Chain;
 use stack::wire::ipv6::protocol;
+use stack::wire::mobility::handover;
 use std::collections::BTreeMap;
 
 /// Weaker than any signal that a router is used with.
@@ -72,6 +75,8 @@ pub enum NodeEvent {
     Pim(pim::Event),
     /// The mobility agent.
     Mma(::mma::Event),
+    /// The mesh of access routers.
+    Mesh(::mma::mesh::Event),
     /// The home agent.
     HomeAgent(ha_machine::Event),
     /// The correspondent node.
@@ -142,6 +147,7 @@ pub struct DroverNode {
     pim: Option<pim::Router>,
     mma: Option<MobilityManagementAgent>,
     mma_address: Option<Ipv6Addr>,
+    mesh: Option<Mesh>,
     home_agent: Option<HomeAgent>,
     terminal: Option<MobileTerminal>,
     /// Whether the terminal has something to write down.
@@ -254,6 +260,10 @@ impl DroverNode {
                 None => None,
             },
             mma_address: config.mma.as_ref().map(|mma| mma.address),
+            mesh: match config.access_router.as_ref().and_then(|access| access.mesh.as_ref()) {
+                Some(mesh) => Some(Mesh::new(mesh::config(mesh, clock)?, seeds.next_u64() as u16)),
+                None => None,
+            },
             home_agent: match &config.home_agent {
                 Some(agent) => {
                     Some(HomeAgent::new(home_agent::config(agent, config.addresses(), seeds.next_u64(), clock)?))
@@ -412,6 +422,11 @@ impl DroverNode {
         self.pim.as_ref()
     }
 
+    /// The mesh of access routers, where the node takes part in one.
+    pub fn mesh(&self) -> Option<&Mesh> {
+        self.mesh.as_ref()
+    }
+
     /// The MLD listener.
     pub fn listener(&self) -> Option<&MldListener> {
         self.listener.as_ref()
@@ -423,6 +438,16 @@ impl DroverNode {
         terminal.handle_command(now, mobile::Command::Signal { port, dbm: dbm.unwrap_or(NO_SIGNAL_DBM) });
         self.settle(now);
         true
+    }
+
+    /// A terminal is about to go to the access router with this address, or with a link in whose prefix it is: the present
+    /// one is told, so that packets wait there. Returns whether there is anybody to tell.
+    pub fn hand_over(&mut self, now: Instant, router: Ipv6Addr) -> bool {
+        let Some(terminal) = &mut self.terminal else { return false };
+        let is_told = terminal.announces_moves() && terminal.joined().next().is_some();
+        terminal.handle_command(now, mobile::Command::GoesTo(router));
+        self.settle(now);
+        is_told
     }
 
     /// Leaves in order: trees are pruned, routers and agents say that they go.
@@ -510,6 +535,7 @@ impl DroverNode {
             drain!(terminal, on_terminal_event);
             drain!(listener, on_listener_event);
             drain!(pim, on_pim_event);
+            drain!(mesh, on_mesh_event);
             drain!(mma, on_mma_event);
             drain!(home_agent, on_home_agent_event);
             drain!(correspondent, on_correspondent_event);
@@ -545,6 +571,12 @@ impl DroverNode {
         self.mma.as_ref().is_some_and(|mma| mma.is_for_binding(meta, destination))
     }
 
+    /// Whether a Mobility Header at this octet is one of another access router.
+    fn is_for_mesh(&self, destination: Ipv6Addr, packet: &[u8], at: usize) -> bool {
+        self.mesh.as_ref().is_some_and(|mesh| mesh.address() == destination)
+            && handover::is_handover(packet.get(at..).unwrap_or_default())
+    }
+
     fn claim(&mut self, now: Instant, meta: &RxMeta, packet: &[u8]) -> bool {
         let Ok(chain) = Chain::parse(packet) else { return false };
         let Ok(destination) = stack::wire::error::address_at(packet, 24) else { return false };
@@ -570,6 +602,7 @@ impl DroverNode {
         }
         match chain.upper {
             protocol::PIM => give!(pim),
+            protocol::MOBILITY if self.is_for_mesh(destination, packet, chain.upper_offset) => give!(mesh),
             protocol::MOBILITY if self.mma_address == Some(destination) || self.is_for_binding(meta, destination) => {
                 give!(mma);
             }
@@ -694,7 +727,7 @@ impl Node for DroverNode {
                 $(if let Some(machine) = &mut self.$machine { machine.handle_timeout(now); })*
             };
         }
-        tick!(terminal, listener, pim, mma, home_agent, correspondent, services);
+        tick!(terminal, listener, pim, mesh, mma, home_agent, correspondent, services);
         self.settle(now);
     }
 
@@ -709,6 +742,7 @@ impl Node for DroverNode {
             of(self.terminal.as_ref().map(Machine::poll_timeout)),
             of(self.listener.as_ref().map(Machine::poll_timeout)),
             of(self.pim.as_ref().map(Machine::poll_timeout)),
+            of(self.mesh.as_ref().map(Machine::poll_timeout)),
             of(self.mma.as_ref().map(Machine::poll_timeout)),
             of(self.home_agent.as_ref().map(Machine::poll_timeout)),
             of(self.correspondent.as_ref().map(Machine::poll_timeout)),

@@ -2,7 +2,7 @@
 
 use super::NodePort;
 use crate::config::resolved::{AccessPort, NodeConfig};
-use pim::{Border, Config, FirstHello, InterfaceConfig, Limits, LinkKind, MldConfig, Participation};
+use pim::{Border, Config, FirstHello, InterfaceConfig, Limits, LinkKind, MldConfig, Participation, TerminalMoves};
 
 /// `None` where the node has neither multicast neighbours nor access links.
 pub(super) fn config(config: &NodeConfig, ports: &[NodePort], seed: u64) -> Option<Config> {
@@ -61,6 +61,10 @@ pub(super) fn config(config: &NodeConfig, ports: &[NodePort], seed: u64) -> Opti
         spt_switchover: router.spt_switchover.clone(),
         register_source: config.loopback.first().copied(),
         rendezvous_points: router.rendezvous_points.clone(),
+        terminal_moves: match config.access_router.as_ref().and_then(|access| access.mesh.as_ref()) {
+            Some(_) => TerminalMoves::Told,
+            None => TerminalMoves::Ignored,
+        },
         limits,
         ..Config::new(interfaces, seed)
     })

@@ -45,6 +45,8 @@ pub struct Config {
     pub direct_correspondents: Vec<Ipv6Addr>,
     /// Whether GRE keys and sequence numbers are asked for, so that packets through two links are delivered once.
     pub gre: bool,
+    /// Whether reports name the access router that the terminal has come from and could not leave, or is about to go to.
+    pub report_moves: bool,
     /// Which router is used.
     pub router_choice: RouterChoiceConfig,
     /// Times and limits.

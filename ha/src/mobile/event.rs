@@ -23,6 +23,8 @@ pub struct RouterAdvertisement {
     pub agents: Vec<AdvertisedAgent>,
     /// Addresses of the router itself, where it is a home agent (H and R bits, RFC 6275 §7.1, §7.2).
     pub home_agents: Vec<Ipv6Addr>,
+    /// An address by which other routers know this one, where it says anything of which one could be made.
+    pub address: Option<Ipv6Addr>,
 }
 
 /// A prefix in a router advertisement.
@@ -98,6 +100,9 @@ pub enum Command {
         /// How it came.
         way: CorrespondentWay,
     },
+    /// The terminal is about to lose its router and to come to the one with this address, or with a link in whose prefix it
+    /// is.
+    GoesTo(Ipv6Addr),
     /// The time of day, where agents want timestamps.
     Clock(WallClock),
 }
@@ -121,6 +126,21 @@ pub enum Event {
         port: PortId,
         /// The group.
         group: Ipv6Addr,
+    },
+    /// MLD listener: reports of this link name this router from now on, which the terminal could not leave; none: not any
+    /// more.
+    CameFrom {
+        /// The link.
+        port: PortId,
+        /// An address of the router.
+        router: Option<Ipv6Addr>,
+    },
+    /// MLD listener: tell the router of this link that the terminal is about to go to this one.
+    GoesTo {
+        /// The link.
+        port: PortId,
+        /// An address of the router.
+        router: Ipv6Addr,
     },
     /// Neighbour discovery: the terminal is at home, answer for the home address on this link.
     HomeAddressClaim {

@@ -125,6 +125,7 @@ impl MobileTerminal {
     fn end_handover(&mut self, now: Instant, completed: bool) {
         if let Some(handover) = self.handover.take() {
             self.timers.cancel(Timer::Overlap);
+            self.end_came_from(handover.to.port);
             self.counters.handovers_completed += u64::from(completed);
             self.outputs.event(Event::HandoverEnded { at: now, kind: handover.kind, completed });
         }
@@ -153,6 +154,7 @@ impl MobileTerminal {
         {
             handover.has_data = true;
             self.stage(now, Stage::FirstData);
+            self.end_came_from(port);
         }
     }
 
@@ -172,7 +174,7 @@ impl MobileTerminal {
             Service::Group { subscription, .. } => subscription,
             Service::Anchor { local } => return self.go_on_with_anchor(now, target, care_of, local),
         };
-        self.join(now, target.port, subscription);
+        self.join(now, target, subscription);
         self.ask_home(Wish::CareOf(care_of));
         let Some(current) = self.current.filter(|&current| current != target) else {
             return self.use_router_with_address(now, target);
@@ -214,13 +216,18 @@ impl MobileTerminal {
         }
     }
 
-    fn join(&mut self, now: Instant, port: PortId, subscription: Subscription) {
+    fn join(&mut self, now: Instant, target: RouterKey, subscription: Subscription) {
+        let port = target.port;
         // Reports from the unspecified address are ignored (RFC 3810 §5.2.13): a link-local one is needed.
-        if self.links.get(port).is_some_and(|link| link.has_link_local())
-            && self.attachment.join(port, subscription, &mut self.outputs)
-        {
-            self.stage(now, Stage::Report);
+        if self.links.get(port).is_some_and(|link| link.has_link_local()) {
+            if !self.attachment.is_joined(port, subscription) {
+                self.say_where_from(target);
+            }
+            if self.attachment.join(port, subscription, &mut self.outputs) {
+                self.stage(now, Stage::Report);
+            }
         }
+        self.note_joined(target);
     }
 
     /// Asks the agent of the new site. All else follows when it has granted a care-of address.

@@ -28,6 +28,7 @@ pub struct HeardRouter {
     pub expires: Instant,
     prefixes: Vec<(Prefix, Instant)>,
     agents: Vec<HeardAgent>,
+    address: Option<Ipv6Addr>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -186,6 +187,7 @@ impl Links {
                 .map(|prefix| (prefix.prefix, now + prefix.lifetime))
                 .collect(),
             agents,
+            address: advertisement.address,
         };
         link.routers.insert(advertisement.router, router);
         true
@@ -256,6 +258,11 @@ impl Links {
 
     pub(super) fn router(&self, key: RouterKey) -> Option<&HeardRouter> {
         self.links.get(&key.port).filter(|link| link.up_since.is_some())?.routers.get(&key.router)
+    }
+
+    /// The address by which other routers know this one.
+    pub(super) fn router_address(&self, key: RouterKey) -> Option<Ipv6Addr> {
+        self.router(key)?.address
     }
 
     /// Whether the router is heard on a link that is up.

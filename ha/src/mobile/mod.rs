@@ -27,6 +27,7 @@ mod former;
 mod handover;
 mod links;
 pub mod movement;
+mod previous_router;
 mod registration;
 pub mod router_choice;
 mod signalling;
@@ -51,6 +52,7 @@ use links::Links;
 use mma::auth::WallClock;
 use mma::secret::SecretRng;
 use movement::Site;
+use previous_router::LastJoined;
 use registration::Registration;
 use router_choice::{RouterChoice, RouterKey};
 use stack::addr::Prefix;
@@ -189,6 +191,10 @@ pub struct MobileTerminal {
     /// The way of packets by this router from before the last change of place.
     held: Option<(RouterKey, Way)>,
     handover: Option<Handover>,
+    /// Where the terminal was joined last.
+    last_joined: Option<LastJoined>,
+    /// The link whose reports name the router before it.
+    named_on: Option<PortId>,
     /// The home link on which neighbour discovery answers for the home address.
     claimed: Option<PortId>,
     /// An earlier run left a binding with the home agent, or the terminal has asked for one since.
@@ -240,6 +246,8 @@ impl MobileTerminal {
             uplinks,
             held: None,
             handover: None,
+            last_joined: None,
+            named_on: None,
             claimed: None,
             has_home_binding: config.restored.has_home_binding,
             is_home_address_taken: false,
@@ -444,6 +452,7 @@ impl MobileTerminal {
             }
             Command::LinkUp(port) => self.links.set_up(now, port),
             Command::LinkDown(port) => {
+                self.lose_membership(port);
                 self.attachment.link_down(port, &mut self.outputs);
                 self.links.set_down(port)
             }
@@ -456,6 +465,7 @@ impl MobileTerminal {
                 self.correspondent_seen(now, correspondent, way);
                 true
             }
+            Command::GoesTo(router) => self.goes_to(router),
             Command::Clock(clock) => {
                 self.clock = Some(clock);
                 true

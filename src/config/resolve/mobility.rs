@@ -525,6 +525,7 @@ pub(super) fn mobile_terminal(
         reorder_delay: reorder_delay?,
         direct_correspondents: direct?,
         gre: flag(&raw.gre, true),
+        report_moves: flag(&raw.report_moves, false),
         lifetime: lifetime?,
         forward: forward?,
         hysteresis_db: hysteresis?,

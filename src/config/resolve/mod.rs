@@ -3,6 +3,7 @@
 mod association;
 mod correspondent;
 mod group;
+mod mesh;
 mod mobility;
 mod ports;
 mod rendezvous;
@@ -14,7 +15,7 @@ pub(crate) use ports::interface_address;
 
 use super::document::{Fault, Tables};
 use super::raw::{Field, RawNode, RawNodeFile, RawTunnelDscp};
-use super::resolved::{NodeConfig, PortConfig, WorkersConfig};
+use super::resolved::{AccessRouterConfig, NodeConfig, PortConfig, WorkersConfig};
 use core::net::Ipv6Addr;
 use section::{Section, flag, in_range, name, routable, span_of};
 use stack::pipeline::{MssClamp, TunnelDscp};
@@ -87,8 +88,13 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
     });
     let immediate_leave =
         router.as_ref().and_then(|router| router.as_ref()).map_or(mobility_range, |router| router.mobility_range);
+    let on_ports = ports.iter().flat_map(|port| port.addresses.iter().map(|own| own.address));
+    let own: Vec<Ipv6Addr> = on_ports.chain(loopback.iter().copied()).collect();
     let access_router = optional(root, "access_router", &raw.access_router, |section, raw| {
-        routing::access_router(section, raw, &ports, router.iter().flatten().next(), immediate_leave)
+        let access = routing::access_router(section, raw, &ports, router.iter().flatten().next(), immediate_leave);
+        let mesh =
+            optional(section, "mesh", &raw.mesh, |section, raw| mesh::mesh(section, raw, &own, context.directory));
+        Some(AccessRouterConfig { mesh: mesh?, ..access? })
     });
     let home_agent = optional(root, "home_agent", &raw.home_agent, |section, raw| {
         mobility::home_agent(section, raw, &ports, context.directory)
@@ -98,8 +104,6 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
     });
 
     let correspondent_node = optional(root, "correspondent_node", &raw.correspondent_node, |section, raw| {
-        let on_ports = ports.iter().flat_map(|port| port.addresses.iter().map(|own| own.address));
-        let own: Vec<Ipv6Addr> = on_ports.chain(loopback.iter().copied()).collect();
         let mma = mma.iter().flatten().map(|mma| mma.address);
         let agents: Vec<Ipv6Addr> = mma.chain(home_agent.iter().flatten().map(|agent| agent.address)).collect();
         correspondent::correspondent_node(section, raw, &ports, &own, &agents, context.directory)

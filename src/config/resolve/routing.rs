@@ -151,7 +151,7 @@ fn once(
     section.fault(key, span_of(section, field), fault)
 }
 
-/// Reads `[access_router]`.
+/// Reads `[access_router]`, but for its mesh.
 pub(super) fn access_router(
     section: &Section<'_, '_>,
     raw: &RawAccessRouter,
@@ -178,7 +178,7 @@ pub(super) fn access_router(
         Some(AccessPort { port: port.id, advertisement: advertisement?, mld: mld?, delivery: delivery? })
     })?;
     let hold = hold(section, &raw.hold);
-    Some(AccessRouterConfig { ports, hold: hold? })
+    Some(AccessRouterConfig { ports, hold: hold?, mesh: None })
 }
 
 /// How packets of terminals that are expected are kept. What one group keeps leaves at once, so that it has to fit into the

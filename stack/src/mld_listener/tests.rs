@@ -427,3 +427,65 @@ proptest! {
         prop_assert_eq!(bed.said(), []);
     }
 }
+
+/// The access router that each packet since the last call names, and how many records it has.
+fn named(bed: &mut Bed) -> Vec<(Option<crate::wire::mld::extension::AccessRouter>, usize)> {
+    let mut named = Vec::new();
+    while let Some(output) = bed.listener.poll_output() {
+        let Output::Transmit(transmit) = output else { continue };
+        let message = open(&transmit.packet).unwrap().message;
+        let Ok(Message::Report(report)) = Message::parse(message) else { panic!() };
+        let extensions = crate::wire::mld::extension::Extensions::of_report(message).unwrap();
+        named.push((extensions.access_router(), report.records.len()));
+    }
+    named
+}
+
+#[test]
+fn reports_of_changes_name_the_router_before() {
+    use crate::wire::mld::extension::AccessRouter::Previous;
+    let mut bed = Bed::mobile();
+    bed.command(Command::CameFrom { port: PORT, router: Some(s(0xa)) });
+    bed.join(GROUP, include(&[1]));
+    assert_eq!(named(&mut bed), [(Some(Previous(s(0xa))), 1)]);
+    for expected in [Some(Previous(s(0xa))), None] {
+        let at = bed.listener.poll_timeout().unwrap();
+        bed.now = at;
+        bed.listener.handle_timeout(at);
+        assert_eq!(named(&mut bed), [(expected, 1)], "each repetition, as long as it holds");
+        bed.command(Command::CameFrom { port: PORT, router: None });
+    }
+}
+
+#[test]
+fn the_next_router_is_named_in_reports_of_what_is_listened_to() {
+    use crate::wire::mld::extension::AccessRouter::Candidate;
+    let mut bed = Bed::mobile();
+    bed.command(Command::GoesTo { port: PORT, router: s(0xb) });
+    assert_eq!(named(&mut bed), [], "nothing is listened to");
+    bed.join(GROUP, include(&[1]));
+    bed.join(OTHER, exclude(&[]));
+    for group in [GROUP, OTHER] {
+        bed.command(Command::Confirm { port: PORT, group });
+    }
+    named(&mut bed);
+    let start = bed.now;
+    bed.command(Command::GoesTo { port: PORT, router: s(0xb) });
+    let mut times = Vec::new();
+    loop {
+        let sent = named(&mut bed);
+        if !sent.is_empty() {
+            assert_eq!(sent, [(Some(Candidate(s(0xb))), 2)]);
+            times.push((bed.now - start).as_millis());
+        }
+        let Some(at) = bed.listener.poll_timeout() else { break };
+        bed.now = at;
+        bed.listener.handle_timeout(at);
+    }
+    assert_eq!(times, [0, 10, 50, 200]);
+    // A link that goes takes it along.
+    bed.command(Command::GoesTo { port: PORT, router: s(0xb) });
+    named(&mut bed);
+    bed.command(Command::Notice(Notice::LinkDown(PORT)));
+    assert_eq!(bed.listener.poll_timeout(), None);
+}

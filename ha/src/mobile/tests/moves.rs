@@ -518,3 +518,73 @@ fn sequence_numbers_wrap() {
     assert_eq!(world.terminal.counters().rx_sequence, 0);
     assert_eq!(world.terminal.counters().rx_refusal, 0);
 }
+
+/// What the listener is told of other routers, in order.
+fn routers_named(world: &World) -> Vec<(PortId, Option<Ipv6Addr>)> {
+    let named = |(_, event): &(Instant, Event)| match *event {
+        Event::CameFrom { port, router } => Some((port, router)),
+        _ => None,
+    };
+    world.events.iter().filter_map(named).collect()
+}
+
+/// D15: where the old link is gone without a leave, the reports on the new one name its router until packets come.
+#[test]
+fn a_router_that_could_not_be_left_is_named() {
+    let mut world = World::new(1, HomeDad::Off, Config { report_moves: true, ..terminal_config() });
+    world.link_up(A);
+    world.run_for(secs(3));
+    world.link_up(B);
+    world.prefer(B);
+    world.run_for(secs(3));
+    world.assert_settled_at(B);
+    assert_eq!(routers_named(&world), [], "make before break leaves by itself");
+    world.link_down(A);
+    world.link_down(B);
+    world.run_for(secs(1));
+    world.link_up(A);
+    world.run_for(secs(3));
+    world.assert_settled_at(A);
+    let b = Some(B.prefix().address());
+    assert_eq!(routers_named(&world), [(A.key.port, b), (A.key.port, None)]);
+    let at = |wanted: &dyn Fn(&Event) -> bool| world.events.iter().rposition(|(_, event)| wanted(event)).unwrap();
+    let named = at(&|event| matches!(event, Event::CameFrom { router: Some(_), .. }));
+    let joined = at(&|event| matches!(event, Event::Join { port, .. } if *port == A.key.port));
+    assert!(named < joined, "the first report has it");
+    // Back to where it was, there is nobody to name.
+    world.link_down(A);
+    world.run_for(secs(1));
+    world.link_up(A);
+    world.run_for(secs(3));
+    assert_eq!(routers_named(&world).len(), 2);
+}
+
+#[test]
+fn who_is_not_told_to_names_no_router() {
+    let mut world = settled(1, HomeDad::Off, &[A]);
+    world.link_down(A);
+    world.link_up(B);
+    world.run_for(secs(3));
+    world.command(Command::GoesTo(A.prefix().address()));
+    world.run_for(secs(1));
+    assert_eq!(routers_named(&world), []);
+    assert!(!world.events.iter().any(|(_, event)| matches!(event, Event::GoesTo { .. })));
+    assert_eq!(world.terminal.counters().drop_command, 1);
+}
+
+/// D23: the present router is told of the next one, where the group is joined through it.
+#[test]
+fn the_next_router_is_announced_to_the_present_one() {
+    let mut world = World::new(1, HomeDad::Off, Config { report_moves: true, ..terminal_config() });
+    let next = B.prefix().address();
+    world.command(Command::GoesTo(next));
+    assert_eq!(world.terminal.counters().drop_command, 1, "nowhere yet");
+    world.link_up(A);
+    world.run_for(secs(3));
+    world.command(Command::GoesTo(next));
+    let announced = |(_, event): &(Instant, Event)| match *event {
+        Event::GoesTo { port, router } => Some((port, router)),
+        _ => None,
+    };
+    assert_eq!(world.events.iter().filter_map(announced).collect::<Vec<_>>(), [(A.key.port, next)]);
+}

@@ -341,6 +341,11 @@ fn told(event: Event) -> Option<String> {
             let sources: Vec<_> = sources.into_iter().map(name).collect();
             Some(format!("join {} from {} at {}", name(group), sources.join(" "), place(port)))
         }
+        Event::CameFrom { port, router: Some(router) } => {
+            Some(format!("came from {} to {}", name(router), place(port)))
+        }
+        Event::CameFrom { port, router: None } => Some(format!("been where it was at {}", place(port))),
+        Event::GoesTo { port, router } => Some(format!("go to {} from {}", name(router), place(port))),
         Event::Leave { port, group } => Some(format!("leave {} at {}", name(group), place(port))),
         Event::HomeAddressClaim { .. } => Some("claim HoA".into()),
         Event::HomeAddressAnnounce { .. } => Some("announce HoA".into()),

@@ -73,6 +73,7 @@ impl Spot {
             prefixes: vec![AdvertisedPrefix { prefix: self.prefix(), lifetime }],
             agents: agents.into_iter().collect(),
             home_agents: Vec::new(),
+            address: Some(self.prefix().address()),
         }
     }
 }
@@ -107,6 +108,7 @@ pub(super) fn terminal_config() -> Config {
         route_optimisation_with: Vec::new(),
         direct_correspondents: Vec::new(),
         gre: true,
+        report_moves: false,
         router_choice: Default::default(),
         timers: Timing::default(),
         restored: Restored::default(),

@@ -99,11 +99,12 @@ impl RouterView {
     }
 }
 
-/// Whether another router has joined the tree, or this one registers its source for others.
+/// Whether another router has joined the tree, or has a listener that is about to come here, or this one registers its source for
+/// others.
 fn has_joins(tree: &TreeView) -> bool {
     tree.entry.as_ref().is_some_and(|entry| {
         let registers = entry.shared.as_ref().is_some_and(|shared| shared.register != RegisterState::NoInfo);
-        !entry.downstream.is_empty() || registers
+        !entry.downstream.is_empty() || registers || entry.pre_joined_until.is_some()
     })
 }
 

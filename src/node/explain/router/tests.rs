@@ -71,6 +71,7 @@ fn tree(source: Ipv6Addr, group: Ipv6Addr, root: Ipv6Addr) -> TreeView {
         shared: None,
         accept: Some(Accept::Port(CORE)),
         forward: PortSet::single(HOSTS),
+        pre_joined_until: None,
     };
     let route = Some(Route::Via { port: CORE, next_hop: UPSTREAM });
     TreeView { key, root, route, rpf, entry: Some(entry), packets: Some(5) }
@@ -267,6 +268,20 @@ fn nobody_wants_it() {
     assert_eq!(verdict(&view), "nothing is missing here: packets leave by hosts towards routers that have joined");
     let joined = "routers on hosts have joined the tree of 2001:db8:a::5, for 200 s";
     assert!(of(&view, Standing::There).iter().any(|(what, _)| what == joined));
+}
+
+#[test]
+fn a_listener_is_expected() {
+    let mut view = whole();
+    view.ports[1].members = None;
+    let entry = entry(&mut view);
+    (entry.include, entry.forward) = (PortSet::EMPTY, PortSet::EMPTY);
+    entry.pre_joined_until = Some(Instant::from_secs(102));
+    let what = format!(
+        "another access router has said that a listener of {} is about to come here, within 2 s: packets wait for it",
+        view.trees[0].name()
+    );
+    assert_noted(&view, &what);
 }
 
 #[test]

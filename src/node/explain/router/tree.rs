@@ -114,6 +114,13 @@ fn asked_for(view: &RouterView, tree: &TreeView, entry: &EntryView, found: &mut 
             }
         }
     }
+    if let Some(until) = entry.pre_joined_until {
+        found.note(format!(
+            "another access router has said that a listener of {} is about to come here{}: packets wait for it",
+            tree.name(),
+            secs(", within", view.now, Some(until))
+        ));
+    }
     for &(port, state, expires) in &entry.asserts {
         let name = view.names.of(port);
         match state {

@@ -16,10 +16,10 @@
 //!
 //! Left out: the options of RFC 5568 §6.4 for addresses and prefixes, which are skipped.
 
-use super::super::error::{WireError, WireErrorKind, array, octet, slice, u16_at, u32_at};
-use super::super::mld::{MAX_RECORDS, Record};
 use super::super::build::PacketBuilder;
+use super::super::error::{WireError, WireErrorKind, array, octet, slice, u16_at, u32_at};
 use super::super::ipv6::protocol;
+use super::super::mld::{MAX_RECORDS, Record};
 use super::option::{Authentication, Raw, append, kind as option_kind, pad, walk};
 use super::{CHECKSUM_AT, UNIT, kind, total_length};
 use core::net::Ipv6Addr;

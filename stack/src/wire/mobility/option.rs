@@ -181,8 +181,7 @@ pub(super) fn walk(message: &[u8], mut at: usize) -> impl Iterator<Item = Result
                 at += 1;
                 continue;
             }
-            let is_in_words =
-                is_handover && matches!(kind, kind::MULTICAST_MOBILITY | kind::MULTICAST_ACKNOWLEDGEMENT);
+            let is_in_words = is_handover && matches!(kind, kind::MULTICAST_MOBILITY | kind::MULTICAST_ACKNOWLEDGEMENT);
             let octets = |length: u8| if is_in_words { 2 + 4 * usize::from(length) } else { usize::from(length) };
             let data = octet(message, start + 1)
                 .and_then(|length| slice(message, start + 2, octets(length)))

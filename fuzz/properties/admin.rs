@@ -8,9 +8,11 @@ use drover::admin::{
 };
 use drover::state::Changes;
 use serde_json::{Value, json};
+use stack::addr::is_routable_unicast;
 use stack::machine::PortId;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
+use std::net::Ipv6Addr;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -36,6 +38,7 @@ enum Told {
     Show(Part),
     Explain(Question),
     Signal(Option<i16>),
+    Handover(Ipv6Addr),
     Stop,
 }
 
@@ -81,6 +84,10 @@ fn work(received: &Receiver<Command>) -> Vec<Told> {
                 assert_eq!(port, PortId(3));
                 Told::Signal(dbm)
             }
+            Command::Handover { to, reply } => {
+                let _ = reply.send(true);
+                Told::Handover(to)
+            }
             Command::TakeChanges { reply } => {
                 let _ = reply.send(Changes::default());
                 continue;
@@ -110,6 +117,8 @@ fn expected(line: &[u8]) -> (Option<Value>, Vec<Told>) {
                     (Some(Value::Null), vec![Told::Signal(dbm)])
                 }
                 Request::Signal { .. } => (None, Vec::new()),
+                Request::Handover { to } if is_routable_unicast(to) => (Some(Value::Null), vec![Told::Handover(to)]),
+                Request::Handover { .. } => (None, Vec::new()),
                 Request::Stop(stop) => (Some(Value::Null), stop.then_some(Told::Stop).into_iter().collect()),
             }
         }
@@ -174,6 +183,8 @@ pub(crate) fn samples() -> Vec<Vec<u8>> {
         Request::Explain { about: "ff15::1".parse().expect("an address"), source: None },
         Request::Signal { port: RADIO.into(), dbm: Some(-70) },
         Request::Show(Topic::Counters.into()),
+        Request::Handover { to: "2001:db8:200:b::1".parse().expect("an address") },
+        Request::Handover { to: "fe80::1".parse().expect("an address") },
         Request::Signal { port: RADIO.into(), dbm: None },
         Request::Signal { port: "radio-b".into(), dbm: Some(7) },
         Request::Stop(true),

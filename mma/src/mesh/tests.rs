@@ -73,12 +73,12 @@ impl Pair {
     }
 
     /// A gets a packet: its answers and events.
-    fn to_a(&mut self, packet: &[u8]) -> (Vec<Vec<u8>>, Vec<Event>) {
+    fn give_a(&mut self, packet: &[u8]) -> (Vec<Vec<u8>>, Vec<Event>) {
         self.a.handle_packet(self.now, &META, packet);
         drain(&mut self.a)
     }
 
-    fn to_b(&mut self, packet: &[u8]) -> (Vec<Vec<u8>>, Vec<Event>) {
+    fn give_b(&mut self, packet: &[u8]) -> (Vec<Vec<u8>>, Vec<Event>) {
         self.b.handle_packet(self.now, &META, packet);
         drain(&mut self.b)
     }
@@ -127,24 +127,21 @@ fn a_listener_that_has_come_is_gone_elsewhere() {
     assert_eq!((sent.sequence, sent.code, sent.buffer), (65535, HandoverInitiate::REACTIVE, false));
     let records = sent.options.multicast.unwrap().records;
     let told: Vec<_> = records.iter().map(|record| (record.kind, record.group, record.sources.len())).collect();
-    assert_eq!(
-        told,
-        [(RecordType::BlockOldSources, sg(1).group, 1), (RecordType::ChangeToInclude, sg(2).group, 0)]
-    );
-    let (answers, events) = pair.to_a(&asked);
+    assert_eq!(told, [(RecordType::BlockOldSources, sg(1).group, 1), (RecordType::ChangeToInclude, sg(2).group, 0)]);
+    let (answers, events) = pair.give_a(&asked);
     let gone = |key| Event::Gone { at: Pair::at(0), peer: B, key };
     assert_eq!(events, [gone(sg(1)), gone(any(2))]);
     let HandoverMessage::Acknowledge(answer) = message(&answers[0]) else { panic!() };
     let taken = MulticastAcknowledgement { status: MulticastStatus::TAKEN, refused: vec![] };
     assert_eq!((answer.sequence, answer.code), (65535, HandoverCode::ACCEPTED));
     assert_eq!(answer.options.multicast_acknowledgement, Some(taken));
-    let (packets, events) = pair.to_b(&answers[0]);
+    let (packets, events) = pair.give_b(&answers[0]);
     let acknowledged =
         Event::Acknowledged { at: pair.now, peer: A, purpose: Purpose::Gone, code: HandoverCode::ACCEPTED, refused: 0 };
     assert_eq!((packets, events), (vec![], vec![acknowledged]));
     // Nothing more is sent; the same answer again answers nothing.
     assert_eq!(pair.tick_b(5_000), (vec![], vec![]));
-    pair.to_b(&answers[0]);
+    pair.give_b(&answers[0]);
     assert_eq!(pair.b.counters().drop_unasked, 1);
 }
 
@@ -173,9 +170,9 @@ fn a_request_is_sent_until_it_is_answered() {
             assert_eq!((pair.b.counters().retransmitted, pair.b.counters().unanswered), (3, 1));
         } else {
             // The last sending arrives, its answer too.
-            let (answers, events) = pair.to_a(sent.last().unwrap());
+            let (answers, events) = pair.give_a(sent.last().unwrap());
             assert_eq!((answers.len(), events.len()), (1, 1));
-            assert_eq!(pair.to_b(&answers[0]).1.len(), 1);
+            assert_eq!(pair.give_b(&answers[0]).1.len(), 1);
         }
         assert_eq!(pair.b.peers().next().unwrap().requests, 0);
         assert_eq!(pair.tick_b(10_000), (vec![], vec![]));
@@ -186,14 +183,14 @@ fn a_request_is_sent_until_it_is_answered() {
 fn a_lost_answer_is_given_again() {
     let mut pair = Pair::new();
     let first = pair.came(&[sg(1)]);
-    let (late, _) = pair.to_a(&first);
+    let (late, _) = pair.give_a(&first);
     let again = pair.tick_b(100).0.remove(0);
     assert_ne!(again, first, "a timestamp of its own");
-    let (answers, events) = pair.to_a(&again);
+    let (answers, events) = pair.give_a(&again);
     assert_eq!(events.len(), 1);
     // The answer to the first sending is one too; that of the second comes too late then.
-    assert_eq!(pair.to_b(&late[0]).1.len(), 1);
-    assert_eq!(pair.to_b(&answers[0]).1.len(), 0);
+    assert_eq!(pair.give_b(&late[0]).1.len(), 1);
+    assert_eq!(pair.give_b(&answers[0]).1.len(), 0);
 }
 
 #[test]
@@ -227,7 +224,7 @@ fn a_pre_join_is_bounded() {
         pair.now += Duration::from_millis(1);
         let records = records(Purpose::PreJoin, &groups.iter().map(|&group| sg(group)).collect::<Vec<_>>());
         let packet = signed(from, B, initiate(pair.now, HandoverInitiate::PREDICTIVE, records));
-        let (answers, events) = pair.to_b(&packet);
+        let (answers, events) = pair.give_b(&packet);
         let HandoverMessage::Acknowledge(answer) = message(&answers[0]) else { panic!() };
         let acknowledgement = answer.options.multicast_acknowledgement.unwrap();
         (answer.code, acknowledgement.status, acknowledgement.refused.len(), events.len())
@@ -260,7 +257,7 @@ fn records_that_may_not_be_there_are_named() {
                 let mut pair = Pair::new();
                 let record = Record { kind, group, sources };
                 let packet = signed(B, A, initiate(pair.now, code, vec![record.clone()]));
-                let (answers, events) = pair.to_a(&packet);
+                let (answers, events) = pair.give_a(&packet);
                 let is_good = match (code, kind) {
                     (HandoverInitiate::PREDICTIVE, ModeIsInclude | ModeIsExclude) => true,
                     (HandoverInitiate::REACTIVE, BlockOldSources) => true,
@@ -285,7 +282,7 @@ fn what_no_router_routes_is_prohibited() {
     let mut pair = Pair::new();
     let link_local = Record { kind: RecordType::ModeIsExclude, group: "ff02::1:3".parse().unwrap(), sources: vec![] };
     let packet = signed(B, A, initiate(pair.now, HandoverInitiate::PREDICTIVE, vec![link_local.clone()]));
-    let (answers, events) = pair.to_a(&packet);
+    let (answers, events) = pair.give_a(&packet);
     let HandoverMessage::Acknowledge(answer) = message(&answers[0]) else { panic!() };
     let status = MulticastStatus::ADMINISTRATIVELY_PROHIBITED;
     assert_eq!((answer.code, events.len()), (HandoverCode::ADMINISTRATIVELY_PROHIBITED, 0));
@@ -295,14 +292,11 @@ fn what_no_router_routes_is_prohibited() {
     pair.now = Pair::at(1);
     let mut message_of_v4 = initiate(pair.now, HandoverInitiate::PREDICTIVE, vec![]);
     message_of_v4.options.multicast = Some(MulticastOption { code: 1, records: vec![] });
-    let (answers, _) = pair.to_a(&signed(B, A, message_of_v4));
+    let (answers, _) = pair.give_a(&signed(B, A, message_of_v4));
     let HandoverMessage::Acknowledge(answer) = message(&answers[0]) else { panic!() };
     let status = MulticastStatus::PAYLOAD_UNSUPPORTED;
     assert_eq!(answer.code, HandoverCode::REASON_UNSPECIFIED);
-    assert_eq!(
-        answer.options.multicast_acknowledgement,
-        Some(MulticastAcknowledgement { status, refused: vec![] })
-    );
+    assert_eq!(answer.options.multicast_acknowledgement, Some(MulticastAcknowledgement { status, refused: vec![] }));
 }
 
 #[test]
@@ -316,39 +310,38 @@ fn forged_replayed_and_strange_messages_do_nothing() {
     for at in 40..good.len() {
         let mut changed = good.clone();
         changed[at] ^= 1;
-        assert_eq!(pair.to_a(&changed), quiet, "{at}");
+        assert_eq!(pair.give_a(&changed), quiet, "{at}");
         // With a checksum that holds.
         let mut mended = changed[40..].to_vec();
         mended[4..6].fill(0);
         if mended != good_message {
-            assert_eq!(pair.to_a(&handover::packet(B, A, mended)), quiet, "{at}");
+            assert_eq!(pair.give_a(&handover::packet(B, A, mended)), quiet, "{at}");
         }
     }
     for cut in 0..good.len() {
-        assert_eq!(pair.to_a(&good[..cut]), quiet, "{cut}");
+        assert_eq!(pair.give_a(&good[..cut]), quiet, "{cut}");
     }
     // A stranger who has the key, a peer in another's name, and the answer to nothing.
     let now = pair.now;
     let ask = || initiate(now, HandoverInitiate::REACTIVE, records(Purpose::Gone, &[sg(1)]));
-    assert_eq!(pair.to_a(&signed(STRANGER, A, ask())), quiet);
+    assert_eq!(pair.give_a(&signed(STRANGER, A, ask())), quiet);
     assert_eq!(pair.a.counters().drop_stranger, 1);
     let of_another_pair = key().between(B, STRANGER).sign_handover(HandoverMessage::Initiate(ask()), B, A);
-    assert_eq!(pair.to_a(&handover::packet(B, A, of_another_pair)), quiet);
+    assert_eq!(pair.give_a(&handover::packet(B, A, of_another_pair)), quiet);
     // Turned round: what B sent to A is nothing that A sent.
     let turned = handover::packet(A, B, good[40..].to_vec());
-    assert_eq!(pair.to_b(&turned), quiet);
+    assert_eq!(pair.give_b(&turned), quiet);
     // Without a timestamp, with an old one, with one of the future.
     let before = pair.a.counters().drop_stale;
     for message_id in [None, Some(-8i64), Some(8)] {
         let mut stale = ask();
-        stale.options.message_id =
-            message_id.map(|secs| clock().read(pair.now).0.wrapping_add_signed(secs << 32));
-        assert_eq!(pair.to_a(&signed(B, A, stale)), quiet, "{message_id:?}");
+        stale.options.message_id = message_id.map(|secs| clock().read(pair.now).0.wrapping_add_signed(secs << 32));
+        assert_eq!(pair.give_a(&signed(B, A, stale)), quiet, "{message_id:?}");
     }
     assert_eq!(pair.a.counters().drop_stale, before + 3);
     // The good one, once.
-    assert_eq!(pair.to_a(&good).1.len(), 1);
-    assert_eq!(pair.to_a(&good), quiet);
+    assert_eq!(pair.give_a(&good).1.len(), 1);
+    assert_eq!(pair.give_a(&good), quiet);
     assert_eq!(pair.a.counters().drop_stale, before + 4);
 }
 
@@ -356,15 +349,15 @@ fn forged_replayed_and_strange_messages_do_nothing() {
 fn a_router_that_starts_anew_is_understood() {
     let mut pair = Pair::new();
     let first = pair.came(&[sg(1)]);
-    pair.to_a(&first);
+    pair.give_a(&first);
     // B has forgotten its numbers, A what it has heard.
     pair.b = Mesh::new(config(B, &[A]), 65535);
     pair.now = Pair::at(1);
     let after = pair.came(&[sg(1)]);
-    assert_eq!(pair.to_a(&after).1.len(), 1);
+    assert_eq!(pair.give_a(&after).1.len(), 1);
     pair.a = Mesh::new(config(A, &[B]), 1);
     pair.now = Pair::at(7_500);
-    assert_eq!(pair.to_a(&after), (vec![], vec![]), "too old by then");
+    assert_eq!(pair.give_a(&after), (vec![], vec![]), "too old by then");
 }
 
 /// Two routers, many terminals, a path that loses, doubles and delays: every request ends, what is asked is told on the

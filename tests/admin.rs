@@ -45,6 +45,9 @@ fn start(socket: &Path, signal_files: Vec<(PortId, PathBuf)>) -> (Housekeeping, 
     (Housekeeping::start(config, commands, Arc::new(|| {})).unwrap(), received)
 }
 
+/// The only access router that there is somebody to tell of.
+const NEXT: std::net::Ipv6Addr = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0xb, 0, 0, 0, 1);
+
 /// Answers like a worker until it is told to stop; returns the signals that it was told.
 fn work(received: &Receiver<Command>) -> Vec<(PortId, Option<i16>)> {
     let mut signals = Vec::new();
@@ -53,6 +56,7 @@ fn work(received: &Receiver<Command>) -> Vec<(PortId, Option<i16>)> {
             Command::Show { part, reply } => reply.send(Page::whole(json!([{ "topic": part.topic.name() }]))).unwrap(),
             Command::Explain { question, reply } => reply.send(Err(format!("nothing of {}", question.about))).unwrap(),
             Command::Signal { port, dbm } => signals.push((port, dbm)),
+            Command::Handover { to, reply } => reply.send(to == NEXT).unwrap(),
             Command::TakeChanges { reply } => reply.send(Changes::default()).unwrap(),
             Command::ShowAll(_) => unreachable!("workers alone say that"),
             Command::Stop => return signals,
@@ -81,6 +85,10 @@ fn a_client_gets_what_the_worker_answers() {
         "there is no radio port \"radio-c\"; name one of radio-a, radio-b"
     );
     assert_eq!(refused(signal("radio-a", Some(7))), "a signal strength is -150 to 0 dBm");
+    let handover = |to: &str| request(&socket, &Request::Handover { to: to.parse().unwrap() });
+    assert_eq!(handover(&NEXT.to_string()).unwrap(), Value::Null);
+    assert!(refused(handover("2001:db8::1")).starts_with("there is no router to tell"));
+    assert_eq!(refused(handover("fe80::1")), "fe80::1 is no address of a router; give a routable unicast one");
     request(&socket, &Request::Stop(true)).unwrap();
     assert_eq!(worker.join().unwrap(), [(PortId(1), Some(-61)), (PortId(0), None)]);
     assert_eq!(refused(request(&socket, &Request::Show(Topic::Ports.into()))), "the node takes no commands any more");

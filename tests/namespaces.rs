@@ -24,6 +24,8 @@ mod labs;
 mod links;
 #[path = "namespaces/listener.rs"]
 mod listener;
+#[path = "namespaces/mesh.rs"]
+mod mesh;
 #[path = "namespaces/mistakes.rs"]
 mod mistakes;
 #[path = "namespaces/ports.rs"]

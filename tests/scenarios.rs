@@ -27,6 +27,8 @@ mod discovery;
 mod flood;
 #[path = "scenarios/handover_after_handover.rs"]
 mod handover_after_handover;
+#[path = "scenarios/mesh.rs"]
+mod mesh;
 #[path = "scenarios/moves.rs"]
 mod moves;
 #[path = "scenarios/optimisation.rs"]

@@ -233,7 +233,11 @@ impl Router {
                 && !shared.excluded.iter().any(|port| self.i_am_dr_of(Some(port)))
                 && !self.timers.is_running(TimerKey::RptOverride(key))
         });
-        olist.is_empty() && !entry.is_pre_joined() && entry.joins().is_empty() && entry.asserts().is_empty() && shared_is_idle
+        olist.is_empty()
+            && !entry.is_pre_joined()
+            && entry.joins().is_empty()
+            && entry.asserts().is_empty()
+            && shared_is_idle
     }
 
     /// Runs the machine of one (S,G) or (*,G). Joins and prunes leave at the end of the call that caused them, packed together.

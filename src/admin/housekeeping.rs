@@ -16,9 +16,11 @@ use mio::{Events, Interest, Poll, Token};
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
+use stack::addr::is_routable_unicast;
 use stack::machine::PortId;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -339,6 +341,7 @@ impl Housekeeper {
                     Answer::Error(format!("there is no radio port \"{port}\"; name one of {}", names.join(", ")))
                 }
             },
+            Ok(Request::Handover { to }) => self.hand_over(to),
             Ok(Request::Stop(true)) => {
                 self.worker.tell(Command::Stop);
                 Answer::Ok(Value::Null)
@@ -350,6 +353,23 @@ impl Housekeeper {
 
 impl Housekeeper {
     /// Has the worker show something, part by part.
+    fn hand_over(&self, to: Ipv6Addr) -> Answer {
+        if self.radios.is_empty() {
+            return Answer::Error("this node is no terminal".into());
+        }
+        if !is_routable_unicast(to) {
+            return Answer::Error(format!("{to} is no address of a router; give a routable unicast one"));
+        }
+        match self.worker.ask(|reply| Command::Handover { to, reply }) {
+            Ok(true) => Answer::Ok(Value::Null),
+            Ok(false) => Answer::Error(
+                "there is no router to tell: the terminal has joined no group, or mobile_terminal.report_moves is false"
+                    .into(),
+            ),
+            Err(why) => Answer::Error(why),
+        }
+    }
+
     fn show(&self, query: Query) -> Result<Answer, String> {
         if let Some(why) = query.refusal() {
             return Err(why);

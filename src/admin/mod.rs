@@ -28,6 +28,7 @@ pub use topic::Topic;
 
 use crate::node::WorkerReport;
 use crate::state::Changes;
+use core::net::Ipv6Addr;
 use crossbeam_channel::Sender;
 use stack::machine::PortId;
 
@@ -67,6 +68,13 @@ pub enum Command {
         port: PortId,
         /// In dBm; `None`: there is no signal.
         dbm: Option<i16>,
+    },
+    /// The terminal is about to go to another access router.
+    Handover {
+        /// An address of the router, or one in the prefix of its link.
+        to: Ipv6Addr,
+        /// Whether there was a router to tell.
+        reply: Sender<bool>,
     },
     /// Say what has changed that outlasts a restart.
     TakeChanges {

@@ -2,7 +2,8 @@
 //!
 //! `{"show":"routes"}`, `{"show":{"topic":"pim-tib","group":"ff15::/16","limit":20}}`,
 //! `{"explain":{"about":"ff15::1","source":"2001:db8::5"}}` (`null` for all sources),
-//! `{"signal":{"port":"radio-a","dbm":-70}}` (`null` for no signal) and `{"stop":true}` are answered by `{"ok":…}` or
+//! `{"signal":{"port":"radio-a","dbm":-70}}` (`null` for no signal), `{"handover":{"to":"2001:db8:200:b::1"}}` and
+//! `{"stop":true}` are answered by `{"ok":…}` or
 //! `{"error":"…"}`, a table that has more rows than the limit by `{"part":{"rows":[…],"more":…}}`.
 
 use super::Query;
@@ -32,6 +33,11 @@ pub enum Request {
         port: String,
         /// In dBm; absent where there is no signal.
         dbm: Option<i16>,
+    },
+    /// Tell a terminal that it is about to go to another access router.
+    Handover {
+        /// An address of the router, or one in the prefix of its link.
+        to: Ipv6Addr,
     },
     /// End the process.
     Stop(bool),
@@ -107,6 +113,10 @@ mod tests {
             (
                 Request::Explain { about: "ff15::1".parse().unwrap(), source: None },
                 r#"{"explain":{"about":"ff15::1","source":null}}"#,
+            ),
+            (
+                Request::Handover { to: "2001:db8:200:b::1".parse().unwrap() },
+                r#"{"handover":{"to":"2001:db8:200:b::1"}}"#,
             ),
             (Request::Stop(true), r#"{"stop":true}"#),
         ];

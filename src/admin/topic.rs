@@ -22,6 +22,8 @@ pub enum Topic {
     Bsr,
     /// The mobile terminal of this node, and terminals that agents know.
     Terminals,
+    /// The mesh of access routers: peers, and groups joined for their terminals.
+    Mesh,
     /// All counters.
     Counters,
     /// The ports.
@@ -44,7 +46,7 @@ pub enum Topic {
 
 impl Topic {
     /// All topics.
-    pub const ALL: [Topic; 18] = [
+    pub const ALL: [Topic; 19] = [
         Topic::Neighbors,
         Topic::Routes,
         Topic::Bindings,
@@ -54,6 +56,7 @@ impl Topic {
         Topic::Rp,
         Topic::Bsr,
         Topic::Terminals,
+        Topic::Mesh,
         Topic::Counters,
         Topic::Ports,
         Topic::Workers,
@@ -77,6 +80,7 @@ impl Topic {
             Topic::Rp => "rp",
             Topic::Bsr => "bsr",
             Topic::Terminals => "terminals",
+            Topic::Mesh => "mesh",
             Topic::Counters => "counters",
             Topic::Ports => "ports",
             Topic::Workers => "workers",

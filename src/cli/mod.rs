@@ -98,6 +98,17 @@ enum Action {
         #[command(flatten)]
         socket: Socket,
     },
+    /// Tell a running terminal that it is about to move to another access router, whose packets are to wait for it there.
+    ///
+    /// The present access router is told, and asks the other one to join the terminal's group at once. Both have to be in one
+    /// mesh ([access_router.mesh]), and the terminal has to say how it moves (mobile_terminal.report_moves).
+    Handover {
+        /// An address of the access router, or any in the prefix of its link.
+        #[arg(long, value_name = "ADDRESS")]
+        to: std::net::Ipv6Addr,
+        #[command(flatten)]
+        socket: Socket,
+    },
     /// Have the kernel compute the checksums of what it sends on an interface whose other end is a node's port.
     ///
     /// For hosts behind a veth: their kernel leaves the checksums of TCP and UDP to a device, which a veth does not have, and
@@ -155,14 +166,17 @@ pub fn main() -> ExitCode {
         Action::Check { files } => check(&files),
         Action::Show(options) => show::show(options),
         Action::Explain(options) => explain::explain(options),
-        Action::Signal { port, dbm, socket } => {
-            let request = Request::Signal { port, dbm: dbm.0 };
-            match admin::request(&socket.path(), &request) {
-                Ok(_) => DONE,
-                Err(error) => client_failed(&error),
-            }
-        }
+        Action::Signal { port, dbm, socket } => tell(socket, &Request::Signal { port, dbm: dbm.0 }),
+        Action::Handover { to, socket } => tell(socket, &Request::Handover { to }),
     })
+}
+
+/// Tells a node something that it has no more to answer to than that it is done.
+fn tell(socket: Socket, request: &Request) -> u8 {
+    match admin::request(&socket.path(), request) {
+        Ok(_) => DONE,
+        Err(error) => client_failed(&error),
+    }
 }
 
 /// Runs a node; 0 when it was told to stop.
@@ -282,7 +296,7 @@ mod tests {
             .skip(1)
             .map_while(|line| line.split_whitespace().next())
             .collect();
-        assert_eq!(listed, ["run", "lab", "check", "show", "explain", "signal", "offload-off"]);
+        assert_eq!(listed, ["run", "lab", "check", "show", "explain", "signal", "handover", "offload-off"]);
     }
 
     #[test]

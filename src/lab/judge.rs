@@ -8,6 +8,7 @@ use core::net::Ipv6Addr;
 use stack::addr::Scope;
 use stack::host::Flow;
 use stack::inspect::{Class, Kind, pim};
+use stack::pipeline::DataplaneConfig;
 use stack::time::{Duration, Instant};
 use stack::wire::mld;
 use std::collections::{BTreeMap, BTreeSet};
@@ -290,6 +291,22 @@ fn checks(lab: &Lab, seen: &Observations, paths: &Paths<'_>, report: &Report) ->
                 worst.as_secs_f64() * 1e3,
                 slack.as_secs_f64() * 1e3,
                 longest.as_secs_f64() * 1e3
+            ),
+        );
+    }
+    if let Some(most) = wanted.announced_lost_max {
+        let announced = within_site.iter().filter(|&&(index, _)| lab.moves[index].announced.is_some());
+        // Of what comes in a longer break the next router has given the first packets up.
+        let is_short = |index: usize| seen.moves[index].without_link <= DataplaneConfig::default().hold_time * 3 / 4;
+        let (short, long): (Vec<_>, Vec<_>) = announced.partition(|&&(index, _)| is_short(index));
+        let worst = short.iter().map(|(_, handover)| handover.lost + handover.duplicated).max().unwrap_or(0);
+        check(
+            "an announced movement loses and doubles nothing",
+            worst <= most,
+            format!(
+                "worst of {} movements: {worst}, allowed {most}; {} more whose break was longer than packets are held",
+                short.len(),
+                long.len()
             ),
         );
     }

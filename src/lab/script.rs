@@ -1,6 +1,7 @@
 //! The movements of a lab as steps in time, the same for both backends.
 
-use crate::config::lab::{Lab, LinkIndex, MoveMode, NodeIndex};
+use crate::config::lab::{Announced, Lab, LinkIndex, MoveMode, NodeIndex};
+use core::net::Ipv6Addr;
 use core::time::Duration;
 
 /// How long both links are up in a make-before-break movement, as long as the next movement is not closer.
@@ -49,6 +50,13 @@ pub enum Step {
         /// Its strength.
         dbm: i16,
     },
+    /// A terminal tells its access router which one is next.
+    HandOver {
+        /// Who.
+        terminal: NodeIndex,
+        /// An address of the next one.
+        to: Ipv6Addr,
+    },
 }
 
 /// All steps in order of time, counted from the start of traffic.
@@ -58,6 +66,9 @@ pub(crate) fn script(lab: &Lab) -> Vec<(Duration, Step)> {
         let (terminal, from, to) = (movement.terminal, movement.from, movement.to);
         let next = lab.moves[index + 1..].iter().find(|later| later.terminal == terminal);
         let room = next.map_or(lab.duration, |next| next.at).saturating_sub(movement.at);
+        if let Some(Announced { before, router }) = movement.announced {
+            steps.push((movement.at.saturating_sub(before), Step::HandOver { terminal, to: router }));
+        }
         let mut step = |after: Duration, step: Step| steps.push((movement.at + after, step));
         step(Duration::ZERO, Step::Snapshot);
         step(Duration::ZERO, Step::MoveMade { index });

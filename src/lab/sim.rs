@@ -20,6 +20,7 @@ use stack::runtime::Worker;
 use stack::sim::{Boot, Built, Detach, LinkConfig, LinkId, Network, NodeId};
 use stack::time::{Duration, Instant};
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 use std::path::Path;
 
 /// Frames of a node's pool.
@@ -191,6 +192,13 @@ impl<'a> SimLab<'a> {
         Ok(())
     }
 
+    /// Tells a terminal that it is about to go to this access router; whether there was one to tell.
+    pub fn hand_over(&mut self, terminal: NodeIndex, router: Ipv6Addr) -> Result<bool> {
+        let now = self.network.now();
+        let worker = self.network.node_mut::<Worker<DroverNode>>(self.nodes[terminal.0]);
+        Ok(worker.context("the terminal does not run")?.node_mut().hand_over(now, router))
+    }
+
     /// The bindings of every agent, without what changes by itself.
     pub fn bindings(&self) -> BTreeMap<String, serde_json::Value> {
         let agents = (0..self.nodes.len()).map(NodeIndex).filter(|node| {
@@ -208,6 +216,8 @@ impl<'a> SimLab<'a> {
             Step::Attach { terminal, link } => self.set_attached(terminal, link, true),
             Step::Detach { terminal, link } => self.set_attached(terminal, link, false),
             Step::Signal { terminal, link, dbm } => self.set_signal(terminal, link, dbm),
+            // Where there is nobody to tell the movement is as it would be without.
+            Step::HandOver { terminal, to } => self.hand_over(terminal, to).map(|_| ()),
             Step::MoveMade { .. } | Step::Snapshot => Ok(()),
         }
     }

@@ -97,6 +97,10 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
                 worker.node_mut().set_signal(now, port, dbm);
                 ControlFlow::Continue(())
             }
+            Command::Handover { to, reply } => {
+                let _ = reply.try_send(worker.node_mut().hand_over(now, to));
+                ControlFlow::Continue(())
+            }
             Command::TakeChanges { reply } => {
                 let _ = reply.try_send(worker.node_mut().take_changes());
                 ControlFlow::Continue(())

@@ -5,6 +5,7 @@ mod agents;
 mod correspondents;
 mod files;
 mod labs;
+mod meshes;
 mod ports;
 mod routing;
 mod terminals;

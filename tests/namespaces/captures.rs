@@ -33,13 +33,17 @@ const TCP_SYN: u16 = 0x02;
 const TCP_RST: u16 = 0x04;
 const TCP_ACK: u16 = 0x10;
 
-/// Types of Mobility Header messages (RFC 6275 §6.1) and of MLD reports (RFC 3810 §5.2).
+/// Types of Mobility Header messages (RFC 6275 §6.1).
 pub(crate) const HOME_TEST_INIT: u8 = 1;
 pub(crate) const CARE_OF_TEST_INIT: u8 = 2;
 pub(crate) const HOME_TEST: u8 = 3;
 pub(crate) const CARE_OF_TEST: u8 = 4;
 pub(crate) const BINDING_UPDATE: u8 = 5;
 pub(crate) const BINDING_ACKNOWLEDGEMENT: u8 = 6;
+/// Those between access routers (RFC 5568 §6.2.1).
+pub(crate) const HANDOVER_INITIATE: u8 = 14;
+pub(crate) const HANDOVER_ACKNOWLEDGE: u8 = 15;
+/// Type of an MLD report (RFC 3810 §5.2).
 pub(crate) const MLD_REPORT: u8 = 143;
 
 /// A frame of a capture.

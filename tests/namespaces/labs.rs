@@ -24,7 +24,8 @@ pub(crate) const CORRESPONDENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 
 pub(crate) const PEER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xd, 0, 0, 0, 0, 0x10);
 
 /// The checks that a machine with other things to do can fail, and how often a lab may be tried for their sake.
-const TIMED_CHECKS: [&str; 4] = [
+const TIMED_CHECKS: [&str; 5] = [
+    "an announced movement loses and doubles nothing",
     "captures are complete",
     "break before make loses what flew during the break",
     "break before make between sites loses what flew during the break",

@@ -171,6 +171,17 @@ pub struct LabMove {
     pub to: LinkIndex,
     /// How.
     pub mode: MoveMode,
+    /// How long before, and of which access router, the terminal tells the present one.
+    pub announced: Option<Announced>,
+}
+
+/// What a terminal says before it moves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Announced {
+    /// How long before.
+    pub before: Duration,
+    /// An address of the access router that it goes to.
+    pub router: Ipv6Addr,
 }
 
 /// How a terminal changes links.
@@ -196,6 +207,8 @@ pub struct LabChecks {
     pub make_before_break_duplicated_max: Option<u64>,
     /// How much longer than its gap a break-before-make movement within a site may interrupt a flow.
     pub break_before_make_slack: Option<Duration>,
+    /// Datagrams that an announced movement within a site may lose.
+    pub announced_lost_max: Option<u64>,
     /// Movements within a site send no Mobility Header and nothing out of the site.
     pub intra_site_silent: bool,
     /// Movements within a site leave the binding tables of mobility and home agents as they were.
@@ -244,6 +257,7 @@ impl Default for LabChecks {
             make_before_break_lost_max: Some(0),
             make_before_break_duplicated_max: Some(0),
             break_before_make_slack: None,
+            announced_lost_max: None,
             intra_site_silent: true,
             bindings_unchanged: true,
             join_prune_links: None,

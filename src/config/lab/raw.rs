@@ -61,6 +61,7 @@ pub(super) struct RawMove {
     pub(super) at_ms: Field<i64>,
     pub(super) mode: Field<String>,
     pub(super) break_ms: Field<i64>,
+    pub(super) announce_ms: Field<i64>,
     pub(super) every_ms: Field<i64>,
     pub(super) repeat: Field<i64>,
 }
@@ -81,6 +82,7 @@ pub(super) struct RawChecks {
     pub(super) make_before_break_lost_max: Field<i64>,
     pub(super) make_before_break_duplicated_max: Field<i64>,
     pub(super) break_before_make_slack_ms: Field<i64>,
+    pub(super) announced_lost_max: Field<i64>,
     pub(super) intra_site_silent: Field<bool>,
     pub(super) bindings_unchanged: Field<bool>,
     pub(super) join_prune_links: Option<Vec<Spanned<String>>>,

@@ -2,7 +2,9 @@
 
 use super::raw::{RawChecks, RawFlow, RawMove, RawPlaces};
 use super::topology::{MAX_RUN_MS, link_by_name};
-use super::{Endpoint, FlowKind, HostIndex, Lab, LabChecks, LabFlow, LabMove, LinkIndex, MoveMode, NodeIndex};
+use super::{
+    Announced, Endpoint, FlowKind, HostIndex, Lab, LabChecks, LabFlow, LabMove, LinkIndex, MoveMode, NodeIndex,
+};
 use crate::config::document::Fault;
 use crate::config::raw::Field;
 use crate::config::resolve::section::{Section, flag, in_range, name, span_of, word};
@@ -93,6 +95,7 @@ struct Planned {
     terminal: NodeIndex,
     to: LinkIndex,
     mode: MoveMode,
+    announced: Option<Announced>,
     path: String,
     span: Range<usize>,
 }
@@ -106,18 +109,19 @@ pub(super) fn moves(root: &Section<'_, '_>, raw: &[Spanned<RawMove>], lab: &Lab)
         return root.fault("move", planned[MAX_MOVES].span.clone(), fault);
     }
     planned.sort_by_key(|movement| (movement.at, movement.terminal));
-    let mut at: Vec<Option<LinkIndex>> = lab.nodes.iter().map(|node| node.start).collect();
+    let mut places: Vec<Option<LinkIndex>> = lab.nodes.iter().map(|node| node.start).collect();
     let mut moves = Vec::new();
     for planned in planned {
-        let from = at[planned.terminal.0]?;
-        let section = Section::new(root.source, planned.path, planned.span);
+        let from = places[planned.terminal.0]?;
+        let section = Section::new(root.source, planned.path.clone(), planned.span.clone());
         if from == planned.to {
             let what =
                 format!("at {} ms the terminal is on \"{}\" already", planned.at.as_millis(), lab.links[from.0].name);
             return section.fault("to", section.span.clone(), Fault::new(what, "name another link"));
         }
-        at[planned.terminal.0] = Some(planned.to);
-        moves.push(LabMove { at: planned.at, terminal: planned.terminal, from, to: planned.to, mode: planned.mode });
+        places[planned.terminal.0] = Some(planned.to);
+        let Planned { at, terminal, to, mode, announced, .. } = planned;
+        moves.push(LabMove { at, terminal, from, to, mode, announced });
     }
     Some(moves)
 }
@@ -162,6 +166,14 @@ fn movements(section: &Section<'_, '_>, raw: &RawMove, lab: &Lab) -> Option<Vec<
         let fault = Fault::new("a make-before-break movement has no gap", "remove the key, or change the mode");
         section.fault::<()>("break_ms", value.span(), fault);
     }
+    let before = section.optional("announce_ms", &raw.announce_ms, |&before| {
+        in_range::<u64>(before, 1..=60_000).map(Duration::from_millis)
+    });
+    let before = before?;
+    let announced = match before {
+        Some(before) => Some(announcements(section, raw, lab, (terminal, at?, mode?), before, &places)?),
+        None => None,
+    };
     let count = section.number("repeat", &raw.repeat, 1..=MAX_MOVES as i64, places.len());
     let every = section.optional("every_ms", &raw.every_ms, |&every| {
         in_range::<u64>(every, 1..=MAX_RUN_MS).map(Duration::from_millis)
@@ -176,16 +188,55 @@ fn movements(section: &Section<'_, '_>, raw: &RawMove, lab: &Lab) -> Option<Vec<
         let fault = Fault::new(what, format!("let them end by lab.duration_ms = {longest}"));
         return section.fault("repeat", span_of(section, &raw.repeat), fault);
     }
-    let place = places.iter().cycle();
-    let planned = (0..count).zip(place).map(|(index, to)| Planned {
+    let place = places.iter().enumerate().cycle();
+    let planned = (0..count).zip(place).map(|(index, (place, to))| Planned {
         at: at + every.unwrap_or_default() * index as u32,
         terminal,
         to: *to,
         mode,
+        announced: announced.as_ref().map(|of_places| of_places[place]),
         path: section.path.clone(),
         span: span.clone(),
     });
     Some(planned.collect())
+}
+
+/// What the terminal says before a movement to each of these links; the first is made at this time, in this mode.
+fn announcements(
+    section: &Section<'_, '_>,
+    raw: &RawMove,
+    lab: &Lab,
+    (terminal, at, mode): (NodeIndex, Duration, MoveMode),
+    before: Duration,
+    places: &[LinkIndex],
+) -> Option<Vec<Announced>> {
+    let wrong = |what: String, remedy: &str| {
+        section.fault("announce_ms", span_of(section, &raw.announce_ms), Fault::new(what, remedy))
+    };
+    if mode == MoveMode::MakeBeforeBreak {
+        let what = "a make-before-break movement needs no announcement".to_owned();
+        return wrong(what, "remove the key, or change the mode");
+    }
+    if before > at {
+        return wrong(format!("{} ms before is before the start", before.as_millis()), "give at_ms or less");
+    }
+    let terminal = &lab.nodes[terminal.0];
+    if !terminal.config.mobile_terminal.as_ref().is_some_and(|config| config.report_moves) {
+        let what = format!("the terminal \"{}\" does not say how it moves", terminal.name);
+        return wrong(what, "give it mobile_terminal.report_moves = true");
+    }
+    let router_on = |link: LinkIndex| {
+        lab.nodes.iter().find_map(|node| {
+            let port = node.port_on(link)?;
+            let access = node.config.access_router.as_ref()?;
+            access.ports.iter().find(|access| access.port == port)?;
+            Some(node.config.port(port).addresses.first()?.address)
+        })
+    };
+    if let Some(link) = places.iter().find(|&&link| router_on(link).is_none()) {
+        return wrong(format!("the link \"{}\" has no access router", lab.links[link.0].name), "remove the key");
+    }
+    places.iter().map(|&link| Some(Announced { before, router: router_on(link)? })).collect()
 }
 
 pub(super) fn checks(section: &Section<'_, '_>, raw: &RawChecks, lab: &Lab) -> Option<LabChecks> {
@@ -197,6 +248,7 @@ pub(super) fn checks(section: &Section<'_, '_>, raw: &RawChecks, lab: &Lab) -> O
     let lost = count("make_before_break_lost_max", &raw.make_before_break_lost_max);
     let duplicated = count("make_before_break_duplicated_max", &raw.make_before_break_duplicated_max);
     let slack = millis("break_before_make_slack_ms", &raw.break_before_make_slack_ms, 60_000);
+    let announced_lost = most("announced_lost_max", &raw.announced_lost_max);
     let between_lost = most("inter_site_lost_max", &raw.inter_site_lost_max);
     let between_duplicated = most("inter_site_duplicated_max", &raw.inter_site_duplicated_max);
     let between_slack = millis("inter_site_slack_ms", &raw.inter_site_slack_ms, 60_000);
@@ -218,6 +270,7 @@ pub(super) fn checks(section: &Section<'_, '_>, raw: &RawChecks, lab: &Lab) -> O
         make_before_break_lost_max: lost?,
         make_before_break_duplicated_max: duplicated?,
         break_before_make_slack: slack?,
+        announced_lost_max: announced_lost?,
         intra_site_silent: flag(&raw.intra_site_silent, true),
         bindings_unchanged: flag(&raw.bindings_unchanged, true),
         join_prune_links: links?,

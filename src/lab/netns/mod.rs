@@ -172,7 +172,7 @@ impl Room<'_> {
                     self.take_step(&step)?;
                     observe::link_made(lab, &mut moves, terminal, now());
                 }
-                Step::Signal { .. } => self.take_step(&step)?,
+                Step::Signal { .. } | Step::HandOver { .. } => self.take_step(&step)?,
             }
         }
         let ended = started + lab.duration;
@@ -297,6 +297,10 @@ impl Room<'_> {
                 let (_, port) = place(terminal, link)?;
                 let request = Request::Signal { port: port.name.clone(), dbm: Some(dbm) };
                 admin::request(&self.socket(terminal), &request)?;
+                Ok(())
+            }
+            Step::HandOver { terminal, to } => {
+                admin::request(&self.socket(terminal), &Request::Handover { to })?;
                 Ok(())
             }
             Step::MoveMade { .. } | Step::Snapshot => Ok(()),

@@ -26,6 +26,9 @@ impl View<'_> {
         if let Some(machine) = &node.pim {
             add("pim", machine.counters().iter().collect());
         }
+        if let Some(machine) = &node.mesh {
+            add("mesh", machine.counters().iter().collect());
+        }
         if let Some(machine) = &node.mma {
             let optimisation = machine.optimisation_counters().into_iter().flat_map(|counters| counters.iter());
             add("mma", machine.counters().iter().chain(optimisation).collect());

@@ -5,6 +5,7 @@ mod bindings;
 mod counters;
 mod groups;
 mod interfaces;
+mod mesh;
 mod neighbors;
 mod pager;
 mod ports;
@@ -58,6 +59,7 @@ pub(in crate::node) fn show_part(
         Topic::Rp => view.rendezvous_points(),
         Topic::Bsr => view.bootstrap_routers(),
         Topic::Terminals => view.terminals(),
+        Topic::Mesh => view.mesh(),
         Topic::Counters => view.counters(),
         Topic::Ports => view.ports(),
         Topic::Workers => view.workers(),

@@ -62,7 +62,7 @@ impl View<'_> {
             "source": state.key.source,
             "group": state.key.group,
             "in": self.accepted(route.accept),
-            "out": self.port_names(route.forward),
+            "out": self.branches(route),
             "register": route.register.map(|tunnel| tunnel.rendezvous_point),
             "upstream": upstream_state(state.upstream),
             "joined": state.downstream.iter().map(|view| self.port(view.port)).collect::<Vec<_>>().join(" "),
@@ -124,7 +124,8 @@ impl View<'_> {
                 AssertState::Loser { .. } => format!("{} lost", self.port(port)),
             })),
             "in": forwarding.map(|(route, _)| self.accepted(route.accept)),
-            "out": forwarding.map(|(route, _)| self.port_names(route.forward)),
+            "out": forwarding.map(|(route, _)| self.branches(&route)),
+            "expected_secs": self.secs_until(state.pre_joined_until),
             "packets": forwarding.map(|(_, packets)| packets),
         })
     }
@@ -154,6 +155,11 @@ impl View<'_> {
             Value::Null => format!("{port} {state}"),
             secs => format!("{port} {state} {secs} s"),
         }
+    }
+
+    /// The ports that packets leave by, or that they are kept for a listener to come.
+    fn branches(&self, route: &Mroute) -> String {
+        if route.hold { "held".to_owned() } else { self.port_names(route.forward) }
     }
 
     fn accepted(&self, accept: Accept) -> &str {

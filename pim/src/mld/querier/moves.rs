@@ -26,9 +26,10 @@ impl Querier {
     }
 
     fn listens(&self, now: Instant, host: Ipv6Addr, group: Ipv6Addr, source: Ipv6Addr) -> bool {
-        self.groups.get(&group).and_then(|group| group.hosts.get(&host)).is_some_and(|host| {
-            if source.is_unspecified() { host.is_exclude(now) } else { host.wants(source, now) }
-        })
+        self.groups
+            .get(&group)
+            .and_then(|group| group.hosts.get(&host))
+            .is_some_and(|host| if source.is_unspecified() { host.is_exclude(now) } else { host.wants(source, now) })
     }
 
     /// Another router says that a listener of this group has come to it: whoever still listens is asked, as after a leave.

@@ -354,7 +354,7 @@ mod tests {
 
     #[rustfmt::skip]
     const INITIATE: [u8; 56] = [
-        59, 12, 14, 0, 0, 0, 1, 2,
+        59, 11, 14, 0, 0, 0, 1, 2,
         0x40, 0, 1, 0, 60, 10, 2, 0, // U; PadN; Multicast Mobility Option of 10 words, MLDv2
         0, 0, 0, 1, 1, 0, 0, 1, // one record, MODE_IS_INCLUDE, of one source
         0xff, 0x35, 0, 0, 0, 0, 0, 0, 0x02, 0x00, 0x5e, 0xff, 0xfe, 0x10, 0, 1,

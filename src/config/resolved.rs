@@ -686,7 +686,7 @@ pub struct MobileTerminalConfig {
     pub overlap: Duration,
     /// How long the old link is kept after the new one carries everything, for what is still on its way.
     pub leave_delay: Duration,
-    /// Delays of the repeated MLD reports after a join (D15).
+    /// Delays of the repeated MLD reports after a join.
     pub report_repeats: Vec<Duration>,
     /// Whether reports name the access router that the terminal has come from, or is about to go to (RFC 9279).
     pub report_moves: bool,

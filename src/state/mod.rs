@@ -1,4 +1,4 @@
-//! What outlasts a restart (PROTOCOL D27): what makes replays fail at agents and, of preconfigured keys, at
+//! What outlasts a restart: what makes replays fail at agents and, of preconfigured keys, at
 //! correspondents (RFC 4449 §3), and the numbers that a terminal has used, and an agent with preconfigured keys.
 //!
 //! ```text

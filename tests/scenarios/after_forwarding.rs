@@ -1,4 +1,4 @@
-//! What becomes of packets to a care-of address when its agent forwards no more: PROTOCOL S3 step 7 and its variant with
+//! What becomes of packets to a care-of address when its agent forwards no more: scenarios S3 step 7 and its variant with
 //! a correspondent that nobody tells.
 
 use crate::between::{FIRST_A, Roamer, SECOND_C, With, after_forwarding};

@@ -1,4 +1,4 @@
-//! From site to site, away from home and back: PROTOCOL S3 to S7 and S15.
+//! From site to site, away from home and back: scenarios S3 to S7 and S15.
 
 use crate::agreement::finish;
 use crate::blocks::{
@@ -41,7 +41,7 @@ pub(crate) struct Roamer<'a> {
     talk_until: Instant,
 }
 
-/// Longer than an agent remembers, twice in a row, that a correspondent did not answer (D7).
+/// Longer than an agent remembers, twice in a row, that a correspondent did not answer.
 const PATIENCE_MS: u64 = 1_400_000;
 /// As long as the programs talk, and as is left of it where a story goes on.
 const TALK_MS: u64 = 20_000;

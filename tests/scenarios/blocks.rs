@@ -12,7 +12,7 @@ use std::net::Ipv6Addr;
 /// All MLDv2-capable routers (RFC 3810 §5.2.14).
 pub(crate) const MLD_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
 
-/// How a site's groups are rooted (PROTOCOL D16).
+/// How a site's groups are rooted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Root {
     /// At the agent as their source.

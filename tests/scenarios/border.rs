@@ -1,4 +1,4 @@
-//! Transparency: movements within a site are not to be told from outside of it (PROTOCOL S14), with two networks at once
+//! Transparency: movements within a site are not to be told from outside of it, with two networks at once
 //! beside it (S11).
 
 use crate::agreement::finish;

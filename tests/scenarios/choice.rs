@@ -1,4 +1,4 @@
-//! What a router says decides what kind of move it is, and its signal whether there is one: PROTOCOL S8 and S9.
+//! What a router says decides what kind of move it is, and its signal whether there is one: scenarios S8 and S9.
 
 use crate::agreement::finish;
 use crate::blocks::{FOREIGN_SITE, is_settled};

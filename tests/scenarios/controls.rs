@@ -1,4 +1,4 @@
-//! Negative controls: what must not work does not, and the ingress filter and the uniqueness of terminals (PROTOCOL S10,
+//! Negative controls: what must not work does not, and the ingress filter and the uniqueness of terminals (scenarios S10,
 //! S16) are what keeps it from working.
 
 use crate::agreement::finish;

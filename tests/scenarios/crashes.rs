@@ -1,4 +1,4 @@
-//! Any one node crashes while a terminal stays, or moves from site to site, away from home or back: PROTOCOL S3 to S7.
+//! Any one node crashes while a terminal stays, or moves from site to site, away from home or back: scenarios S3 to S7.
 
 use crate::agreement::settle;
 use crate::between::{FIRST_A, HOME_E, Roamer, SECOND_C, With};

@@ -1,5 +1,5 @@
-//! The mesh of access routers: PROTOCOL D15, the old branch after a terminal that could not leave; D23, a terminal with one
-//! radio whose next router waits for it with its packets.
+//! The mesh of access routers: the old branch after a terminal that could not leave; a terminal with one radio whose next
+//! router waits for it with its packets.
 
 use crate::agreement::finish;
 use crate::blocks::{FOREIGN_SITE, is_heard, is_settled};

@@ -1,4 +1,4 @@
-//! At home, in the home site, in a foreign site: PROTOCOL S0, S1 and S2.
+//! At home, in the home site, in a foreign site: scenarios S0, S1 and S2.
 
 use crate::agreement::finish;
 use crate::blocks::{

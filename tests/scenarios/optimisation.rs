@@ -1,4 +1,4 @@
-//! Route optimisation by the mobility agent towards a correspondent of ours: PROTOCOL S2.3 and S2.4, and figure 5's
+//! Route optimisation by the mobility agent towards a correspondent of ours: scenarios S2.3 and S2.4, and figure 5's
 //! lines 5 and 6.
 
 use crate::agreement::finish;
@@ -98,7 +98,7 @@ fn data(seen: &[Seen], from: Ipv6Addr, to: Ipv6Addr) -> Vec<&Seen> {
 }
 
 /// From the correspondent to the care-of address with a type 2 routing header, that whole in a packet to the group, and
-/// nothing by way of the home agent (S2.3; nothing is taken off on the way, D10).
+/// nothing by way of the home agent (S2.3; nothing is taken off on the way).
 fn check_direct_down(seen: &[Seen], care_of: Ipv6Addr) {
     let (mut direct, mut multicast) = (0, 0);
     for packet in data(seen, PEER, HOME) {

@@ -1,4 +1,4 @@
-//! Home again in the other order (PROTOCOL S4): the old agent forwards home before the home agent has let go. Terminals
+//! Home again in the other order: the old agent forwards home before the home agent has let go. Terminals
 //! of ours ask the home agent first, so that here its ears are shut for a while, and somebody with the terminal's key asks
 //! the agent.
 

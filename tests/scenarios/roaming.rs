@@ -178,7 +178,7 @@ fn check_return(seen: &[Seen]) {
     assert!(joins.is_none(), "the group on the home link: {}", joins.expect("one"));
 }
 
-/// De-registration with forwarding (D12, D13): with the new care-of address or the home address, for a bounded time, and no
+/// De-registration with forwarding: with the new care-of address or the home address, for a bounded time, and no
 /// group in it; after the new agent has granted its care-of address, and not before this time.
 fn check_farewell(seen: &[Seen], old: &Site, to: Ipv6Addr, not_before: Instant) {
     let updates: Vec<&Seen> =

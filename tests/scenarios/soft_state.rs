@@ -1,4 +1,4 @@
-//! State that nobody refreshes goes away, and comes back: PROTOCOL S17.
+//! State that nobody refreshes goes away, and comes back: scenarios S17.
 
 use crate::agreement::finish;
 use crate::between::{FIRST_A, Roamer, SECOND_C, With};

@@ -1,4 +1,4 @@
-//! Home and foreign site with other trees: PROTOCOL S13. Source-specific trees are what all other scenarios have.
+//! Home and foreign site with other trees: scenarios S13. Source-specific trees are what all other scenarios have.
 
 use crate::blocks::{FOREIGN_SITE, HOME_SITE, Root, Site};
 use crate::moves::tour;

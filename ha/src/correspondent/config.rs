@@ -16,7 +16,7 @@ pub const MAX_RR_BINDING_LIFETIME: Duration = Duration::from_secs(420);
 pub struct Config {
     /// The address that terminals know it by.
     pub address: Ipv6Addr,
-    /// Whose Home Address options are believed (PROTOCOL D9).
+    /// Whose Home Address options are believed.
     // DEVIATION RFC 6275 §9.3.1: all but the first policy believe bound terminals from other addresses than the care-of
     // address too. The patent's uplink needs that; an operator who trusts the networks in between asks for it.
     pub policy: HomeAddressPolicy,

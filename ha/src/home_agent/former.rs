@@ -3,7 +3,7 @@
 //!
 //! DEVIATION RFC 6275 §10.4.5: such packets are taken for a bounded time, one former address for each home address. Who
 //! could send them with a forged source could do so before the update as well; and mobility agents give a care-of address
-//! to nobody else for much longer than this (PROTOCOL D26).
+//! to nobody else for much longer than this.
 
 use super::*;
 

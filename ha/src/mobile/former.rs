@@ -1,5 +1,5 @@
 //! Sites that the terminal has left: what their agents are asked to do with packets that still arrive there, and how
-//! long these are taken (PROTOCOL D12, D13; the precedent is RFC 5380 §8).
+//! long these are taken (the precedent is RFC 5380 §8).
 //!
 //! The agent of a site is told when the home agent knows the new place, or at once where nothing comes from the old site
 //! any more: forward to the new care-of address, or home, for a while. One that does not forward is told to forget the

@@ -2,7 +2,7 @@
 //! where that is necessary.
 //!
 //! Inside a site a move is a join on the new link and nothing else: no Mobility Header leaves, whatever happens. Into
-//! another site the mobility agent is asked first (REG of PROTOCOL), and when it has granted a care-of address the group
+//! another site the mobility agent is asked first, and when it has granted a care-of address the group
 //! is joined and the home agent told (HOME); the old link and the old agent are given up when the home agent has
 //! acknowledged; the old agent forwards for a while what still arrives there. Without a mobility agent it is plain Mobile
 //! IPv6 (RFC 6275 §11). On the home link nothing of all this.
@@ -184,7 +184,7 @@ pub struct MobileTerminal {
     /// Those of them at anchor points, where tunnels end.
     regional_addresses: BTreeSet<Ipv6Addr>,
     refusing: BTreeMap<Ipv6Addr, Instant>,
-    /// Agents that know no groups, and until when that is remembered (PROTOCOL D5).
+    /// Agents that know no groups, and until when that is remembered.
     anchors: BTreeMap<Ipv6Addr, Instant>,
     attachment: Attachment,
     uplinks: Uplinks,

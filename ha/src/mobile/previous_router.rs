@@ -1,5 +1,5 @@
 //! What a terminal tells its access routers of each other: the new one of the one that it could not leave, the present one
-//! of the one that it is about to go to (PROTOCOL D15, D23). Both stand in its MLD reports; a terminal that is not told to
+//! of the one that it is about to go to. Both stand in its MLD reports; a terminal that is not told to
 //! does neither.
 
 use super::event::Event;

@@ -1,5 +1,5 @@
 //! Which of the routers that a terminal hears it uses: the best by averaged signal, with hysteresis and a minimum time
-//! between two changes of mind (PROTOCOL S9).
+//! between two changes of mind.
 //!
 //! Signal reports come when the radio or its operator sends them; between two of them the last one holds and counts again
 //! every period. The average is exponentially weighted, so that one report is as good as a hundred equal ones and a

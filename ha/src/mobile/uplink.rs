@@ -1,4 +1,4 @@
-//! How the terminal's packets leave: natively at home, in a tunnel, or directly with a Home Address option (PROTOCOL D8).
+//! How the terminal's packets leave: natively at home, in a tunnel, or directly with a Home Address option.
 //!
 //! A correspondent that refuses the option, by Binding Error or ICMPv6 Parameter Problem, is reached by the tunnel for a
 //! while, whatever the mode.

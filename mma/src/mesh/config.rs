@@ -27,7 +27,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Default of [`Config::pre_join_lifetime`] (PROTOCOL D23).
+    /// Default of [`Config::pre_join_lifetime`].
     pub const PRE_JOIN_LIFETIME: Duration = Duration::from_secs(2);
     /// Default of [`Config::max_pre_joins`].
     pub const MAX_PRE_JOINS: usize = 4096;

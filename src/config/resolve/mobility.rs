@@ -24,11 +24,11 @@ use toml::Spanned;
 
 /// Lifetimes travel in units of four seconds in sixteen bits (RFC 6275 §6.1.7).
 const LIFETIME_UNIT_SECS: i64 = 4;
-/// How long the agent of a site that was left is asked to forward (D26).
+/// How long the agent of a site that was left is asked to forward.
 const DEFAULT_FORWARD_SECS: u64 = 32;
 const MAX_FORWARD_SECS: i64 = 600;
 const MAX_LIFETIME_SECS: i64 = 65_535 * LIFETIME_UNIT_SECS;
-/// D26.
+/// How long a mobility agent binds, unless told otherwise.
 const DEFAULT_LIFETIME_SECS: u64 = 1_800;
 /// MAX_RR_BINDING_LIFETIME (RFC 6275 §12): a correspondent may use an address for so long after it was released.
 const QUARANTINE_SECS: u64 = 420;
@@ -407,7 +407,7 @@ const MAX_ANYCAST_PREFIX: u8 = 121;
 const MAX_RADIOS: usize = 8;
 /// Repeats of a report at the most.
 const MAX_REPEATS: usize = 7;
-/// D15.
+/// When a report is repeated, where a lost one costs packets: sooner than the second of RFC 3810 §9.11.
 const REPORT_REPEATS_MS: [u64; 3] = [10, 50, 200];
 
 /// Reads `[mobile_terminal]`.

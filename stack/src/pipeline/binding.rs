@@ -4,7 +4,7 @@
 //! What a correspondent sends with a type 2 routing header is encapsulated as it is. Another agent, from whose site the
 //! terminal came, tunnels both kinds (fig. 6 line 7): the routing header is then inside, behind a destination that is
 //! the terminal's former care-of address. A binding that forwards sends on what the home agent and correspondents send,
-//! and what another agent has forwarded only where chains are allowed (PROTOCOL D14). Each is one hop of the packet
+//! and what another agent has forwarded only where chains are allowed. Each is one hop of the packet
 //! inside.
 //!
 //! Signalling to the care-of address is the agent's, and what it finds to be the terminal's it sends on itself. An anchor

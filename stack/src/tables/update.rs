@@ -349,7 +349,7 @@ pub struct MmaService {
     pub chain: bool,
 }
 
-/// What a correspondent node does with Home Address options (PROTOCOL D9).
+/// What a correspondent node does with Home Address options.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Correspondent {
     /// The node's address: source of what it sends to terminals, destination of what it takes from them.

@@ -65,7 +65,7 @@ fn a_home_agent_and_the_agent_that_forwards_home() {
         bench.receive(P0, &[udp(CN, HOME, 64, b"round")]);
         assert_eq!((bench.sent(P0), bench.sent(P1), bench.local().len()), (vec![], vec![], 0));
         if from_home_agent {
-            // As no agent asks for it (PROTOCOL D13).
+            // As no agent asks for it.
             bench.expect_counters(&[
                 ("rx", 1),
                 ("home-intercepted", 3),

@@ -210,7 +210,7 @@ fn what_made_a_binding_that_was_deleted_does_not_make_it_again() {
     assert_eq!(bench.packet(&fresh.update(1, 105)).status(), Status::ACCEPTED, "any number");
 }
 
-/// An agent that does not know the number that the one before it used is told (PROTOCOL D7).
+/// An agent that does not know the number that the one before it used is told.
 #[test]
 fn the_next_agent_of_a_terminal_goes_on_from_the_number_of_the_last() {
     let mut bench = Bench::new();

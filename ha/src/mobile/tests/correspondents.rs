@@ -1,4 +1,4 @@
-//! Correspondents with a binding: what the terminal asks and tells them itself, and how they forget (PROTOCOL S4, D7).
+//! Correspondents with a binding: what the terminal asks and tells them itself, and how they forget.
 
 use super::super::*;
 use super::script::{CARE_OF, CN, Script};

@@ -1,4 +1,4 @@
-//! Moves between sites, home and away: what is sent, by whom, in which order (PROTOCOL S3 to S7, D12, D13).
+//! Moves between sites, home and away: what is sent, by whom, in which order.
 
 use super::super::*;
 use super::script::{CARE_OF, Script};

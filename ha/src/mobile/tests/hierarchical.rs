@@ -1,4 +1,4 @@
-//! Mobility anchor points without groups (RFC 5380): chosen by configuration, or found out (PROTOCOL D5).
+//! Mobility anchor points without groups (RFC 5380): chosen by configuration, or found out.
 
 use super::super::*;
 use super::script::Script;
@@ -87,7 +87,7 @@ fn home_from_a_domain() {
     assert_eq!(script.terminal.site().care_of, None);
 }
 
-/// D5: an agent that answers without the group is an anchor point; it is told to forget the home address.
+/// An agent that answers without the group is an anchor point; it is told to forget the home address.
 #[test]
 fn an_agent_without_groups_is_found_out() {
     let mut script = Script::new(terminal_config());

@@ -86,7 +86,7 @@ fn intra_site_moves_send_no_mobility_header() {
     assert_eq!(world.handovers().iter().filter(|kind| **kind == HandoverKind::IntraSite).count(), 40);
 }
 
-/// D23: report, first packet, uplink, then the old link is left, each in its time.
+/// Report, first packet, uplink, then the old link is left, each in its time.
 #[test]
 fn make_before_break_in_stages() {
     let mut world = settled(1, HomeDad::Off, &[A, B]);
@@ -210,7 +210,7 @@ fn home_and_away_again() {
         world.assert_settled_at(H);
         let updates = world.updates_since(since);
         let to: Vec<_> = updates.iter().map(|sent| (sent.to, sent.source, sent.update.lifetime.0)).collect();
-        // The home agent first, from the home address; then the mobility agent (D13).
+        // The home agent first, from the home address; then the mobility agent.
         assert_eq!(to[..2], [(HOME_AGENT, HOME_ADDRESS, 0), (AGENTS[0], HOME_ADDRESS, 8)]);
         let claim = world.events.iter().position(|(_, e)| matches!(e, Event::HomeAddressClaim { .. })).unwrap();
         let announce = world.events.iter().position(|(_, e)| matches!(e, Event::HomeAddressAnnounce { .. })).unwrap();
@@ -321,7 +321,7 @@ fn refused_by_the_agent_means_plain() {
     world.assert_settled_at(A);
 }
 
-/// D27: a terminal that has lost its numbers is told the last one; one that has not goes on.
+/// A terminal that has lost its numbers is told the last one; one that has not goes on.
 #[test]
 fn sequence_numbers_after_a_restart() {
     let mut world = settled(1, HomeDad::Off, &[A]);
@@ -528,7 +528,7 @@ fn routers_named(world: &World) -> Vec<(PortId, Option<Ipv6Addr>)> {
     world.events.iter().filter_map(named).collect()
 }
 
-/// D15: where the old link is gone without a leave, the reports on the new one name its router until packets come.
+/// Where the old link is gone without a leave, the reports on the new one name its router until packets come.
 #[test]
 fn a_router_that_could_not_be_left_is_named() {
     let mut world = World::new(1, HomeDad::Off, Config { report_moves: true, ..terminal_config() });
@@ -572,7 +572,7 @@ fn who_is_not_told_to_names_no_router() {
     assert_eq!(world.terminal.counters().drop_command, 1);
 }
 
-/// D23: the present router is told of the next one, where the group is joined through it.
+/// The present router is told of the next one, where the group is joined through it.
 #[test]
 fn the_next_router_is_announced_to_the_present_one() {
     let mut world = World::new(1, HomeDad::Off, Config { report_moves: true, ..terminal_config() });

@@ -415,7 +415,7 @@ impl World {
         assert_eq!(spot.key.router, router);
         let packet = transmit.packet;
         let header = ipv6::Header::parse(&packet).unwrap();
-        // Ingress filter: the source is of the link (PROTOCOL S10).
+        // Ingress filter: the source is of the link.
         assert!(spot.prefix().contains(header.source), "{} on {spot:?}", header.source);
         let is_question = header.destination == home_agents_anycast(H.prefix());
         if is_question {

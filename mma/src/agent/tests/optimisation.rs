@@ -1,4 +1,4 @@
-//! Route optimisation in the terminals' names (PROTOCOL S2.3): what the agent sends, takes and leaves alone.
+//! Route optimisation in the terminals' names (scenario S2.3): what the agent sends, takes and leaves alone.
 
 use super::*;
 use crate::config::RouteOptimisation;
@@ -166,7 +166,7 @@ fn off_means_off() {
     assert_eq!(sent(&bench.give_by(META, &test)), [transmit]);
 }
 
-/// PROTOCOL D7: consumed where it answers the agent, handed on where it does not.
+/// Consumed where it answers the agent, handed on where it does not.
 #[test]
 fn answers_to_the_terminal_go_to_the_terminal() {
     let (mut bench, care_of) = bound(optimising());

@@ -26,7 +26,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Frames of a flood before its second phase: more than the data plane lets through at once.
-const SOAK: u32 = 70_000;
+const SOAK: u32 = 140_000;
 
 /// What to measure.
 #[derive(Args)]
@@ -41,10 +41,10 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=4096))]
     terminals: u32,
     /// Turns of a section, with 64 packets of the stream each
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     turns: u32,
     /// Pairs of sections, one with the flood and one without, of each phase
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 45, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repetitions: u32,
     /// What turns are timed by
     #[arg(long, value_enum, default_value_t = Clock::Thread)]

@@ -15,6 +15,7 @@ use crate::port::Medium;
 use crate::wire::error::{WireError, WireErrorKind, address_at, octet, u16_at};
 use crate::wire::ext::Chain;
 use crate::wire::ipv6::{self, protocol};
+use crate::wire::mobility::handover::{self, HandoverInitiate, HandoverMessage};
 use crate::wire::mobility::{self, MobilityMessage};
 use crate::wire::{checksum, ethernet, gre, home_link, mld, nd};
 use core::fmt;
@@ -65,6 +66,8 @@ pub enum Kind {
     Pim(pim::Message),
     /// A Mobility Header message.
     Mobility(MobilityMessage),
+    /// What one access router tells another (RFC 5568).
+    Handover(HandoverMessage),
     /// Home agent discovery or home prefixes (RFC 6275 §6.5 to §6.8).
     HomeLink(home_link::Message),
     /// An ICMPv6 error (RFC 4443 §2.1).
@@ -218,7 +221,7 @@ impl Description {
             Kind::Nd { .. } => Class::Nd,
             Kind::Mld(_) => Class::Mld,
             Kind::Pim(_) => Class::Pim,
-            Kind::Mobility(_) | Kind::HomeLink(_) => Class::Mobility,
+            Kind::Mobility(_) | Kind::Handover(_) | Kind::HomeLink(_) => Class::Mobility,
             Kind::Icmpv6Error { .. } => Class::Icmpv6Error,
             Kind::Echo { .. } | Kind::Data { .. } | Kind::Fragment { .. } => Class::Data,
             Kind::Other { .. } | Kind::Foreign { .. } => Class::Other,
@@ -341,11 +344,14 @@ impl Ends {
             }
             protocol::MOBILITY => {
                 u16_at(message, mobility::CHECKSUM_AT)?;
-                let parsed = mobility::parse(message)?;
+                let parsed = match handover::is_handover(message) {
+                    true => Kind::Handover(handover::parse(message)?),
+                    false => Kind::Mobility(mobility::parse(message)?),
+                };
                 if !mobility::verify_checksum(self.source, self.destination, message) {
                     return Err(WireError::new(WireErrorKind::Checksum, mobility::CHECKSUM_AT));
                 }
-                Kind::Mobility(parsed)
+                parsed
             }
             protocol::PIM => {
                 let parsed = pim::Message::parse(message)?;
@@ -454,6 +460,24 @@ impl fmt::Display for Kind {
                 write!(f, "binding acknowledgement {} {}", answer.sequence, answer.status)
             }
             Kind::Mobility(message) => write!(f, "mobility {message:?}"),
+            Kind::Handover(HandoverMessage::Initiate(message)) => {
+                let mode = match message.code {
+                    HandoverInitiate::PREDICTIVE => "predictive",
+                    HandoverInitiate::REACTIVE => "reactive",
+                    _ => "of an unknown code",
+                };
+                write!(
+                    f,
+                    "handover initiate {} {mode}{}",
+                    message.sequence,
+                    if message.buffer { ", keep" } else { "" }
+                )?;
+                let records = message.options.multicast.iter().flat_map(|option| &option.records);
+                records.into_iter().try_for_each(|record| write!(f, " {:?} {}", record.kind, record.group))
+            }
+            Kind::Handover(HandoverMessage::Acknowledge(answer)) => {
+                write!(f, "handover acknowledge {} code {}", answer.sequence, answer.code.0)
+            }
             Kind::Icmpv6Error { kind, code } => write!(f, "icmpv6 error {kind} code {code}"),
             Kind::Echo { request, identifier, sequence } => {
                 write!(f, "echo {} {identifier} {sequence}", if *request { "request" } else { "reply" })

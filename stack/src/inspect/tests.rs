@@ -2,6 +2,9 @@ use super::*;
 use crate::addr::{self, MacAddress};
 use crate::time::Duration;
 use crate::wire::build::PacketBuilder;
+use crate::wire::mobility::handover::{
+    self, HandoverAcknowledge, HandoverCode, HandoverInitiate, HandoverMessage, HandoverOptions, MulticastOption,
+};
 use crate::wire::mobility::{BindingUpdate, BindingUpdateFlags, Lifetime, MobilityOptions};
 
 const A: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
@@ -89,6 +92,31 @@ fn a_binding_update_from_abroad() {
     let kind = describe(&packet, Medium::Ip).kind;
     let error = WireError::new(WireErrorKind::Checksum, 64 + mobility::CHECKSUM_AT);
     assert_eq!(kind, Kind::Malformed { protocol: Some(protocol::MOBILITY), error });
+}
+
+#[test]
+fn what_access_routers_tell_each_other() {
+    let record =
+        mld::Record { kind: mld::RecordType::ModeIsInclude, group: "ff35::1".parse().unwrap(), sources: vec![A] };
+    let message = HandoverMessage::Initiate(HandoverInitiate {
+        sequence: 7,
+        assign_address: false,
+        buffer: true,
+        code: HandoverInitiate::PREDICTIVE,
+        options: HandoverOptions {
+            multicast: Some(MulticastOption { code: MulticastOption::MLDV2, records: vec![record] }),
+            ..HandoverOptions::default()
+        },
+    });
+    let packet = handover::packet(A, B, message.emit());
+    assert_eq!(describe(&packet, Medium::Ip).kind, Kind::Handover(message));
+    let text = describe(&packet, Medium::Ip).to_string();
+    assert!(text.ends_with("handover initiate 7 predictive, keep ModeIsInclude ff35::1"), "{text}");
+    let code = HandoverCode::INSUFFICIENT_RESOURCES;
+    let options = HandoverOptions::default();
+    let answer = HandoverMessage::Acknowledge(HandoverAcknowledge { sequence: 7, code, options });
+    let text = describe(&handover::packet(B, A, answer.emit()), Medium::Ip).to_string();
+    assert!(text.ends_with("handover acknowledge 7 code 130"), "{text}");
 }
 
 #[test]

@@ -78,7 +78,9 @@ pub struct DataplaneConfig {
     /// PIM packets, and MLD packets, that the node is given of each port a second in the long run. A router that refreshes a
     /// million (S,G) sends 520 a second.
     pub signalling_per_second: u32,
-    /// Those at once: what a million (S,G) take when they are joined together is 31,250.
+    /// Those at once: what a million (S,G) take when they are joined together is 31,250, and as many terminals as a router
+    /// follows on a link may come to it within a second. How long they take the worker is another matter
+    /// ([`crate::runtime::Worker::with_clock`]).
     pub signalling_burst: u32,
     /// [`crate::machine::Notice::MulticastMiss`] notices a second in the long run.
     pub multicast_misses_per_second: u32,
@@ -126,8 +128,8 @@ impl Default for DataplaneConfig {
             icmp_errors_per_second: 100,
             icmp_error_burst: 50,
             registers: false,
-            signalling_per_second: 10_000,
-            signalling_burst: 65_536,
+            signalling_per_second: 50_000,
+            signalling_burst: 131_072,
             multicast_misses_per_second: 200,
             multicast_miss_burst: 100,
             multicast_wrong_ports_per_second: 200,

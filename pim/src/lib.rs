@@ -45,8 +45,8 @@ pub use instance::{Command, Event, Router};
 pub use neighbor::Neighbor;
 pub use register::RegisterState;
 pub use rp::{
-    BsrBoundary, BsrConfig, BsrState, BsrView, CandidateBsr, CandidateRp, RpConfig, RpMappingView, RpSource, ScopeZone,
-    StaticPrecedence, StaticRp, UnicastBootstrap,
+    BsrBoundary, BsrConfig, BsrState, BsrView, CandidateBsr, CandidateRp, EMBEDDED_RANGE, RpConfig, RpMappingView,
+    RpSource, ScopeZone, StaticPrecedence, StaticRp, UnicastBootstrap,
 };
 pub use rpf::{LinkNeighbor, RouteMetric, RpfInfo};
 pub use sg_rpt::{RptDownstreamState, RptUpstreamState};

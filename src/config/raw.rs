@@ -108,6 +108,7 @@ pub struct RawRouter {
     pub max_entries: Field<i64>,
     pub max_sources: Field<i64>,
     pub spt_switchover: Field<RawWordOrPrefixes>,
+    pub embedded_rp: Field<bool>,
     pub bootstrap: Field<bool>,
     pub unicast_bootstrap: Field<bool>,
     #[serde(default)]

@@ -105,7 +105,9 @@ fn s3_a_correspondent_that_nobody_tells_falls_back_to_the_home_agent() {
         let told = |s: &Seen| s.link == "peer-bb" && s.is_mobility() && s.source() == new;
         assert!(!roamer.world.has_seen_since(moved, told), "the new agent is not to optimise");
         let refused = |s: &Seen| is_unreachable(s, PEER);
-        assert!(roamer.world.has_seen_since(over, refused), "lost in silence");
+        // In bad weather it may have been told of other losses, and have fallen back, before forwarding ended.
+        let told_from = if roamer.weather.is_fair() { over } else { moved };
+        assert!(roamer.world.has_seen_since(told_from, refused), "lost in silence");
         // What was on its way then has arrived by now.
         let seen = roamer.world.seen_since(over + Duration::from_millis(100));
         assert_eq!(forwarded(&seen, old), 0, "forwarded after its time");

@@ -1,9 +1,12 @@
 //! Results of floods.
 
 use super::kind::Kind;
-use crate::chart::Chart;
+use crate::chart::{Axis, Chart, Curve, Scale};
 use crate::report::Line;
 use serde::Serialize;
+
+const RATE: Axis = Axis { label: "frames a second", scale: Scale::Logarithmic };
+const SLOWER: Axis = Axis { label: "per cent", scale: Scale::Linear };
 
 /// When a flood is looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -50,7 +53,21 @@ pub(crate) struct More {
 pub(crate) fn charts(lines: &[Line<More>]) -> Vec<Chart> {
     let heads =
         vec!["flood", "a second", "phase", "calm ns", "ns", "slower %", "trees", "groups", "neighbours", "refused"];
-    vec![Chart::table("What a packet of the stream takes during a flood", heads, lines.iter().map(row).collect())]
+    let mut curves: Vec<Curve> = Vec::new();
+    for line in lines.iter().filter(|line| line.more.phase == Phase::GoesOn) {
+        let (name, point) = (line.more.kind.name(), (f64::from(line.more.rate), (line.more.slower * 100.0).max(0.0)));
+        match curves.iter_mut().find(|curve| curve.name == name) {
+            Some(curve) => curve.points.push(point),
+            None => curves.push(Curve { name, points: vec![point] }),
+        }
+    }
+    let mut charts = Chart::curves("How much longer a packet takes while a flood goes on", RATE, SLOWER, curves);
+    charts.push(Chart::table(
+        "What a packet of the stream takes during a flood",
+        heads,
+        lines.iter().map(row).collect(),
+    ));
+    charts
 }
 
 /// The cells of a result.

@@ -31,13 +31,16 @@ use stack::tables::MrouteKey;
 use stack::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a router is told about rendezvous points. Those that groups name need no configuration.
+/// What a router is told about rendezvous points. Those that groups name are known without configuration.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RpConfig {
     /// Those that the configuration names.
     pub statics: Vec<StaticRp>,
     /// The bootstrap router mechanism; `None` where this router takes no part in it.
     pub bsr: Option<BsrConfig>,
+    /// Groups that name an address of this router have no rendezvous point here: it does not act as one that has not been
+    /// told to (RFC 3956 §10).
+    pub refuse_embedded: bool,
 }
 
 /// What a router knows of rendezvous points.
@@ -86,7 +89,7 @@ impl RendezvousPoints {
 /// What the seed of this machine differs by.
 const SEED: u64 = 0x5059_7761_3956_0407;
 /// `ff70::/12`: groups that name their rendezvous point (RFC 3956 §3).
-pub(crate) const EMBEDDED_RANGE: Prefix = match Prefix::new(Ipv6Addr::new(0xff70, 0, 0, 0, 0, 0, 0, 0), 12) {
+pub const EMBEDDED_RANGE: Prefix = match Prefix::new(Ipv6Addr::new(0xff70, 0, 0, 0, 0, 0, 0, 0), 12) {
     Some(prefix) => prefix,
     None => unreachable!(),
 };
@@ -94,7 +97,11 @@ pub(crate) const EMBEDDED_RANGE: Prefix = match Prefix::new(Ipv6Addr::new(0xff70
 impl Router {
     /// RP(G).
     pub fn rendezvous_point(&self, group: Ipv6Addr) -> Option<Ipv6Addr> {
-        if self.config.is_ssm(group) { None } else { self.rendezvous_points.lookup(group) }
+        if self.config.is_ssm(group) {
+            return None;
+        }
+        let refused = self.config.rendezvous_points.refuse_embedded && EMBEDDED_RANGE.contains(group);
+        self.rendezvous_points.lookup(group).filter(|&point| !(refused && self.is_own(point)))
     }
 
     /// What the tree of `key` grows towards: S, or RP(G).

@@ -98,6 +98,23 @@ fn more_ranges_than_the_limit_are_refused() {
     assert!(count(&net, 0, "drop-pim-rp-mapping-limit") > 0 && count(&net, 2, "drop-pim-rp-mapping-limit") > 0);
 }
 
+/// RFC 3956 §10. For the others of its groups it is a router as any.
+#[test]
+fn a_router_that_was_not_told_to_serves_no_group_that_names_it() {
+    let mut domain = Domain::row(3);
+    domain.configs[0].rendezvous_points.refuse_embedded = true;
+    domain.configs[1].rendezvous_points.refuse_embedded = true;
+    let net = domain.start();
+    // Node 0 and node 1, by their numbers in the address.
+    for (text, expected) in [
+        ("ff7e:120:2001:db8::1", [None, Some(address(0)), Some(address(0))]),
+        ("ff7e:220:2001:db8::1", [Some(address(1)), None, Some(address(1))]),
+        ("ff7e:320:2001:db8::1", [Some(address(2)); 3]),
+    ] {
+        assert_eq!(mapped(&net, group(text)), expected, "{text}");
+    }
+}
+
 #[test]
 fn what_counts_before_what() {
     use StaticPrecedence::{BehindLearned, OverridesLearned};

@@ -38,6 +38,7 @@ pub(super) fn rendezvous_points(
     raw: &RawRouter,
     own: OwnAddresses<'_>,
     ssm_ranges: &[Prefix],
+    serves_embedded: bool,
 ) -> Option<RpConfig> {
     let few = match raw.static_rp.get(MAX_STATIC) {
         None => Some(()),
@@ -61,7 +62,11 @@ pub(super) fn rendezvous_points(
     let (candidate_bsr, candidate_rp) = (candidate_bsr?, candidate_rp?);
     few?;
     let bsr = BsrConfig { unicast, candidate_bsr, candidate_rp, ..BsrConfig::default() };
-    Some(RpConfig { statics: statics?, bsr: flag(&raw.bootstrap, is_candidate).then_some(bsr) })
+    Some(RpConfig {
+        statics: statics?,
+        bsr: flag(&raw.bootstrap, is_candidate).then_some(bsr),
+        refuse_embedded: !flag(&raw.embedded_rp, serves_embedded),
+    })
 }
 
 fn static_rp(section: &Section<'_, '_>, raw: &RawStaticRp, ssm_ranges: &[Prefix]) -> Option<StaticRp> {

@@ -17,7 +17,7 @@ use core::net::Ipv6Addr;
 use core::time::Duration;
 use pim::Delivery;
 use pim::mld::Version;
-use pim::{BsrBoundary, SptSwitchover};
+use pim::{BsrBoundary, EMBEDDED_RANGE, SptSwitchover};
 use stack::addr::Prefix;
 use stack::machine::PortId;
 use stack::pipeline::Limits;
@@ -42,18 +42,23 @@ pub(super) fn router(
     mobility_range: Prefix,
 ) -> Option<RouterConfig> {
     let ssm_ranges = section.list("ssm_ranges", &raw.ssm_ranges, |text| multicast_prefix(text));
+    // An agent whose terminals' groups name their rendezvous point is that.
+    let serves_embedded = EMBEDDED_RANGE.contains(mobility_range.address());
     let mobility_range =
         section.or("mobility_range", &raw.mobility_range, mobility_range, |text| multicast_prefix(text));
     let period = section.secs("join_prune_period_secs", &raw.join_prune_period_secs, 1..=18_000, 60);
     let suppression = section.secs("register_suppression_secs", &raw.register_suppression_secs, 11..=18_000, 60);
     let max_entries = section.number("max_entries", &raw.max_entries, 1..=MAX_ENTRIES, DEFAULT_ENTRIES);
-    let max_sources = section.number("max_sources", &raw.max_sources, 1..=MAX_ENTRIES, DEFAULT_ENTRIES);
+    // Whoever sends, or registers, leaves room for those who join.
+    let half = max_entries.map_or(1, |entries: usize| (entries / 2).max(1));
+    let max_sources = section.number("max_sources", &raw.max_sources, 1..=MAX_ENTRIES, half);
     let spt_switchover = match &raw.spt_switchover {
         Some(policy) => spt_switchover(section, policy),
         None => Some(SptSwitchover::default()),
     };
     let own = OwnAddresses { ports, loopback };
-    let rendezvous_points = rendezvous_points(section, raw, own, ssm_ranges.as_deref().unwrap_or_default());
+    let rendezvous_points =
+        rendezvous_points(section, raw, own, ssm_ranges.as_deref().unwrap_or_default(), serves_embedded);
     let mut named = BTreeSet::new();
     let changed = section.tables("port", &raw.port, |section, raw| {
         let port = port_by_name(section, "name", &raw.name, ports)?;

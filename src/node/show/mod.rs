@@ -104,9 +104,9 @@ impl View<'_> {
         words(ports.iter().map(|port| self.port(port)))
     }
 
-    /// Whole seconds from now to then.
+    /// Whole seconds from now to then; nothing where that never comes.
     fn secs_until(&self, at: Option<Instant>) -> Value {
-        at.map(|at| at.since(self.now).as_secs()).into()
+        at.filter(|&at| at < Instant::FAR_FUTURE).map(|at| at.since(self.now).as_secs()).into()
     }
 }
 

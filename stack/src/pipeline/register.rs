@@ -93,6 +93,10 @@ pub(super) fn receive(plane: &mut Dataplane, job: &mut Job, chain: &Chain) -> Re
         return Received::Drop(Counter::DropRegisterLoop);
     }
     let at = chain.upper_offset + PIM_LEN;
+    // Nobody routes what is from or to one link alone, and this node sends itself none by a link.
+    if addr::is_link_local(to) || !addr::is_routable_unicast(from) || plane.routes.is_local(from) {
+        return Received::Drop(Counter::DropRegisterSource);
+    }
     let key = match data(plane, job, at) {
         Ok(key) => key,
         Err(reason) => return Received::Drop(reason),

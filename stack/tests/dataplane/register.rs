@@ -409,6 +409,18 @@ fn what_is_no_message_with_data_is_the_nodes() {
 }
 
 #[test]
+fn registers_between_addresses_of_a_link_or_from_this_node_are_dropped() {
+    let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 5);
+    let data = udp(LISTED, WIDE, 64, &[9; 100]);
+    for (from, to) in [(link_local, RP), (RP, RP), (SELF, RP), (Ipv6Addr::LOCALHOST, RP)] {
+        let mut bench = rendezvous_point();
+        bench.apply(any_source(WIDE, route(Accept::RendezvousPoint, &[P1])));
+        bench.receive(P0, &[register(from, to, &data)]);
+        assert!(bench.sent(P1).is_empty() && bench.notices().is_empty(), "{from} to {to}");
+    }
+}
+
+#[test]
 fn data_that_nobody_can_have_sent_are_dropped() {
     let good = udp(LISTED, WIDE, 64, &[9; 100]);
     let changed = |change: &dyn Fn(&mut Vec<u8>)| {

@@ -1,16 +1,16 @@
 //! What a flood is made of: frames of which no two are alike.
 
 use crate::handover::site::SOURCE;
-use crate::handover::terminal::framed;
+use crate::traffic::link::{framed, to_group};
 use clap::ValueEnum;
 use core::net::Ipv6Addr;
-use pim::wire::{EncodedGroup, EncodedSource, GroupSet, Hello, JoinPrune, MessageType, Register, VERSION};
+use pim::wire::{
+    EncodedGroup, EncodedSource, GroupSet, Hello, JoinPrune, MessageType, Register, packet, unicast_packet,
+};
 use serde::Serialize;
-use stack::addr::{ALL_PIM_ROUTERS, MacAddress};
+use stack::addr::MacAddress;
 use stack::rng::Rng;
 use stack::wire::build::PacketBuilder;
-use stack::wire::checksum;
-use stack::wire::ethernet::{ETHERTYPE_IPV6, HEADER_LEN as ETHERNET_LEN, Header};
 use stack::wire::ipv6::protocol;
 use stack::wire::mld::{Record, RecordType, Report};
 
@@ -19,8 +19,8 @@ const HOLDTIME_SECS: u16 = 210;
 /// Records of a report, and joins of a message, where they are full.
 const FULL: usize = 32;
 const MTU: usize = 1500;
-/// The PIM header and the flags of a Register.
-const REGISTER_CHECKSUM_LEN: usize = 8;
+/// Of the routers that register.
+const ROUTER_LINK_ADDRESS: MacAddress = MacAddress([2, 0, 0, 1, 2, 0]);
 
 /// A kind of frames.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
@@ -87,7 +87,7 @@ impl Kind {
                 };
                 let records = (0..count).map(|_| record(rng)).collect();
                 let packet = Report { records }.packets(link_local(rng), MTU).remove(0);
-                framed(link_address(rng), &packet)
+                to_group(&packet, link_address(rng))
             }
             Kind::Joins | Kind::FullJoins => {
                 let set = |rng: &mut Rng| GroupSet {
@@ -102,17 +102,19 @@ impl Kind {
             Kind::Hellos => hello(link_local(rng), rng.next_u64() as u32, Vec::new()),
             Kind::Registers | Kind::NullRegisters => {
                 let (source, group) = (host(rng, Ipv6Addr::new(0x2001, 0xdb8, 0x300, 0, 0, 0, 0, 0)), any_source(rng));
-                let mut message = vec![VERSION << 4 | MessageType::Register.value(), 0, 0, 0];
-                if self == Kind::NullRegisters {
-                    Register::emit_null(source, group, &mut message);
-                } else {
-                    message.extend([0; 4]);
-                    message.extend(datagram(source, group));
-                }
-                let router = host(rng, target.lan);
-                register(router, target, message)
+                let packet =
+                    unicast_packet(host(rng, target.lan), target.rendezvous_point, MessageType::Register, |message| {
+                        match self {
+                            Kind::NullRegisters => Register::emit_null(source, group, message),
+                            _ => {
+                                message.extend([0; 4]);
+                                message.extend(datagram(source, group));
+                            }
+                        }
+                    });
+                framed(&packet, target.link_address, ROUTER_LINK_ADDRESS)
             }
-            Kind::Data => framed(link_address(rng), &datagram(host(rng, target.lan), any_source(rng))),
+            Kind::Data => to_group(&datagram(host(rng, target.lan), any_source(rng)), link_address(rng)),
         }
     }
 }
@@ -128,25 +130,8 @@ pub(crate) fn hello(from: Ipv6Addr, generation_id: u32, addresses: Vec<Ipv6Addr>
 }
 
 fn of_router(from: Ipv6Addr, kind: MessageType, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut message = vec![VERSION << 4 | kind.value(), 0, 0, 0];
-    body(&mut message);
-    let packet = PacketBuilder::new(from, ALL_PIM_ROUTERS).hop_limit(1).checksummed(protocol::PIM, message, 2);
     let [.., a, b] = from.octets();
-    framed(MacAddress([2, 0, 0, 1, a, b]), &packet)
-}
-
-/// A Register to the rendezvous point; its checksum is of the PIM header and the flags (RFC 7761 §4.9).
-fn register(from: Ipv6Addr, target: &Target, mut message: Vec<u8>) -> Vec<u8> {
-    let to = target.rendezvous_point;
-    let sum = checksum::upper_layer(from, to, protocol::PIM, &message[..REGISTER_CHECKSUM_LEN]);
-    message[2..4].copy_from_slice(&sum.to_be_bytes());
-    let packet = PacketBuilder::new(from, to).payload(protocol::PIM, &message);
-    let header =
-        Header { destination: target.link_address, source: MacAddress([2, 0, 0, 1, 2, 0]), ethertype: ETHERTYPE_IPV6 };
-    let mut frame = vec![0; ETHERNET_LEN];
-    header.emit(frame.first_chunk_mut().expect("fourteen octets"));
-    frame.extend_from_slice(&packet);
-    frame
+    to_group(&packet(from, kind, body), MacAddress([2, 0, 0, 1, a, b]))
 }
 
 /// A multicast packet of 64 octets.

@@ -12,6 +12,7 @@ use crate::handover::message::Message;
 use crate::handover::site::ABOVE;
 use crate::handover::stopwatch::{Clock, Stopwatch};
 use crate::handover::terminal::Terminal;
+use crate::traffic::link::in_memory;
 use anyhow::{Context, Result, ensure};
 use core::cell::Cell;
 use core::net::Ipv6Addr;
@@ -23,7 +24,7 @@ use serde_json::Value;
 use stack::addr::{MacAddress, with_interface_identifier};
 use stack::packet::{BATCH_SIZE, Pool};
 use stack::pipeline::Dataplane;
-use stack::port::{LinkState, Medium, MemEnd, MemPort, Port, PortInfo};
+use stack::port::{MemEnd, MemPort, Port, PortInfo};
 use stack::rng::Rng;
 use stack::runtime::Worker;
 use stack::time::{Duration, Instant};
@@ -228,16 +229,7 @@ fn port_of(kind: Kind) -> usize {
 }
 
 fn info(port: u8) -> PortInfo {
-    PortInfo {
-        name: format!("p{port}"),
-        kind: "mem",
-        mode: String::new(),
-        medium: Medium::Ethernet,
-        link_address: MacAddress([2, 0, 0, 0, 0, port]),
-        mtu: MTU,
-        link: LinkState::Up,
-        xdp: None,
-    }
+    in_memory(format!("p{port}"), MacAddress([2, 0, 0, 0, 0, port]), MTU)
 }
 
 fn text() -> String {

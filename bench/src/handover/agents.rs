@@ -12,6 +12,7 @@ use crate::allocations;
 use crate::progress::Progress;
 use crate::report::Line;
 use crate::statistics::{Durations, Spread};
+use crate::traffic::link::{framed, in_memory};
 use anyhow::{Context, Result, ensure};
 use core::net::Ipv6Addr;
 use drover::config;
@@ -24,12 +25,11 @@ use stack::inspect::{self, Kind};
 use stack::machine::PortId;
 use stack::packet::{BATCH_SIZE, Pool};
 use stack::pipeline::{Counter, Dataplane};
-use stack::port::{LinkState, Medium, MemEnd, MemPort, Port, PortInfo};
+use stack::port::{Medium, MemEnd, MemPort, Port, PortInfo};
 use stack::runtime::Worker;
 use stack::tables::{Neighbor, TableUpdate};
 use stack::time::{Duration, Instant};
 use stack::wire::build::PacketBuilder;
-use stack::wire::ethernet::{ETHERTYPE_IPV6, HEADER_LEN as ETHERNET_LEN, Header};
 use stack::wire::ipv6::protocol;
 use stack::wire::mobility::option::Subscription;
 use stack::wire::mobility::{
@@ -155,11 +155,7 @@ impl Client {
             message,
             CHECKSUM_AT,
         );
-        let header = Header { destination: AGENT_MAC, source: ROUTER_MAC, ethertype: ETHERTYPE_IPV6 };
-        let mut frame = vec![0; ETHERNET_LEN];
-        header.emit(frame.first_chunk_mut().expect("fourteen octets"));
-        frame.extend_from_slice(&packet);
-        frame
+        framed(&packet, AGENT_MAC, ROUTER_MAC)
     }
 }
 
@@ -215,17 +211,8 @@ impl Agent {
         }));
         let (mut ports, mut infos, mut first): (Vec<Box<dyn Port>>, Vec<PortInfo>, Option<MemEnd>) = Default::default();
         for port in &config.ports {
-            let info = PortInfo {
-                name: port.name.clone(),
-                kind: "mem",
-                mode: String::new(),
-                medium: Medium::Ethernet,
-                // The first is AGENT_MAC.
-                link_address: MacAddress([2, 0, 0, 0, 0xfd, port.id.0]),
-                mtu: MTU,
-                link: LinkState::Up,
-                xdp: None,
-            };
+            // The first is AGENT_MAC.
+            let info = in_memory(port.name.clone(), MacAddress([2, 0, 0, 0, 0xfd, port.id.0]), MTU);
             let (port, end) = MemPort::new(info.clone());
             end.set_capacity(usize::MAX);
             first.get_or_insert(end);

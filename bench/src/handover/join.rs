@@ -13,19 +13,18 @@ use super::message::Message;
 use super::site::{ABOVE, Place, text_of};
 use super::stage::{Stage, Stages};
 use super::stopwatch::Clock;
-use super::terminal::{Terminal, framed};
+use super::terminal::Terminal;
 use crate::progress::Progress;
+use crate::traffic::link::to_group;
 use crate::wire::node::{self, Node};
 use crate::wire::stage::{self, Preference, transmit};
 use anyhow::{Context, Result, bail, ensure};
 use core::net::Ipv6Addr;
-use pim::wire::{HOLDTIME_FOREVER, Hello, MessageType, VERSION};
-use stack::addr::{ALL_PIM_ROUTERS, MacAddress};
+use pim::wire::{HOLDTIME_FOREVER, Hello, MessageType};
+use stack::addr::MacAddress;
 use stack::packet::{Batch, Pool};
 use stack::port::{PacketPort, Port};
 use stack::time::Duration;
-use stack::wire::build::PacketBuilder;
-use stack::wire::ipv6::protocol;
 use std::path::Path;
 use std::time::Instant;
 
@@ -208,8 +207,6 @@ fn configuration(stage: &stage::Stage, core: usize, terminals: u32) -> Result<St
 fn hello() -> Vec<u8> {
     let hello =
         Hello { holdtime: Some(HOLDTIME_FOREVER), generation_id: Some(1), addresses: vec![ABOVE], ..Hello::default() };
-    let mut message = vec![VERSION << 4 | MessageType::Hello.value(), 0, 0, 0];
-    hello.emit(&mut message);
-    let packet = PacketBuilder::new(ROUTER, ALL_PIM_ROUTERS).hop_limit(1).checksummed(protocol::PIM, message, 2);
-    framed(ROUTER_LINK_ADDRESS, &packet)
+    let packet = pim::wire::packet(ROUTER, MessageType::Hello, |body| hello.emit(body));
+    to_group(&packet, ROUTER_LINK_ADDRESS)
 }

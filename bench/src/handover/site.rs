@@ -8,6 +8,7 @@
 //! the mobility agent would be there is the source of the terminals' groups.
 
 use super::message::{Message, Signalling};
+use crate::traffic::link::in_memory;
 use anyhow::{Context, Result};
 use core::net::Ipv6Addr;
 use drover::config;
@@ -18,7 +19,7 @@ use stack::addr::MacAddress;
 use stack::machine::PortId;
 use stack::packet::Pool;
 use stack::pipeline::Dataplane;
-use stack::port::{LinkState, Medium, MemEnd, MemPort, Port, PortInfo};
+use stack::port::{MemEnd, MemPort, Port, PortInfo};
 use stack::runtime::Worker;
 use stack::tables::{Accept, Mroute, MrouteKey, PortSet};
 use std::path::Path;
@@ -146,16 +147,8 @@ pub(crate) fn text_of(place: Place, terminals: u32) -> String {
 
 /// A port that leads nowhere but to its other end.
 pub(crate) fn port_in_memory(place: Place, port: u8) -> (MemPort, MemEnd) {
-    MemPort::new(PortInfo {
-        name: format!("{}-{port}", place.name()),
-        kind: "mem",
-        mode: String::new(),
-        medium: Medium::Ethernet,
-        link_address: MacAddress([2, 0, 0, 0, place.index() as u8, port]),
-        mtu: MTU,
-        link: LinkState::Up,
-        xdp: None,
-    })
+    let link_address = MacAddress([2, 0, 0, 0, place.index() as u8, port]);
+    MemPort::new(in_memory(format!("{}-{port}", place.name()), link_address, MTU))
 }
 
 /// A router's worker with these ports, in the order of its configuration.

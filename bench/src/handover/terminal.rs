@@ -1,10 +1,10 @@
 //! Emulated terminals: the group of each, the frames that they send, and the stream that is sent to each.
 
 use super::site::SOURCE;
+use crate::traffic::link::to_group;
 use core::net::Ipv6Addr;
 use stack::addr::MacAddress;
 use stack::wire::build::PacketBuilder;
-use stack::wire::ethernet::{ETHERTYPE_IPV6, HEADER_LEN as ETHERNET_LEN, Header};
 use stack::wire::ipv6::{HEADER_LEN, protocol};
 use stack::wire::mld::{Record, RecordType, Report};
 
@@ -57,7 +57,7 @@ impl Terminal {
         datagram.resize(length, 0x5a);
         let inner = PacketBuilder::new(CORRESPONDENT, home).checksummed(protocol::UDP, datagram, 6);
         let packet = PacketBuilder::new(SOURCE, self.group()).payload(protocol::IPV6, &inner);
-        framed(MacAddress([2, 0, 0, 0, 0xff, 0]), &packet)
+        to_group(&packet, MacAddress([2, 0, 0, 0, 0xff, 0]))
     }
 
     fn number(self) -> u32 {
@@ -70,18 +70,8 @@ impl Terminal {
         let record = Record { kind, group: self.group(), sources: vec![SOURCE] };
         let packet = Report { records: vec![record] }.packets(from, MTU).remove(0);
         let [a, b, c, d] = self.number().to_be_bytes();
-        framed(MacAddress([2, 1, a, b, c, d]), &packet)
+        to_group(&packet, MacAddress([2, 1, a, b, c, d]))
     }
-}
-
-/// A packet to a group on Ethernet.
-pub(crate) fn framed(source: MacAddress, packet: &[u8]) -> Vec<u8> {
-    let to = Ipv6Addr::from_bits(u128::from_be_bytes(packet[24..40].try_into().expect("sixteen octets")));
-    let header = Header { destination: MacAddress::of_multicast(to), source, ethertype: ETHERTYPE_IPV6 };
-    let mut frame = vec![0; ETHERNET_LEN];
-    header.emit(frame.first_chunk_mut().expect("fourteen octets"));
-    frame.extend_from_slice(packet);
-    frame
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The paths of the data plane that are measured: for each the tables, the packets, and where they have to end.
 
 use super::frame::{Frame, nth};
+use crate::traffic::link::in_memory;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use core::net::Ipv6Addr;
@@ -9,7 +10,7 @@ use stack::addr::{MacAddress, Prefix};
 use stack::machine::PortId;
 use stack::packet::{Batch, Pool};
 use stack::pipeline::{Counter, Dataplane, DataplaneConfig, Forwarding, Limits, News, Readers};
-use stack::port::{LinkState, Medium, PortInfo};
+use stack::port::{Medium, PortInfo};
 use stack::tables::{
     Accept, BindingState, GroupReception, HomeBinding, MmaBinding, MmaService, Mroute, MrouteKey, Neighbor, PortSet,
     Route, TableUpdate,
@@ -522,16 +523,7 @@ fn mroute_key(index: u32) -> MrouteKey {
 }
 
 fn port(number: u8) -> PortInfo {
-    PortInfo {
-        name: format!("p{number}"),
-        kind: "mem",
-        mode: String::new(),
-        medium: Medium::Ethernet,
-        link_address: link_address(number),
-        mtu: MTU,
-        link: LinkState::Up,
-        xdp: None,
-    }
+    in_memory(format!("p{number}"), link_address(number), MTU)
 }
 
 fn link_address(port: u8) -> MacAddress {

@@ -3,14 +3,11 @@
 use crate::allocations;
 use crate::handover::stopwatch::Clock;
 use core::net::Ipv6Addr;
-use pim::wire::{EncodedGroup, EncodedSource, GroupSet, HOLDTIME_FOREVER, Hello, JoinPrune, MessageType, VERSION};
+use pim::wire::{EncodedGroup, EncodedSource, GroupSet, HOLDTIME_FOREVER, Hello, JoinPrune, MessageType};
 use pim::{Command, Config, InterfaceConfig, Limits, Router};
-use stack::addr::ALL_PIM_ROUTERS;
 use stack::machine::{Machine, Output, PortId, RxMeta};
 use stack::tables::{Route, TableUpdate};
 use stack::time::{Duration, Instant};
-use stack::wire::build::PacketBuilder;
-use stack::wire::ipv6::protocol;
 
 /// Joins of each message that is received.
 pub(crate) const JOINS_PER_MESSAGE: usize = 32;
@@ -77,9 +74,7 @@ fn neighbor(port: PortId) -> Ipv6Addr {
 }
 
 fn packet(port: PortId, kind: MessageType, emit: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut message = vec![VERSION << 4 | kind.value(), 0, 0, 0];
-    emit(&mut message);
-    PacketBuilder::new(neighbor(port), ALL_PIM_ROUTERS).hop_limit(1).checksummed(protocol::PIM, message, 2)
+    pim::wire::packet(neighbor(port), kind, emit)
 }
 
 impl Site {

@@ -11,17 +11,17 @@ use super::stage::{Stage, ip, transmit};
 use super::traffic::{
     CARE_OF, FAR, FAR_LINK, Flow, GROUP, HOME, HOME_AGENT, Links, NEAR, NEAR_LINK, Service, TERMINAL, TREE_SOURCE, Way,
 };
+use crate::traffic::link::{framed, to_group};
 use crate::traffic::size::Size;
 use anyhow::{Context, Result, ensure};
 use core::net::Ipv6Addr;
 use drover::admin::Topic;
 use mma::auth::{Algorithm, Key, SecurityAssociation, Spi};
-use pim::wire::{EncodedGroup, EncodedSource, GroupSet, HOLDTIME_FOREVER, Hello, JoinPrune, MessageType, VERSION};
-use stack::addr::{ALL_PIM_ROUTERS, MacAddress, with_interface_identifier};
+use pim::wire::{EncodedGroup, EncodedSource, GroupSet, HOLDTIME_FOREVER, Hello, JoinPrune, MessageType};
+use stack::addr::{MacAddress, with_interface_identifier};
 use stack::packet::Pool;
 use stack::port::PacketPort;
 use stack::wire::build::PacketBuilder;
-use stack::wire::ethernet::{ETHERTYPE_IPV6, HEADER_LEN as ETHERNET_LEN, Header};
 use stack::wire::ipv6::protocol;
 use stack::wire::mobility::option::Subscription;
 use stack::wire::mobility::{BindingUpdate, BindingUpdateFlags, CHECKSUM_AT, Lifetime, MobilityOptions};
@@ -241,10 +241,7 @@ fn join(links: &Links) -> Vec<u8> {
 }
 
 fn of_router(kind: MessageType, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut message = vec![VERSION << 4 | kind.value(), 0, 0, 0];
-    body(&mut message);
-    let packet = PacketBuilder::new(ROUTER, ALL_PIM_ROUTERS).hop_limit(1).checksummed(protocol::PIM, message, 2);
-    framed(&packet, MacAddress::of_multicast(ALL_PIM_ROUTERS), MacAddress([2, 0, 0, 0, 0, 5]))
+    to_group(&pim::wire::packet(ROUTER, kind, body), MacAddress([2, 0, 0, 0, 0, 5]))
 }
 
 /// The terminal's Binding Update to the agent.
@@ -267,14 +264,6 @@ fn update(sequence: u16, links: &Links) -> Result<Vec<u8>> {
         CHECKSUM_AT,
     );
     Ok(framed(&packet, links.far, links.sink))
-}
-
-fn framed(packet: &[u8], destination: MacAddress, source: MacAddress) -> Vec<u8> {
-    let mut frame = vec![0; ETHERNET_LEN];
-    let header = Header { destination, source, ethertype: ETHERTYPE_IPV6 };
-    header.emit(frame.first_chunk_mut().expect("fourteen octets"));
-    frame.extend_from_slice(packet);
-    frame
 }
 
 #[cfg(test)]

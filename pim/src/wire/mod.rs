@@ -162,7 +162,7 @@ pub(crate) fn candidate_rp_packet(source: Ipv6Addr, bsr: Ipv6Addr, message: &Can
 }
 
 /// A whole packet to ALL-PIM-ROUTERS, hop limit 1, with a message of this type and body.
-pub(crate) fn packet(source: Ipv6Addr, kind: MessageType, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+pub fn packet(source: Ipv6Addr, kind: MessageType, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut message = vec![VERSION << 4 | kind.value(), 0, 0, 0];
     body(&mut message);
     PacketBuilder::new(source, ALL_PIM_ROUTERS).hop_limit(1).traffic_class(INTERNETWORK_CONTROL).checksummed(
@@ -174,7 +174,7 @@ pub(crate) fn packet(source: Ipv6Addr, kind: MessageType, body: impl FnOnce(&mut
 
 /// A whole packet from here to another router of the domain, as far away as it may be, with a message of this type and
 /// body. The checksum covers the whole message.
-pub(crate) fn unicast_packet(
+pub fn unicast_packet(
     source: Ipv6Addr,
     destination: Ipv6Addr,
     kind: MessageType,

@@ -27,7 +27,7 @@ const ELECTION: Duration = Duration::from_secs(60);
 /// Has a first hop ask soon whether its Registers are wanted again.
 fn multicast(kind: Kind) -> String {
     match kind {
-        Kind::Drover => "register_suppression_secs = 11\n".to_owned(),
+        Kind::Drover => "register_suppression_secs = 11\nembedded_rp = true\n".to_owned(),
         Kind::Frr => " embedded-rp\n register-suppress-time 11\n".to_owned(),
     }
 }

@@ -6,7 +6,9 @@ use super::super::resolved::PortConfig;
 use super::port_by_name;
 use super::section::{Section, flag, in_range, multicast_prefix, prefix, routable, span_of};
 use core::net::Ipv6Addr;
-use pim::{BsrConfig, CandidateBsr, CandidateRp, RpConfig, StaticPrecedence, StaticRp, UnicastBootstrap};
+use pim::{
+    BsrConfig, CandidateBsr, CandidateRp, EMBEDDED_RANGE, RpConfig, StaticPrecedence, StaticRp, UnicastBootstrap,
+};
 use stack::addr::{Prefix, Scope, is_routable_unicast};
 use toml::Spanned;
 
@@ -162,7 +164,7 @@ fn ranges(section: &Section<'_, '_>, groups: &Spanned<Vec<Spanned<String>>>, ssm
     section.list("groups", groups.get_ref(), |text| {
         let range = multicast_prefix(text)?;
         let within = |other: &Prefix| other.length() <= range.length() && other.contains(range.address());
-        if within(&EMBEDDED) {
+        if within(&EMBEDDED_RANGE) {
             let what = format!("groups of {range} name their rendezvous points themselves");
             return Err(Fault::new(what, "give groups outside of ff70::/12"));
         }
@@ -176,7 +178,6 @@ fn ranges(section: &Section<'_, '_>, groups: &Spanned<Vec<Spanned<String>>>, ssm
 }
 
 const ALL_GROUPS: Prefix = range(0xff00, 8);
-const EMBEDDED: Prefix = range(0xff70, 12);
 
 const fn range(first: u16, length: u8) -> Prefix {
     match Prefix::new(Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0), length) {

@@ -58,6 +58,9 @@ impl Walk<'_> {
         if job.is_own {
             return self.end("drop-register-loop");
         }
+        if octets::is_link_local(to) || !can_be_routed(from) || self.model.own.contains(&from) {
+            return self.end("drop-register-source");
+        }
         let data = &pim[FRONT.len()..];
         if data.len() < HEADER || data[0] >> 4 != 6 || octets::length(data) != data.len() {
             return self.end("drop-register-inner");
@@ -66,9 +69,7 @@ impl Walk<'_> {
         if octets::scope(group).is_none_or(|scope| scope <= 2) {
             return self.end("drop-register-group");
         }
-        let is_of_one = !(source.is_multicast() || source.is_unspecified() || source.is_loopback());
-        let can_route = is_of_one && !octets::is_link_local(source) && source.to_ipv4_mapped().is_none();
-        if !can_route || self.model.own.contains(&source) {
+        if !can_be_routed(source) || self.model.own.contains(&source) {
             return self.end("drop-register-source");
         }
         if octets::scope(group) <= Some(5) && job.port.is_some_and(|port| self.model.shape.is_border(port)) {
@@ -81,4 +82,10 @@ impl Walk<'_> {
         (job.is_out_of_register, job.marks.was_registered, job.link_multicast) = (true, true, false);
         self.group(job);
     }
+}
+
+/// Whether packets from `source` leave its link.
+fn can_be_routed(source: Ipv6Addr) -> bool {
+    let is_of_one = !(source.is_multicast() || source.is_unspecified() || source.is_loopback());
+    is_of_one && !octets::is_link_local(source) && source.to_ipv4_mapped().is_none()
 }

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod lab;
+pub mod metrics;
 pub mod node;
 mod one_line;
 pub mod state;

@@ -27,12 +27,14 @@ mod report;
 mod router;
 mod run;
 mod show;
+mod snapshot;
 mod workers;
 
 pub use explain::{Explanation, Finding, Standing};
 pub use report::{Placement, WorkerReport};
 pub use run::run;
 pub use show::{keep_what_stays, show, show_query, stable_bindings};
+pub use snapshot::{Counted, PortNames, Snapshot, descriptions};
 
 use crate::admin::Question;
 use crate::config::resolved::{HoldConfig, NodeConfig, RouteTarget};

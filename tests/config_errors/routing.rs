@@ -221,7 +221,7 @@ fn multicast_routing() {
                 "[router]",
                 "[mobility]",
                 0,
-                "mobility: unknown key; the keys here are node, port, route, admin, router, access_router, mma, home_agent, mobile_terminal, correspondent_node",
+                "mobility: unknown key; the keys here are node, port, route, admin, metrics, router, access_router, mma, home_agent, mobile_terminal, correspondent_node",
             ),
             (
                 "name = \"radio\"\n\n",

@@ -24,6 +24,8 @@ pub struct Exposition {
 
 /// What is counted of the frames of a port.
 type OfPort = fn(&PortCounters) -> u64;
+/// What is known of a worker.
+type OfWorker = fn(&WorkerReport) -> u64;
 
 impl Exposition {
     /// Those of a node whose process started then.
@@ -123,7 +125,7 @@ impl Exposition {
                 count(&mut family, [("worker", number.as_str()), ("core", &core), ("kind", kind)], value)?;
             }
         }
-        let frames: [(&str, &str, fn(&WorkerReport) -> u64); 2] = [
+        let frames: [(&str, &str, OfWorker); 2] = [
             ("worker_frames", "Frames of a worker's pool", |worker| worker.frames.into()),
             ("worker_free_frames", "Frames of a worker's pool that hold no packet", |worker| worker.free_frames as u64),
         ];

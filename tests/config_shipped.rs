@@ -1,7 +1,7 @@
 //! Every configuration that is shipped is accepted.
 
 use drover::config::lab::load_lab;
-use drover::config::load;
+use drover::config::{effective, load};
 use std::path::Path;
 
 fn shipped(directory: &str) -> Vec<std::path::PathBuf> {
@@ -38,6 +38,56 @@ fn role_files_are_accepted() {
     for file in shipped("configs") {
         load(&file).unwrap_or_else(|error| panic!("{error}"));
     }
+}
+
+/// What `drover config show` prints is a file that means the same, where keys are put back, and to show that changes nothing.
+#[test]
+fn effective_files_mean_the_same() {
+    let directory = std::env::temp_dir().join(format!("drover-effective-{}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    let mut files: Vec<(String, String)> = Vec::new();
+    for file in shipped("configs") {
+        files.push((file.display().to_string(), std::fs::read_to_string(&file).unwrap()));
+    }
+    for file in shipped("configs/lab") {
+        for node in load_lab(&file).unwrap().nodes {
+            let interface_of = |port: &drover::config::resolved::PortConfig| ("af_xdp", format!("d-{}", port.name));
+            let text = node.node_file(interface_of, Path::new("/run/drover/lab.sock"));
+            files.push((format!("{} of {}", node.name, file.display()), text));
+        }
+    }
+    let path = directory.join("node.toml");
+    for (name, text) in files {
+        std::fs::write(&path, &text).unwrap();
+        let original = load(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let shown = effective(&path).unwrap().to_toml();
+        assert!(shown.contains("# default"), "{name}: {shown}");
+        // Secrets of the file, in the order of the tables that they stand in.
+        let mut keys = secrets(&text.parse().unwrap()).into_iter();
+        let parts: Vec<&str> = shown.split("\"(hidden)\"").collect();
+        let restored = parts.iter().enumerate().fold(String::new(), |all, (index, part)| {
+            let key = if index + 1 < parts.len() { keys.next().expect("a key") } else { String::new() };
+            all + part + &key
+        });
+        assert_eq!(keys.next(), None, "{name}: a secret is not hidden");
+        std::fs::write(&path, &restored).unwrap();
+        let again = load(&path).unwrap_or_else(|error| panic!("{name}: {error}\n{restored}"));
+        assert!(again == original, "{name}:\n{again:#?}\n{original:#?}");
+        let defaults = |text: &str| text.matches("# default").count();
+        assert_eq!(defaults(&effective(&path).unwrap().to_toml()), 0, "{name}: {restored}");
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// The keys of Mobile IP in a table, in the order in which they are shown: values before tables, each by name.
+fn secrets(table: &toml::Table) -> Vec<String> {
+    let own = table.get("key").filter(|key| key.is_str()).map(ToString::to_string);
+    let inner = table.values().flat_map(|value| match value {
+        toml::Value::Table(table) => secrets(table),
+        toml::Value::Array(array) => array.iter().filter_map(|value| value.as_table()).flat_map(secrets).collect(),
+        _ => Vec::new(),
+    });
+    own.into_iter().chain(inner).collect()
 }
 
 /// The keys of the raw tables in a source file.

@@ -111,3 +111,24 @@ fn a_standard_output_that_takes_nothing_is_told_of() {
     let said = standard_error(&output);
     assert!(said.starts_with("drover: standard output cannot be written: ") && said.lines().count() == 1, "{said}");
 }
+
+#[test]
+fn config_show_prints_what_holds() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let file = format!("{root}/configs/mma.toml");
+    let output = drover(&["config", "show", &file]);
+    assert_eq!(output.status.code(), Some(0), "{}", standard_error(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("max_lifetime_secs = 1800                        # default\n"), "{text}");
+    assert!(text.contains("care_of = \"assigned\"\n") && text.contains("key = \"(hidden)\"\n"), "{text}");
+    assert!(!text.contains("93c4e7a1"), "{text}");
+
+    let output = drover(&["config", "show", &file, "--json"]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["mma"]["max_lifetime_secs"], 1800);
+    assert_eq!(value["mma"]["terminal"][0]["key"], "(hidden)");
+
+    let output = drover(&["config", "show", &format!("{root}/configs/lab/fig5.toml")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(standard_error(&output).contains("this is a lab file"));
+}

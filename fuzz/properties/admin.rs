@@ -3,9 +3,11 @@
 
 use crossbeam_channel::{Receiver, unbounded};
 use drover::admin::{
-    Answer, Command, Housekeeping, HousekeepingConfig, MAX_REQUEST_LEN, Page, Part, Query, Question, Request, Topic,
-    groups, request,
+    Answer, Command, Housekeeping, HousekeepingConfig, MAX_REQUEST_LEN, Page, Part, Query, Question, Request, ToWorker,
+    Topic, groups, request,
 };
+use drover::metrics::Exposition;
+use drover::node::Snapshot;
 use drover::state::Changes;
 use serde_json::{Value, json};
 use stack::addr::is_routable_unicast;
@@ -19,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,6 +38,7 @@ struct Node {
 #[derive(Clone, PartialEq, Debug)]
 enum Told {
     Show(Part),
+    Snapshot,
     Explain(Question),
     Signal(Option<i16>),
     Handover(Ipv6Addr),
@@ -53,9 +56,11 @@ impl Node {
             radios: BTreeMap::from([(RADIO.to_owned(), PortId(3))]),
             signal_files: Vec::new(),
             state: None,
+            started: UNIX_EPOCH,
             termination: false,
         };
-        let housekeeping = Housekeeping::start(config, commands, Arc::new(|| {})).expect("there is room");
+        let housekeeping =
+            Housekeeping::start(config, ToWorker::new(commands, Arc::new(|| {}))).expect("there is room");
         let worker = std::thread::spawn(move || work(&received));
         Node { socket, housekeeping: Some(housekeeping), worker: Some(worker) }
     }
@@ -76,6 +81,10 @@ fn work(received: &Receiver<Command>) -> Vec<Told> {
                 let _ = reply.send(Page::whole(json!(part.topic.name())));
                 Told::Show(part)
             }
+            Command::Snapshot { reply } => {
+                let _ = reply.send(nothing());
+                Told::Snapshot
+            }
             Command::Explain { question, reply } => {
                 let _ = reply.send(Ok(json!(question.about)));
                 Told::Explain(question)
@@ -92,11 +101,17 @@ fn work(received: &Receiver<Command>) -> Vec<Told> {
                 let _ = reply.send(Changes::default());
                 continue;
             }
-            Command::ShowAll(_) => unreachable!("workers alone say that"),
+            Command::Conclude(_) => unreachable!("workers alone say that"),
             Command::Stop => Told::Stop,
         });
     }
     told
+}
+
+/// What a node without anything has counted.
+fn nothing() -> Snapshot {
+    let (roles, machines, tables) = (Vec::new(), Vec::new(), Vec::new());
+    Snapshot { name: "x".into(), roles, machines, tables, ports: Vec::new(), workers: Vec::new() }
 }
 
 /// What a line is to be answered and what the worker is to be told; `None`: that it is refused, in one line.
@@ -113,6 +128,10 @@ fn expected(line: &[u8]) -> (Option<Value>, Vec<Told>) {
                     let sought = question.to_find_sources().map(|query| Told::Show(Part::first(query)));
                     (Some(json!(about)), sought.into_iter().chain([Told::Explain(question)]).collect())
                 }
+                Request::Metrics(true) => {
+                    (Some(json!(Exposition::new(nothing(), UNIX_EPOCH).text())), vec![Told::Snapshot])
+                }
+                Request::Metrics(false) => (Some(Value::Null), Vec::new()),
                 Request::Signal { port, dbm } if port == RADIO && dbm.is_none_or(|dbm| (-150..=0).contains(&dbm)) => {
                     (Some(Value::Null), vec![Told::Signal(dbm)])
                 }

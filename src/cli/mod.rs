@@ -84,6 +84,11 @@ enum Action {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// What holds of a node file, in full.
+    Config {
+        #[command(subcommand)]
+        about: OfConfig,
+    },
     /// Show tables and counters of a running node.
     Show(show::Options),
     /// Print all that can be measured of a running node, as OpenMetrics text: what [metrics] serves by HTTP.
@@ -122,6 +127,19 @@ enum Action {
     OffloadOff {
         /// The host's end of the veth.
         interface: String,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+enum OfConfig {
+    /// Print what the file gives together with the defaults of what it does not, as a file that means the same. Keys of
+    /// Mobile IP are not printed.
+    Show {
+        /// The node file.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -169,6 +187,7 @@ pub fn main() -> ExitCode {
             lab::finish(stack::port::netdevice::no_transmit_checksum_offload(&interface).map_err(Into::into))
         }
         Action::Check { files } => check(&files),
+        Action::Config { about: OfConfig::Show { file, json } } => show_config(&file, json),
         Action::Show(options) => show::show(options),
         Action::Metrics { socket } => metrics(socket),
         Action::Explain(options) => explain::explain(options),
@@ -190,6 +209,26 @@ fn metrics(socket: Socket) -> u8 {
         Ok(text) => say(text.as_str().unwrap_or_default(), DONE),
         Err(error) => client_failed(&error),
     }
+}
+
+/// Prints what holds of a node file.
+fn show_config(file: &Path, json: bool) -> u8 {
+    let effective = match config::effective(file) {
+        Ok(effective) => effective,
+        Err(error) => {
+            eprintln!("{error}");
+            return REFUSED;
+        }
+    };
+    let text = match json.then(|| effective.to_json()) {
+        None => effective.to_toml(),
+        Some(Ok(value)) => format!("{value:#}\n"),
+        Some(Err(error)) => {
+            eprintln!("drover: {}: {error}", file.display());
+            return REFUSED;
+        }
+    };
+    say(&text, DONE)
 }
 
 /// Runs a node; 0 when it was told to stop.
@@ -309,7 +348,10 @@ mod tests {
             .skip(1)
             .map_while(|line| line.split_whitespace().next())
             .collect();
-        assert_eq!(listed, ["run", "lab", "check", "show", "metrics", "explain", "signal", "handover", "offload-off"]);
+        assert_eq!(
+            listed,
+            ["run", "lab", "check", "config", "show", "metrics", "explain", "signal", "handover", "offload-off"]
+        );
     }
 
     #[test]

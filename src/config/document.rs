@@ -100,6 +100,8 @@ pub struct Source<'a> {
     files: Vec<FileText<'a>>,
     /// Each with the index of its file.
     problems: RefCell<Vec<(usize, Problem)>>,
+    /// Keys that the text does not give, by their paths, with the values that hold instead.
+    defaults: RefCell<Vec<(String, toml::Value)>>,
 }
 
 impl<'a> Source<'a> {
@@ -110,7 +112,7 @@ impl<'a> Source<'a> {
 
     /// A file and others that are read together with it, in the order of where they begin.
     pub fn of_files(first: FileText<'a>, others: Vec<FileText<'a>>) -> Self {
-        Source { files: [vec![first], others].concat(), problems: RefCell::new(Vec::new()) }
+        Source { files: [vec![first], others].concat(), problems: RefCell::default(), defaults: RefCell::default() }
     }
 
     /// Notes a problem at `span`, octets in the text.
@@ -122,6 +124,16 @@ impl<'a> Source<'a> {
         let Fault { what, remedy } = fault;
         let key = key.into();
         self.problems.borrow_mut().push((index, Problem { file: file.name.to_owned(), line, key, what, remedy }));
+    }
+
+    /// Notes what holds of a key that the text does not give.
+    pub fn note_default(&self, path: String, value: toml::Value) {
+        self.defaults.borrow_mut().push((path, value));
+    }
+
+    /// The defaults noted so far, in the order in which they were.
+    pub fn take_defaults(&self) -> Vec<(String, toml::Value)> {
+        self.defaults.take()
     }
 
     /// Whether nothing is wrong so far.

@@ -6,11 +6,13 @@
 //! All that is wrong with a file is said in one pass, a line each ([`document::Problem`]).
 
 pub mod document;
+mod effective;
 pub mod lab;
 pub mod raw;
 mod resolve;
 pub mod resolved;
 
+pub use effective::{Effective, effective};
 pub(crate) use resolve::section::is_name;
 
 use document::{ConfigError, Fault, Problem, Source, Tables};
@@ -24,12 +26,23 @@ const MAX_FILE_LEN: u64 = 16 << 20;
 
 /// Reads the node file at `path`. Nothing but the file and the key files that it names is touched.
 pub fn load(path: &Path) -> Result<NodeConfig, ConfigError> {
+    let (file, text) = node_text(path)?;
+    parse(&file, &text, directory_of(path))
+}
+
+/// What messages call the node file at `path`, and its text.
+fn node_text(path: &Path) -> Result<(String, String), ConfigError> {
     let file = path.display().to_string();
     let text = read(path)?;
     if lab::is_lab(&text) {
         return Err(other_kind(&file, "this is a lab file", "run it with `drover lab`, or name a node file"));
     }
-    parse(&file, &text, path.parent().unwrap_or(Path::new("")))
+    Ok((file, text))
+}
+
+/// Where relative paths in the file at `path` start.
+fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 /// The one line for a file of the other kind, in place of one for every table in it.
@@ -46,6 +59,15 @@ fn other_kind(file: &str, what: &str, remedy: &str) -> ConfigError {
 
 /// Reads the node file `text`, which messages call `file`; relative paths in it start at `directory`.
 pub fn parse(file: &str, text: &str, directory: &Path) -> Result<NodeConfig, ConfigError> {
+    parse_with_defaults(file, text, directory).map(|(config, _)| config)
+}
+
+/// The same with the values of keys that the text does not give, by their paths.
+fn parse_with_defaults(
+    file: &str,
+    text: &str,
+    directory: &Path,
+) -> Result<(NodeConfig, Vec<(String, toml::Value)>), ConfigError> {
     let source = Source::new(file, text);
     let config = source.parse().and_then(|table| {
         let raw = resolve::raw_node_file(Tables::new(&source, "", table.into_inner()));
@@ -55,7 +77,8 @@ pub fn parse(file: &str, text: &str, directory: &Path) -> Result<NodeConfig, Con
         }
         resolve::node(&root, &raw, Context { directory, place: Place::NodeFile })
     });
-    finish(source, config)
+    let defaults = source.take_defaults();
+    finish(source, config).map(|config| (config, defaults))
 }
 
 /// A file of either kind.
@@ -71,7 +94,7 @@ pub enum AnyFile {
 pub fn load_any(path: &Path) -> Result<AnyFile, ConfigError> {
     let file = path.display().to_string();
     let text = read(path)?;
-    let directory = path.parent().unwrap_or(Path::new(""));
+    let directory = directory_of(path);
     if lab::is_lab(&text) {
         lab::parse_lab(&file, &text, directory).map(|lab| AnyFile::Lab(Box::new(lab)))
     } else {

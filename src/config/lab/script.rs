@@ -7,7 +7,7 @@ use super::{
 };
 use crate::config::document::Fault;
 use crate::config::raw::Field;
-use crate::config::resolve::section::{Section, flag, in_range, name, span_of, word};
+use crate::config::resolve::section::{Section, in_range, name, span_of, word};
 use core::ops::Range;
 use core::time::Duration;
 use toml::Spanned;
@@ -158,10 +158,9 @@ fn movements(section: &Section<'_, '_>, raw: &RawMove, lab: &Lab) -> Option<Vec<
         in_range::<u64>(at, 0..=longest).map(Duration::from_millis)
     });
     let gap = section.millis("break_ms", &raw.break_ms, 0..=60_000, 20)?;
-    let mode = section.or("mode", &raw.mode, MoveMode::MakeBeforeBreak, |text| {
-        let break_before_make = MoveMode::BreakBeforeMake { gap };
-        word(text, &[("make_before_break", MoveMode::MakeBeforeBreak), ("break_before_make", break_before_make)])
-    });
+    let modes =
+        [("make_before_break", MoveMode::MakeBeforeBreak), ("break_before_make", MoveMode::BreakBeforeMake { gap })];
+    let mode = section.choice("mode", &raw.mode, &modes, MoveMode::MakeBeforeBreak);
     if let (Some(MoveMode::MakeBeforeBreak), Some(value)) = (mode, &raw.break_ms) {
         let fault = Fault::new("a make-before-break movement has no gap", "remove the key, or change the mode");
         section.fault::<()>("break_ms", value.span(), fault);
@@ -266,20 +265,20 @@ pub(super) fn checks(section: &Section<'_, '_>, raw: &RawChecks, lab: &Lab) -> O
         }
     };
     Some(LabChecks {
-        flows_survive: flag(&raw.flows_survive, true),
+        flows_survive: section.flag("flows_survive", &raw.flows_survive, true),
         make_before_break_lost_max: lost?,
         make_before_break_duplicated_max: duplicated?,
         break_before_make_slack: slack?,
         announced_lost_max: announced_lost?,
-        intra_site_silent: flag(&raw.intra_site_silent, true),
-        bindings_unchanged: flag(&raw.bindings_unchanged, true),
+        intra_site_silent: section.flag("intra_site_silent", &raw.intra_site_silent, true),
+        bindings_unchanged: section.flag("bindings_unchanged", &raw.bindings_unchanged, true),
         join_prune_links: links?,
-        border_silent: flag(&raw.border_silent, true),
+        border_silent: section.flag("border_silent", &raw.border_silent, true),
         inter_site_lost_max: between_lost?,
         inter_site_duplicated_max: between_duplicated?,
         inter_site_slack: between_slack?,
         forwarding_ends: forwarding_ends?,
-        forwarded_once: flag(&raw.forwarded_once, true),
+        forwarded_once: section.flag("forwarded_once", &raw.forwarded_once, true),
         route_optimised_min_percent: optimised?,
     })
 }

@@ -5,7 +5,7 @@ use super::{Lab, LabChecks, LabHost, LabLink, LabLinkKind, LabNode, LinkIndex};
 use super::{base, script};
 use crate::config::document::{Fault, Source, Tables};
 use crate::config::raw::{Field, RawNode, RawNodeFile};
-use crate::config::resolve::section::{Section, in_range, name, routable, span_of, word};
+use crate::config::resolve::section::{Section, in_range, name, routable, span_of};
 use crate::config::resolve::{self, Context, Place};
 use crate::config::resolved::{Attachment, NodeConfig};
 use core::ops::Range;
@@ -203,13 +203,12 @@ fn unique_names<R, T>(
 
 fn link(section: &Section<'_, '_>, raw: &RawLink) -> Option<LabLink> {
     let link_name = section.required("name", &raw.name, "give the link a name as name = \"core-a\"", |text| name(text));
-    let kind = section.or("kind", &raw.kind, LabLinkKind::default(), |text| {
-        word(text, &[("p2p", LabLinkKind::PointToPoint), ("lan", LabLinkKind::Lan)])
-    });
+    let kinds = [("p2p", LabLinkKind::PointToPoint), ("lan", LabLinkKind::Lan)];
+    let kind = section.choice("kind", &raw.kind, &kinds, LabLinkKind::default());
     let site = section.optional("site", &raw.site, |text| name(text));
     let delay = section.number("delay_us", &raw.delay_us, 0..=10_000_000, 0).map(Duration::from_micros);
     let jitter = section.number("jitter_us", &raw.jitter_us, 0..=10_000_000, 0).map(Duration::from_micros);
-    let loss_ppm = section.or("loss_percent", &raw.loss_percent, 0, |&percent| {
+    let loss_ppm = section.or("loss_percent", &raw.loss_percent, (0, 0.0), |&percent| {
         if (0.0..=100.0).contains(&percent) {
             Ok((percent * 10_000.0).round() as u32)
         } else {

@@ -4,7 +4,7 @@
 use super::super::document::Fault;
 use super::super::raw::Field;
 use super::super::resolved::{AuthAlgorithm, PreconfiguredKeyConfig, ReplayProtection, SecurityAssociationConfig};
-use super::section::{Section, in_range, span_of, word};
+use super::section::{Section, in_range, span_of};
 use core::net::Ipv6Addr;
 use core::ops::RangeInclusive;
 use std::collections::BTreeSet;
@@ -18,7 +18,8 @@ pub(super) struct AssociationFields<'f> {
     pub(super) algorithm: &'f Field<String>,
     pub(super) key: &'f Field<String>,
     pub(super) key_file: &'f Field<String>,
-    pub(super) replay: &'f Field<String>,
+    /// Where the table has that key.
+    pub(super) replay: Option<&'f Field<String>>,
 }
 
 /// SPIs up to 255 are reserved (RFC 4285 §5).
@@ -39,12 +40,11 @@ pub(super) fn association(
     let spi = section.required("spi", fields.spi, "give the number that both ends use as spi = 256", |&spi| {
         in_range::<u32>(spi, MIN_SPI..=i64::from(u32::MAX))
     });
-    let algorithm = section.or("algorithm", fields.algorithm, AuthAlgorithm::default(), |text| {
-        word(text, &[("hmac-sha1", AuthAlgorithm::HmacSha1), ("hmac-sha256", AuthAlgorithm::HmacSha256)])
-    });
-    let replay = section.or("replay", fields.replay, ReplayProtection::default(), |text| {
-        word(text, &[("sequence", ReplayProtection::Sequence), ("timestamp", ReplayProtection::Timestamp)])
-    });
+    let algorithm = section.choice("algorithm", fields.algorithm, &ALGORITHMS, AuthAlgorithm::default());
+    let replay = match fields.replay {
+        Some(field) => section.choice("replay", field, &REPLAY, ReplayProtection::default()),
+        None => Some(ReplayProtection::default()),
+    };
     let key = key(section, fields.key, fields.key_file, KEY_LEN, directory);
     Some(SecurityAssociationConfig { spi: spi?, algorithm: algorithm?, key: key?, replay: replay? })
 }
@@ -56,6 +56,11 @@ pub(super) struct PreconfiguredFields<'f> {
     pub(super) home_nonce: &'f Field<String>,
     pub(super) care_of_nonce: &'f Field<String>,
 }
+
+const ALGORITHMS: [(&str, AuthAlgorithm); 2] =
+    [("hmac-sha1", AuthAlgorithm::HmacSha1), ("hmac-sha256", AuthAlgorithm::HmacSha256)];
+const REPLAY: [(&str, ReplayProtection); 2] =
+    [("sequence", ReplayProtection::Sequence), ("timestamp", ReplayProtection::Timestamp)];
 
 /// Key and nonces of this home address; the key is none of those that were seen.
 pub(super) fn preconfigured_key(

@@ -72,8 +72,7 @@ fn policy(section: &Section<'_, '_>, raw: &RawCorrespondentNode) -> Option<HomeA
         Bound,
     }
     let words = [("rfc6275", Policy::CareOf), ("site", Policy::Site), ("patent", Policy::Bound)];
-    let policy =
-        section.or("home_address_option", &raw.home_address_option, Policy::CareOf, |text| word(text, &words))?;
+    let policy = section.choice("home_address_option", &raw.home_address_option, &words, Policy::CareOf)?;
     match (policy, &raw.sites) {
         (Policy::Site, Some(sites)) if !sites.is_empty() => {
             section.list("sites", sites, |text| unicast_prefix(text)).map(HomeAddressPolicy::Prefixes)

@@ -2,7 +2,7 @@
 
 use super::super::document::Fault;
 use super::super::raw::{Field, RawGroup};
-use super::section::{Section, in_range, span_of, unicast_prefix, word};
+use super::section::{Section, in_range, span_of, unicast_prefix};
 use core::fmt;
 use stack::addr::{Eui64, GroupLayout, Scope};
 
@@ -22,8 +22,8 @@ pub(super) fn layout(section: &Section<'_, '_>, field: &Field<RawGroup>) -> Opti
     let section = &section.inner("group", table.span());
     let raw = table.get_ref();
     let words = [("ssm", Layout::Ssm), ("embedded", Layout::Embedded), ("asm", Layout::Asm)];
-    let layout = section.or("layout", &raw.layout, Layout::Ssm, |text| word(text, &words))?;
-    let scope = section.or("scope", &raw.scope, Scope::SITE_LOCAL, |&scope| {
+    let layout = section.choice("layout", &raw.layout, &words, Layout::Ssm)?;
+    let scope = section.or("scope", &raw.scope, (Scope::SITE_LOCAL, 5), |&scope| {
         let value = in_range::<u8>(scope, 4..=8)?;
         Scope::new(value).ok_or_else(|| Fault::new("this is no scope", "give 5"))
     });

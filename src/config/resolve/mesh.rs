@@ -33,7 +33,7 @@ pub(super) fn mesh(section: &Section<'_, '_>, raw: &RawMesh, own: &[Ipv6Addr], d
         algorithm: &raw.algorithm,
         key: &raw.key,
         key_file: &raw.key_file,
-        replay: &None,
+        replay: None,
     };
     let key = association(section, &fields, directory);
     let lifetime = Config::PRE_JOIN_LIFETIME.as_millis() as u64;

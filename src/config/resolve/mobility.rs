@@ -12,7 +12,7 @@ use super::super::resolved::{
 };
 use super::association::{AssociationFields, PreconfiguredFields, association, preconfigured_key};
 use super::routing::{AdvertisementDefaults, advertisement};
-use super::section::{Section, eui64, flag, in_range, routable, span_of, unicast_prefix, word};
+use super::section::{Section, eui64, in_range, routable, shown, span_of, unicast_prefix, word};
 use super::{group, port_by_name};
 use core::net::Ipv6Addr;
 use core::time::Duration;
@@ -85,7 +85,7 @@ pub(super) fn mobility_agent(
     let quarantine =
         section.secs("quarantine_secs", &raw.quarantine_secs, QUARANTINE_SECS as i64..=86_400, QUARANTINE_SECS);
     let max_bindings = section.number("max_bindings", &raw.max_bindings, 1..=MAX_BINDINGS, DEFAULT_BINDINGS);
-    let gre = section.or("gre", &raw.gre, GrePolicy::Offered, |gre| match gre {
+    let gre = section.or("gre", &raw.gre, (GrePolicy::Offered, "offered"), |gre| match gre {
         RawGre::Flag(true) => Ok(GrePolicy::Offered),
         RawGre::Flag(false) => Ok(GrePolicy::Off),
         RawGre::Word(text) => {
@@ -96,10 +96,9 @@ pub(super) fn mobility_agent(
     let max_forward =
         section.secs("max_forward_secs", &raw.max_forward_secs, 4..=MAX_FORWARD_SECS, DEFAULT_MAX_FORWARD_SECS);
     let anchor = anchor(section, raw, address, ports);
+    let words = [("mma", AgentOptimisation::Mma), ("off", AgentOptimisation::Off)];
     let route_optimisation =
-        section.or("route_optimisation", &raw.route_optimisation, AgentOptimisation::default(), |text| {
-            word(text, &[("mma", AgentOptimisation::Mma), ("off", AgentOptimisation::Off)])
-        });
+        section.choice("route_optimisation", &raw.route_optimisation, &words, AgentOptimisation::default());
     let tells = route_optimisation != Some(AgentOptimisation::Off);
     let optimisation_with = optimisation_with(section, &raw.route_optimisation_with, tells);
     let has_home_agent = |address: Ipv6Addr| {
@@ -124,7 +123,7 @@ pub(super) fn mobility_agent(
         None => Some(None),
         key => shared_key(section, "site_key", key, directory).map(Some),
     };
-    let terminals = terminals(section, &raw.terminal, directory, has_home_agent);
+    let terminals = terminals(section, &raw.terminal, directory, Agent::Mobility, has_home_agent);
 
     for (index, terminal) in raw.terminal.iter().enumerate() {
         let key = format_args!("terminal[{index}].eui64");
@@ -161,7 +160,7 @@ pub(super) fn mobility_agent(
         gre: gre?,
         peers: peers?,
         max_forward: max_forward?,
-        forward_chain: flag(&raw.forward_chain, false),
+        forward_chain: section.flag("forward_chain", &raw.forward_chain, false),
         anchor: anchor?,
         route_optimisation: route_optimisation?,
         route_optimisation_with: optimisation_with?,
@@ -226,7 +225,7 @@ fn anchor(
     address: Option<Ipv6Addr>,
     ports: &[PortConfig],
 ) -> Option<mma::Anchor> {
-    if !flag(&raw.anchor, false) {
+    if !section.flag("anchor", &raw.anchor, false) {
         return Some(mma::Anchor::Off);
     }
     let prefix = Prefix::of_link(address?);
@@ -248,7 +247,7 @@ fn home_agents(section: &Section<'_, '_>, raw: &[Spanned<RawHomeAgentRange>]) ->
     section.tables("home_agent", raw, |section, raw| {
         let remedy = "give the home agent's address as address = \"2001:db8:100:1::1\"";
         let agent = section.required("address", &raw.address, remedy, |text| routable(text))?;
-        let prefix = section.or("prefix", &raw.prefix, Prefix::of_link(agent), |text| unicast_prefix(text))?;
+        let prefix = section.or("prefix", &raw.prefix, shown(Prefix::of_link(agent)), |text| unicast_prefix(text))?;
         if !seen.insert(prefix) {
             let fault = Fault::new(format!("{prefix} has a home agent above"), "give each prefix one home agent");
             return section.fault("prefix", span_of(section, &raw.prefix), fault);
@@ -268,9 +267,8 @@ fn care_of(section: &Section<'_, '_>, raw: &RawMma) -> Option<CareOfMode> {
         Stateless,
         Shared,
     }
-    let mode = section.or("care_of", &raw.care_of, Mode::Assigned, |text| {
-        word(text, &[("assigned", Mode::Assigned), ("stateless", Mode::Stateless), ("shared", Mode::Shared)])
-    })?;
+    let modes = [("assigned", Mode::Assigned), ("stateless", Mode::Stateless), ("shared", Mode::Shared)];
+    let mode = section.choice("care_of", &raw.care_of, &modes, Mode::Assigned)?;
     if mode == Mode::Shared {
         if let Some(prefix) = &raw.care_of_prefix {
             let what = "the mode \"shared\" has one address, not a prefix";
@@ -304,10 +302,18 @@ fn lifetime(section: &Section<'_, '_>, key: &str, field: &Field<i64>) -> Option<
     section.secs(key, field, range, DEFAULT_LIFETIME_SECS)
 }
 
+/// Whose terminals are listed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Agent {
+    Mobility,
+    Home,
+}
+
 fn terminals(
     section: &Section<'_, '_>,
     raw: &[Spanned<RawTerminal>],
     directory: &Path,
+    agent: Agent,
     fits: impl Fn(Ipv6Addr) -> Result<(), Fault>,
 ) -> Option<Vec<ServedTerminal>> {
     let mut seen = BTreeSet::new();
@@ -329,7 +335,7 @@ fn terminals(
             algorithm: &raw.algorithm,
             key: &raw.key,
             key_file: &raw.key_file,
-            replay: &raw.replay,
+            replay: Some(&raw.replay),
         };
         let association = association(section, &fields, directory);
         if let Some(association) = &association
@@ -339,7 +345,7 @@ fn terminals(
             let remedy = "give the same replay to all terminals";
             return section.fault("replay", span_of(section, &raw.replay), Fault::new(what, remedy));
         }
-        let denied = flag(&raw.denied, false);
+        let denied = section.only_where(agent == Agent::Home).flag("denied", &raw.denied, false);
         Some(ServedTerminal { home_address: home_address?, association: association?, eui64: eui64?, denied })
     })
 }
@@ -364,9 +370,8 @@ pub(super) fn home_agent(
             Fault::new(what, "add it to the port's addresses")
         })
     })?;
-    let dad = section.or("dad", &raw.dad, HomeDad::default(), |text| {
-        word(text, &[("strict", HomeDad::Strict), ("optimistic", HomeDad::Optimistic), ("off", HomeDad::Off)])
-    });
+    let words = [("strict", HomeDad::Strict), ("optimistic", HomeDad::Optimistic), ("off", HomeDad::Off)];
+    let dad = section.choice("dad", &raw.dad, &words, HomeDad::default());
     let max_lifetime = lifetime(section, "max_lifetime_secs", &raw.max_lifetime_secs);
     let hold =
         section.secs("deregistration_hold_secs", &raw.deregistration_hold_secs, 0..=3_600, DEREGISTRATION_HOLD_SECS);
@@ -375,7 +380,7 @@ pub(super) fn home_agent(
     let care_of_prefixes = section.list("care_of_prefixes", &raw.care_of_prefixes, |text| unicast_prefix(text));
     let defaults = AdvertisementDefaults { fast_solicited: false, home_agent: true };
     let advertisement = advertisement(section, &raw.ra, port, defaults);
-    let terminals = terminals(section, &raw.terminal, directory, |address| {
+    let terminals = terminals(section, &raw.terminal, directory, Agent::Home, |address| {
         if !own.prefix.contains(address) {
             let what = format!("{address} is not in the home prefix {}", own.prefix);
             Err(Fault::new(what, "give an address of the home link"))
@@ -396,7 +401,7 @@ pub(super) fn home_agent(
         former_care_of: former?,
         max_bindings: max_bindings?,
         care_of_prefixes: care_of_prefixes?,
-        prefix_advertisements: flag(&raw.prefix_advertisements, false),
+        prefix_advertisements: section.flag("prefix_advertisements", &raw.prefix_advertisements, false),
         advertisement: advertisement?,
     })
 }
@@ -420,7 +425,7 @@ pub(super) fn mobile_terminal(
     let remedy = "give the address that programs use as home_address = \"2001:db8:100::55\"";
     let home_address = section.required("home_address", &raw.home_address, remedy, |text| routable(text))?;
     let link = Prefix::of_link(home_address);
-    let home_prefix = section.or("home_prefix", &raw.home_prefix, link, |text| {
+    let home_prefix = section.or("home_prefix", &raw.home_prefix, shown(link), |text| {
         let prefix = unicast_prefix(text)?;
         if prefix.contains(home_address) {
             Ok(prefix)
@@ -467,21 +472,19 @@ pub(super) fn mobile_terminal(
         ("hmipv6", TerminalMode::Hierarchical),
         ("mipv6", TerminalMode::Plain),
     ];
-    let mode = section.or("mode", &raw.mode, TerminalMode::default(), |text| word(text, &modes));
+    let mode = section.choice("mode", &raw.mode, &modes, TerminalMode::default());
     let words =
         [("mma", TerminalOptimisation::Mma), ("mt", TerminalOptimisation::Mt), ("off", TerminalOptimisation::Off)];
     let optimisation =
-        section.or("route_optimisation", &raw.route_optimisation, TerminalOptimisation::default(), |text| {
-            word(text, &words)
-        });
+        section.choice("route_optimisation", &raw.route_optimisation, &words, TerminalOptimisation::default());
     let tells = optimisation != Some(TerminalOptimisation::Off);
     let optimisation_with = optimisation_with(section, &raw.route_optimisation_with, tells);
-    let uplink = section.or("uplink", &raw.uplink, UplinkMode::default(), |text| {
-        word(text, &[("direct", UplinkMode::Direct), ("mma", UplinkMode::Mma), ("auto", UplinkMode::Auto)])
-    });
+    let words = [("direct", UplinkMode::Direct), ("mma", UplinkMode::Mma), ("auto", UplinkMode::Auto)];
+    let uplink = section.choice("uplink", &raw.uplink, &words, UplinkMode::default());
     let direct = section.list("direct_correspondents", &raw.direct_correspondents, |text| routable(text));
     let lifetime = lifetime(section, "lifetime_secs", &raw.lifetime_secs);
-    let forward = section.or("forward_secs", &raw.forward_secs, Duration::from_secs(DEFAULT_FORWARD_SECS), |&secs| {
+    let forward_by_default = (Duration::from_secs(DEFAULT_FORWARD_SECS), DEFAULT_FORWARD_SECS as i64);
+    let forward = section.or("forward_secs", &raw.forward_secs, forward_by_default, |&secs| {
         let secs = in_range::<u64>(secs, 0..=MAX_FORWARD_SECS)?;
         if secs.is_multiple_of(LIFETIME_UNIT_SECS as u64) {
             Ok(Duration::from_secs(secs))
@@ -524,8 +527,8 @@ pub(super) fn mobile_terminal(
         uplink: uplink?,
         reorder_delay: reorder_delay?,
         direct_correspondents: direct?,
-        gre: flag(&raw.gre, true),
-        report_moves: flag(&raw.report_moves, false),
+        gre: section.flag("gre", &raw.gre, true),
+        report_moves: section.flag("report_moves", &raw.report_moves, false),
         lifetime: lifetime?,
         forward: forward?,
         hysteresis_db: hysteresis?,
@@ -555,7 +558,7 @@ fn shared_key(
         algorithm: &raw.algorithm,
         key: &raw.key,
         key_file: &raw.key_file,
-        replay: &raw.replay,
+        replay: Some(&raw.replay),
     };
     association(&section.inner(key, table.span()), &fields, directory)
 }

@@ -17,7 +17,7 @@ use super::document::{Fault, Tables};
 use super::raw::{Field, RawNode, RawNodeFile, RawTunnelDscp};
 use super::resolved::{AccessRouterConfig, NodeConfig, PortConfig, WorkersConfig};
 use core::net::{Ipv6Addr, SocketAddr};
-use section::{Section, flag, in_range, name, routable, span_of};
+use section::{Section, in_range, name, routable, span_of};
 use stack::pipeline::{MssClamp, TunnelDscp};
 use std::path::Path;
 use toml::Spanned;
@@ -179,7 +179,10 @@ fn general(root: &Section<'_, '_>, raw: &Field<RawNode>) -> Option<General> {
     let loopback = section.list("loopback", &raw.loopback, |text| routable(text));
     let tunnel_dscp = match &raw.tunnel_dscp {
         Some(dscp) => tunnel_dscp(&section, dscp),
-        None => Some(TunnelDscp::Inner),
+        None => {
+            section.by_default("tunnel_dscp", "inner");
+            Some(TunnelDscp::Inner)
+        }
     };
     Some(General {
         name: node_name?,
@@ -189,7 +192,7 @@ fn general(root: &Section<'_, '_>, raw: &Field<RawNode>) -> Option<General> {
         state_dir: state_dir?,
         loopback: loopback?,
         tunnel_dscp: tunnel_dscp?,
-        mss_clamp: if flag(&raw.clamp_mss, false) { MssClamp::PathMtu } else { MssClamp::Off },
+        mss_clamp: if section.flag("clamp_mss", &raw.clamp_mss, false) { MssClamp::PathMtu } else { MssClamp::Off },
     })
 }
 

@@ -3,7 +3,7 @@
 use super::super::document::Fault;
 use super::super::raw::{RawNodeFile, RawPort, RawRoute, RawWordOrPrefixes};
 use super::super::resolved::{Attachment, InterfaceAddress, PortConfig, RouteTarget, StaticRoute};
-use super::section::{Section, address, flag, in_range, interface, name, prefix, span_of, unicast_prefix, word};
+use super::section::{Section, address, in_range, interface, name, prefix, span_of, unicast_prefix, word};
 use super::{Place, port_by_name};
 use core::net::Ipv6Addr;
 use pim::RouteMetric;
@@ -57,7 +57,7 @@ fn port(section: &Section<'_, '_>, raw: &RawPort, id: PortId, advertised: &[&str
         let what = || format!("{address} is not a link-local address");
         if fits { Ok(address) } else { Err(Fault::new(what(), "give one as fe80::1")) }
     });
-    let site_border = flag(&raw.site_border, false);
+    let site_border = section.flag("site_border", &raw.site_border, false);
 
     let (port_name, addresses) = (port_name?, addresses?);
     let ingress_filter = match &raw.ingress_filter {
@@ -75,7 +75,7 @@ fn port(section: &Section<'_, '_>, raw: &RawPort, id: PortId, advertised: &[&str
         mtu: mtu?,
         link_local: link_local?,
         site_border,
-        point_to_point: flag(&raw.point_to_point, false),
+        point_to_point: section.flag("point_to_point", &raw.point_to_point, false),
         ingress_filter: ingress_filter?,
     })
 }
@@ -90,6 +90,9 @@ fn attachment(section: &Section<'_, '_>, raw: &RawPort, place: Place) -> Option<
     }
     let words = [("af_xdp", Kind::AfXdp), ("af_packet", Kind::AfPacket), ("tun", Kind::Tun), ("mem", Kind::Mem)];
     let kind = section.optional("kind", &raw.kind, |text| word(text, &words))?;
+    if kind.is_none() && !matches!(place, Place::LabFile) {
+        section.by_default("kind", "af_xdp");
+    }
     let is_af_xdp = matches!(kind, None | Some(Kind::AfXdp)) && !matches!(place, Place::LabFile);
     let busy_poll_us = busy_poll_us(section, raw, is_af_xdp)?;
     if let Place::LabFile = place
@@ -132,7 +135,8 @@ fn attachment(section: &Section<'_, '_>, raw: &RawPort, place: Place) -> Option<
 
 /// How long calls poll the device of a port of this kind, which is 0 where the file does not say, or has nothing to say.
 fn busy_poll_us(section: &Section<'_, '_>, raw: &RawPort, is_af_xdp: bool) -> Option<u32> {
-    let micros = section.or("busy_poll_us", &raw.busy_poll_us, 0, |&us| in_range(us, 0..=MAX_BUSY_POLL_US))?;
+    let section = &section.only_where(is_af_xdp);
+    let micros = section.or("busy_poll_us", &raw.busy_poll_us, (0, 0), |&us| in_range(us, 0..=MAX_BUSY_POLL_US))?;
     match &raw.busy_poll_us {
         Some(given) if !is_af_xdp => {
             let what = "only ports of kind \"af_xdp\" poll their device";
@@ -254,7 +258,8 @@ fn route(section: &Section<'_, '_>, raw: &RawRoute, ports: &[PortConfig]) -> Opt
         }
         Ok(prefix)
     });
-    let (blackhole, unreachable) = (flag(&raw.blackhole, false), flag(&raw.unreachable, false));
+    let (blackhole, unreachable) =
+        (section.flag("blackhole", &raw.blackhole, false), section.flag("unreachable", &raw.unreachable, false));
     let ways = usize::from(blackhole) + usize::from(unreachable) + usize::from(raw.port.is_some());
     if ways != 1 {
         let what = if ways == 0 { "this route leads nowhere" } else { "this route leads to several places" };

@@ -4,7 +4,7 @@ use super::super::document::Fault;
 use super::super::raw::{Field, RawCandidateBsr, RawCandidateRp, RawRouter, RawStaticRp};
 use super::super::resolved::PortConfig;
 use super::port_by_name;
-use super::section::{Section, flag, in_range, multicast_prefix, prefix, routable, span_of};
+use super::section::{Section, in_range, multicast_prefix, prefix, routable, span_of};
 use core::net::Ipv6Addr;
 use pim::{
     BsrConfig, CandidateBsr, CandidateRp, EMBEDDED_RANGE, RpConfig, StaticPrecedence, StaticRp, UnicastBootstrap,
@@ -63,7 +63,7 @@ pub(super) fn rendezvous_points(
         let remedy = "give true, or remove candidate_bsr and candidate_rp";
         return section.fault("bootstrap", bootstrap.span(), Fault::new(what, remedy));
     }
-    let takes_part = flag(&raw.bootstrap, is_candidate);
+    let takes_part = section.flag("bootstrap", &raw.bootstrap, is_candidate);
     if let Some(unicast) = raw.unicast_bootstrap.as_ref().filter(|unicast| *unicast.get_ref() && !takes_part) {
         let what = "this router takes no part in the bootstrap router mechanism";
         return section.fault(
@@ -72,14 +72,18 @@ pub(super) fn rendezvous_points(
             Fault::new(what, "give bootstrap = true, or false here"),
         );
     }
-    let unicast = if flag(&raw.unicast_bootstrap, false) { UnicastBootstrap::Accept } else { UnicastBootstrap::Refuse };
+    let unicast = if section.flag("unicast_bootstrap", &raw.unicast_bootstrap, false) {
+        UnicastBootstrap::Accept
+    } else {
+        UnicastBootstrap::Refuse
+    };
     let (candidate_bsr, candidate_rp) = (candidate_bsr?, candidate_rp?);
     few?;
     let bsr = BsrConfig { unicast, candidate_bsr, candidate_rp, ..BsrConfig::default() };
     Some(RpConfig {
         statics: statics?,
         bsr: takes_part.then_some(bsr),
-        refuse_embedded: !flag(&raw.embedded_rp, serves_embedded),
+        refuse_embedded: !section.flag("embedded_rp", &raw.embedded_rp, serves_embedded),
     })
 }
 
@@ -90,7 +94,7 @@ fn static_rp(section: &Section<'_, '_>, raw: &RawStaticRp, ssm_ranges: &[Prefix]
         Some(groups) => ranges(section, groups, ssm_ranges),
         None => section.missing("groups", "give the groups that it serves as groups = [\"ff15::/16\"]"),
     };
-    let overrides = flag(&raw.r#override, false);
+    let overrides = section.flag("override", &raw.r#override, false);
     let precedence = if overrides { StaticPrecedence::OverridesLearned } else { StaticPrecedence::BehindLearned };
     Some(StaticRp { address: address?, groups: groups?, precedence })
 }

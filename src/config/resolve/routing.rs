@@ -12,7 +12,7 @@ use super::super::resolved::{
 use super::port_by_name;
 use super::ports::{MAX_MTU, MIN_MTU};
 use super::rendezvous::{OwnAddresses, rendezvous_points, zone_scope};
-use super::section::{Section, flag, in_range, multicast_prefix, prefix, routable, span_of, unicast_prefix};
+use super::section::{Section, in_range, multicast_prefix, prefix, routable, shown, span_of, unicast_prefix};
 use core::net::Ipv6Addr;
 use core::ops::Range;
 use core::time::Duration;
@@ -46,7 +46,7 @@ pub(super) fn router(
     // An agent whose terminals' groups name their rendezvous point is that.
     let serves_embedded = EMBEDDED_RANGE.contains(mobility_range.address());
     let mobility_range =
-        section.or("mobility_range", &raw.mobility_range, mobility_range, |text| multicast_prefix(text));
+        section.or("mobility_range", &raw.mobility_range, shown(mobility_range), |text| multicast_prefix(text));
     let period = section.secs("join_prune_period_secs", &raw.join_prune_period_secs, 1..=18_000, 60);
     let suppression = section.secs("register_suppression_secs", &raw.register_suppression_secs, 11..=18_000, 60);
     let max_entries = section.number("max_entries", &raw.max_entries, 1..=MAX_ENTRIES, DEFAULT_ENTRIES);
@@ -55,7 +55,10 @@ pub(super) fn router(
     let max_sources = section.number("max_sources", &raw.max_sources, 1..=MAX_ENTRIES, half);
     let spt_switchover = match &raw.spt_switchover {
         Some(policy) => spt_switchover(section, policy),
-        None => Some(SptSwitchover::default()),
+        None => {
+            section.by_default("spt_switchover", "immediate");
+            Some(SptSwitchover::default())
+        }
     };
     let own = OwnAddresses { ports, loopback };
     let rendezvous_points =
@@ -73,10 +76,16 @@ pub(super) fn router(
     let changed = changed?;
     let taking_part = ports.iter().filter(|port| !port.site_border && !is_tun(port));
     let nothing = RawPimPort::default();
+    let mut tables = changed.len();
     let ports = taking_part
         .map(|port| match changed.iter().find(|changed| changed.port == port.id) {
             Some(changed) => Some(changed.clone()),
-            None => pim_port(section, &nothing, port.id, advertised.contains(&port.name.as_str())),
+            None => {
+                let section = section.inner(format_args!("port[{tables}]"), section.span.clone());
+                tables += 1;
+                section.by_default("name", port.name.as_str());
+                pim_port(&section, &nothing, port.id, advertised.contains(&port.name.as_str()))
+            }
         })
         .collect::<Option<Vec<_>>>();
     Some(RouterConfig {
@@ -100,6 +109,12 @@ fn spt_switchover(section: &Section<'_, '_>, raw: &Spanned<RawWordOrPrefixes>) -
 }
 
 fn pim_port(section: &Section<'_, '_>, raw: &RawPimPort, port: PortId, terminals: bool) -> Option<PimPort> {
+    let passive = section.flag("passive", &raw.passive, terminals);
+    if let Some((key, span)) = of_neighbors(raw).filter(|_| passive) {
+        let what = "no PIM is spoken on a passive port";
+        section.fault::<()>(key, span, Fault::new(what, "remove this key, or give passive = false"));
+    }
+    let section = &section.only_where(!passive);
     let dr_priority = section.number::<u32>("dr_priority", &raw.dr_priority, 0..=i64::from(u32::MAX), 1);
     let hello_period = section.secs("hello_period_secs", &raw.hello_period_secs, 1..=18_000, 30);
     let propagation = section.millis("propagation_delay_ms", &raw.propagation_delay_ms, 0..=32_767, 500);
@@ -114,7 +129,7 @@ fn pim_port(section: &Section<'_, '_>, raw: &RawPimPort, port: PortId, terminals
     };
     let boundary = section.list("boundary", &raw.boundary, |text| multicast_prefix(text));
     let scope_boundary = section.optional("bsr_scope_boundary", &raw.bsr_scope_boundary, |&scope| zone_scope(scope));
-    let bsr_boundary = match (flag(&raw.bsr_boundary, false), scope_boundary?) {
+    let bsr_boundary = match (section.flag("bsr_boundary", &raw.bsr_boundary, false), scope_boundary?) {
         (true, Some(_)) => {
             let what = "bsr_boundary keeps the messages of all scopes in";
             let fault = Fault::new(what, "remove this key, or bsr_boundary");
@@ -124,17 +139,12 @@ fn pim_port(section: &Section<'_, '_>, raw: &RawPimPort, port: PortId, terminals
         (false, Some(scope)) => BsrBoundary::Scope(scope),
         (false, None) => BsrBoundary::Open,
     };
-    let passive = flag(&raw.passive, terminals);
-    if let Some((key, span)) = of_neighbors(raw).filter(|_| passive) {
-        let what = "no PIM is spoken on a passive port";
-        return section.fault(key, span, Fault::new(what, "remove this key, or give passive = false"));
-    }
     Some(PimPort {
         port,
         passive,
         dr_priority: dr_priority?,
         hello_period: hello_period?,
-        hello_at_once: flag(&raw.hello_at_once, false),
+        hello_at_once: section.flag("hello_at_once", &raw.hello_at_once, false),
         propagation_delay: propagation?,
         override_interval: override_interval?,
         neighbors: neighbors?,
@@ -232,7 +242,7 @@ fn delivery(
     router: Option<&RouterConfig>,
     mld: Option<&MldConfig>,
 ) -> Option<Delivery> {
-    if !flag(field, false) {
+    if !section.flag("unicast_delivery", field, false) {
         return Some(Delivery::Group);
     }
     let wrong = |what: String, remedy: &str| {
@@ -314,10 +324,11 @@ pub(super) fn advertisement(
     };
     limited(section, "map", &raw.map)?;
     let maps = section.tables("map", &raw.map, advertised_map);
-    let preference = section.number("home_agent_preference", &raw.home_agent_preference, 0..=32_767, 0_i16);
+    let of_home_agent = &section.only_where(defaults.home_agent);
+    let preference = of_home_agent.number("home_agent_preference", &raw.home_agent_preference, 0..=32_767, 0_i16);
     let agent_lifetime = lifetime.map_or(1, |lifetime| lifetime.as_secs()).max(1);
     let agent_lifetime =
-        section.secs("home_agent_lifetime_secs", &raw.home_agent_lifetime_secs, 1..=65_535, agent_lifetime);
+        of_home_agent.secs("home_agent_lifetime_secs", &raw.home_agent_lifetime_secs, 1..=65_535, agent_lifetime);
     if !defaults.home_agent {
         for (key, field) in [
             ("home_agent_preference", &raw.home_agent_preference),
@@ -332,13 +343,13 @@ pub(super) fn advertisement(
     Some(RouterAdvertisementConfig {
         min_interval: min_interval?,
         max_interval: max_interval?,
-        fast_solicited: flag(&raw.fast_solicited, defaults.fast_solicited),
+        fast_solicited: section.flag("fast_solicited", &raw.fast_solicited, defaults.fast_solicited),
         router_lifetime: lifetime?,
         hop_limit: hop_limit?,
         link_mtu: link_mtu?,
         reachable_time: reachable?,
         retransmit_timer: retransmit?,
-        interval_option: flag(&raw.interval_option, true),
+        interval_option: section.flag("interval_option", &raw.interval_option, true),
         prefixes: prefixes?,
         maps: maps?,
         home_agent: match (defaults.home_agent, preference?, agent_lifetime?) {
@@ -386,13 +397,13 @@ fn advertised_prefix(
     let preferred =
         section.secs("preferred_lifetime_secs", &raw.preferred_lifetime_secs, 0..=highest, preferred_default);
     let prefix = prefix?;
-    let autonomous = flag(&raw.autonomous, prefix.length() == 64);
+    let autonomous = section.flag("autonomous", &raw.autonomous, prefix.length() == 64);
     if autonomous && prefix.length() != 64 {
         let what = format!("terminals cannot make an address from a prefix of {} bits", prefix.length());
         let remedy = "give a prefix of 64 bits, or autonomous = false";
         return section.fault("autonomous", span_of(section, &raw.autonomous), Fault::new(what, remedy));
     }
-    let router_address = if flag(&raw.router_address, defaults.home_agent) {
+    let router_address = if section.flag("router_address", &raw.router_address, defaults.home_agent) {
         match port.addresses.iter().find(|address| address.prefix == prefix) {
             Some(own) => Some(own.address),
             None => {
@@ -410,7 +421,7 @@ fn advertised_prefix(
     };
     Some(AdvertisedPrefix {
         prefix,
-        on_link: flag(&raw.on_link, true),
+        on_link: section.flag("on_link", &raw.on_link, true),
         autonomous,
         router_address,
         valid_lifetime: valid?,

@@ -18,16 +18,31 @@ pub(crate) struct Section<'s, 'a> {
     pub(crate) source: &'s Source<'a>,
     pub(crate) path: String,
     pub(crate) span: Range<usize>,
+    defaults: Defaults,
+}
+
+/// Whether what holds of absent keys is noted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Defaults {
+    Noted,
+    /// Such a key would mean nothing here.
+    Meaningless,
 }
 
 impl<'s, 'a> Section<'s, 'a> {
     pub(crate) fn new(source: &'s Source<'a>, path: impl Into<String>, span: Range<usize>) -> Self {
-        Section { source, path: path.into(), span }
+        Section { source, path: path.into(), span, defaults: Defaults::Noted }
     }
 
     /// The table at `key` inside this one.
     pub(crate) fn inner(&self, key: impl Display, span: Range<usize>) -> Section<'s, 'a> {
-        Section { source: self.source, path: self.child(key), span }
+        Section { source: self.source, path: self.child(key), span, defaults: self.defaults }
+    }
+
+    /// This table for keys that mean something only where `is_meant`: elsewhere they may not be given, and have no default.
+    pub(crate) fn only_where(&self, is_meant: bool) -> Section<'s, 'a> {
+        let defaults = if is_meant { self.defaults } else { Defaults::Meaningless };
+        Section { defaults, ..self.clone() }
     }
 
     pub(crate) fn child(&self, key: impl Display) -> String {
@@ -81,15 +96,48 @@ impl<'s, 'a> Section<'s, 'a> {
         }
     }
 
-    /// A field with a default.
+    /// A field with a default, which a file would give as `shown`.
     pub(crate) fn or<T, U>(
         &self,
         key: &str,
         field: &Field<T>,
-        default: U,
+        (default, shown): (U, impl Into<toml::Value>),
         read: impl FnOnce(&T) -> Result<U, Fault>,
     ) -> Option<U> {
-        Some(self.optional(key, field, read)?.unwrap_or(default))
+        Some(self.optional(key, field, read)?.unwrap_or_else(|| {
+            self.by_default(key, shown);
+            default
+        }))
+    }
+
+    /// One of a few words, or the default.
+    pub(crate) fn choice<T: Copy + PartialEq>(
+        &self,
+        key: &str,
+        field: &Field<String>,
+        words: &[(&'static str, T)],
+        default: T,
+    ) -> Option<T> {
+        let shown = words.iter().find(|(_, value)| *value == default).map_or("", |(word, _)| word);
+        self.or(key, field, (default, shown), |text| word(text, words))
+    }
+
+    /// A switch with a default.
+    pub(crate) fn flag(&self, key: &str, field: &Field<bool>, default: bool) -> bool {
+        match field {
+            Some(value) => *value.get_ref(),
+            None => {
+                self.by_default(key, default);
+                default
+            }
+        }
+    }
+
+    /// Notes what holds of a key that the file does not give.
+    pub(crate) fn by_default(&self, key: &str, value: impl Into<toml::Value>) {
+        if self.defaults == Defaults::Noted {
+            self.source.note_default(self.child(key), value.into());
+        }
     }
 
     /// A list of values, each with a path of its own.
@@ -153,14 +201,16 @@ impl<'s, 'a> Section<'s, 'a> {
     }
 
     /// A number within bounds.
-    pub(crate) fn number<N: TryFrom<i64>>(
+    pub(crate) fn number<N: TryFrom<i64> + Copy + TryInto<i64>>(
         &self,
         key: &str,
         field: &Field<i64>,
         range: RangeInclusive<i64>,
         default: N,
     ) -> Option<N> {
-        self.or(key, field, default, |&value| in_range(value, range))
+        // What a file cannot give is beyond any bound.
+        let shown = default.try_into().unwrap_or(i64::MAX);
+        self.or(key, field, (default, shown), |&value| in_range(value, range))
     }
 
     /// A time in whole milliseconds within bounds.
@@ -191,9 +241,9 @@ pub(crate) fn span_of<T>(section: &Section<'_, '_>, field: &Field<T>) -> Range<u
     field.as_ref().map_or(section.span.clone(), Spanned::span)
 }
 
-/// A switch with a default.
-pub(crate) fn flag(field: &Field<bool>, default: bool) -> bool {
-    field.as_ref().map_or(default, |value| *value.get_ref())
+/// A prefix as a default, and as a file would give it.
+pub(crate) fn shown(prefix: Prefix) -> (Prefix, String) {
+    (prefix, prefix.to_string())
 }
 
 /// A number within bounds.

@@ -1,6 +1,6 @@
 //! The worker loops: how many, on which cores.
 
-use super::section::{Section, in_range, span_of, word};
+use super::section::{Section, in_range, span_of};
 use super::{Fault, RawNode, RawNodeFile};
 use crate::config::raw::RawCpu;
 use crate::config::resolved::{NodeConfig, PollMode, WorkersConfig};
@@ -14,11 +14,14 @@ const MAX_CPU: i64 = 1023;
 pub(super) fn workers(section: &Section<'_, '_>, raw: &RawNode) -> Option<WorkersConfig> {
     let count = section.optional("workers", &raw.workers, |&count| in_range::<usize>(count, 1..=MAX_WORKERS));
     let cpus = section.optional("cpu", &raw.cpu, cores).map(Option::unwrap_or_default);
-    let poll = section.or("poll", &raw.poll, PollMode::default(), |text| {
-        word(text, &[("adaptive", PollMode::Adaptive), ("busy", PollMode::Busy)])
-    });
+    let words = [("adaptive", PollMode::Adaptive), ("busy", PollMode::Busy)];
+    let poll = section.choice("poll", &raw.poll, &words, PollMode::default());
     let (count, cpus) = (count?, cpus?);
-    let count = count.unwrap_or(cpus.len().max(1));
+    let count = count.unwrap_or_else(|| {
+        let count = cpus.len().max(1);
+        section.by_default("workers", count as i64);
+        count
+    });
     if !cpus.is_empty() && cpus.len() != count {
         let have = if cpus.len() == 1 { "1 core".to_owned() } else { format!("{} cores", cpus.len()) };
         let want = if count == 1 { "1 worker".to_owned() } else { format!("{count} workers") };

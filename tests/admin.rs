@@ -6,7 +6,7 @@ use drover::admin::{
     Part, Position, Query, Request, ToWorker, Topic, ask as ask_for, groups, request,
 };
 use drover::metrics::MetricsServer;
-use drover::node::{Counted, Snapshot};
+use drover::node::{Counted, Remaining, Service, Snapshot};
 use drover::state::Changes;
 use serde_json::{Value, json};
 use stack::machine::PortId;
@@ -74,6 +74,9 @@ fn work(received: &Receiver<Command>) -> Vec<(PortId, Option<i16>)> {
             Command::Snapshot { reply } => reply.send(snapshot()).unwrap(),
             Command::Explain { question, reply } => reply.send(Err(format!("nothing of {}", question.about))).unwrap(),
             Command::Signal { port, dbm } => signals.push((port, dbm)),
+            Command::Drain { service, reply } => {
+                reply.send((service == Service::Drain).then_some(Remaining { bindings: 3, groups: 0 })).unwrap();
+            }
             Command::Handover { to, reply } => reply.send(to == NEXT).unwrap(),
             Command::TakeChanges { reply } => reply.send(Changes::default()).unwrap(),
             Command::Conclude(_) => unreachable!("workers alone say that"),
@@ -107,6 +110,9 @@ fn a_client_gets_what_the_worker_answers() {
     assert_eq!(handover(&NEXT.to_string()).unwrap(), Value::Null);
     assert!(refused(handover("2001:db8::1")).starts_with("there is no router to tell"));
     assert_eq!(refused(handover("fe80::1")), "fe80::1 is no address of a router; give a routable unicast one");
+    let drain = |service| request(&socket, &Request::Drain(service));
+    assert_eq!(drain(Service::Drain).unwrap(), json!({"bindings": 3, "groups": 0}));
+    assert!(refused(drain(Service::Resume)).starts_with("no terminals use this node"));
     request(&socket, &Request::Stop(true)).unwrap();
     assert_eq!(worker.join().unwrap(), [(PortId(1), Some(-61)), (PortId(0), None)]);
     assert_eq!(refused(request(&socket, &Request::Show(Topic::Ports.into()))), "the node takes no commands any more");

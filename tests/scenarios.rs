@@ -23,6 +23,8 @@ mod controls;
 mod crashes;
 #[path = "scenarios/discovery.rs"]
 mod discovery;
+#[path = "scenarios/drain.rs"]
+mod drain;
 #[path = "scenarios/flood.rs"]
 mod flood;
 #[path = "scenarios/handover_after_handover.rs"]

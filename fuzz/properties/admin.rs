@@ -7,7 +7,7 @@ use drover::admin::{
     Topic, groups, request,
 };
 use drover::metrics::Exposition;
-use drover::node::Snapshot;
+use drover::node::{Remaining, Service, Snapshot};
 use drover::state::Changes;
 use serde_json::{Value, json};
 use stack::addr::is_routable_unicast;
@@ -39,6 +39,7 @@ struct Node {
 enum Told {
     Show(Part),
     Snapshot,
+    Drain(Service),
     Explain(Question),
     Signal(Option<i16>),
     Handover(Ipv6Addr),
@@ -97,6 +98,10 @@ fn work(received: &Receiver<Command>) -> Vec<Told> {
                 let _ = reply.send(true);
                 Told::Handover(to)
             }
+            Command::Drain { service, reply } => {
+                let _ = reply.send(Some(Remaining::default()));
+                Told::Drain(service)
+            }
             Command::TakeChanges { reply } => {
                 let _ = reply.send(Changes::default());
                 continue;
@@ -128,6 +133,7 @@ fn expected(line: &[u8]) -> (Option<Value>, Vec<Told>) {
                     let sought = question.to_find_sources().map(|query| Told::Show(Part::first(query)));
                     (Some(json!(about)), sought.into_iter().chain([Told::Explain(question)]).collect())
                 }
+                Request::Drain(service) => (Some(json!(Remaining::default())), vec![Told::Drain(service)]),
                 Request::Metrics(true) => {
                     (Some(json!(Exposition::new(nothing(), UNIX_EPOCH).text())), vec![Told::Snapshot])
                 }

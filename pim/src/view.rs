@@ -207,6 +207,11 @@ impl Router {
         self.interfaces.get(&port).is_some_and(|interface| interface.takes_joins(group))
     }
 
+    /// Groups of one terminal each are in these ranges.
+    pub fn mobility_ranges(&self) -> &[stack::addr::Prefix] {
+        &self.config.mobility_ranges
+    }
+
     /// How many entries there are.
     pub fn entry_count(&self) -> usize {
         self.tib.len()

@@ -11,6 +11,7 @@ use super::signal_file::SignalFile;
 use super::to_worker::{NO_COMMANDS, ToWorker};
 use super::{Command, ListenerError};
 use crate::metrics::Exposition;
+use crate::node::Service;
 use crate::state::Keeper;
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token};
@@ -314,6 +315,7 @@ impl Housekeeper {
             },
             Ok(Request::Metrics(true)) => self.metrics().map_or_else(Answer::Error, Answer::Ok),
             Ok(Request::Metrics(false)) => Answer::Ok(Value::Null),
+            Ok(Request::Drain(service)) => self.drain(service).map_or_else(Answer::Error, Answer::Ok),
             Ok(Request::Handover { to }) => self.hand_over(to),
             Ok(Request::Stop(true)) => {
                 self.worker.tell(Command::Stop);
@@ -360,6 +362,12 @@ impl Housekeeper {
             question.learn_sources(&self.gather(query)?);
         }
         self.worker.ask(|reply| Command::Explain { question, reply })?
+    }
+
+    fn drain(&self, service: Service) -> Result<Value, String> {
+        let remaining = self.worker.ask(|reply| Command::Drain { service, reply })?;
+        let remaining = remaining.ok_or("no terminals use this node: drain mobility agents and access routers")?;
+        serde_json::to_value(remaining).map_err(|error| error.to_string())
     }
 
     /// All that can be measured, as OpenMetrics text.

@@ -28,7 +28,7 @@ pub use query::{Page, Part, Position, Query, Question, gather, groups};
 pub use to_worker::{REPLY_TIMEOUT, ToWorker, Wake};
 pub use topic::Topic;
 
-use crate::node::{Snapshot, WorkerReport};
+use crate::node::{Remaining, Service, Snapshot, WorkerReport};
 use crate::state::Changes;
 use core::net::Ipv6Addr;
 use crossbeam_channel::Sender;
@@ -94,6 +94,13 @@ pub enum Command {
         to: Ipv6Addr,
         /// Whether there was a router to tell.
         reply: Sender<bool>,
+    },
+    /// Take no new terminals, or do again.
+    Drain {
+        /// Which.
+        service: Service,
+        /// What the node still carries; `None` where terminals do not use it.
+        reply: Sender<Option<Remaining>>,
     },
     /// Say what has changed that outlasts a restart.
     TakeChanges {

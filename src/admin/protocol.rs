@@ -3,10 +3,11 @@
 //! `{"show":"routes"}`, `{"show":{"topic":"pim-tib","group":"ff15::/16","limit":20}}`,
 //! `{"explain":{"about":"ff15::1","source":"2001:db8::5"}}` (`null` for all sources),
 //! `{"signal":{"port":"radio-a","dbm":-70}}` (`null` for no signal), `{"handover":{"to":"2001:db8:200:b::1"}}`,
-//! `{"metrics":true}` and `{"stop":true}` are answered by `{"ok":…}` or
+//! `{"metrics":true}`, `{"drain":"drain"}`, `{"drain":"resume"}` and `{"stop":true}` are answered by `{"ok":…}` or
 //! `{"error":"…"}`, a table that has more rows than the limit by `{"part":{"rows":[…],"more":…}}`.
 
 use super::Query;
+use crate::node::Service;
 use core::net::Ipv6Addr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,6 +40,8 @@ pub enum Request {
         /// An address of the router, or one in the prefix of its link.
         to: Ipv6Addr,
     },
+    /// Take no new terminals, or do again; answered with what the node still carries.
+    Drain(Service),
     /// Say all that can be measured, as OpenMetrics text.
     Metrics(bool),
     /// End the process.
@@ -120,6 +123,8 @@ mod tests {
                 Request::Handover { to: "2001:db8:200:b::1".parse().unwrap() },
                 r#"{"handover":{"to":"2001:db8:200:b::1"}}"#,
             ),
+            (Request::Drain(Service::Drain), r#"{"drain":"drain"}"#),
+            (Request::Drain(Service::Resume), r#"{"drain":"resume"}"#),
             (Request::Metrics(true), r#"{"metrics":true}"#),
             (Request::Stop(true), r#"{"stop":true}"#),
         ];
@@ -141,6 +146,7 @@ mod tests {
             r#"{"show":{"topic":"mroutes","group":"2001:db8::/32"}}"#,
             r#"{"show":{"topic":"mroutes","limit":-1}}"#,
             r#"{"show":{"topic":"mroutes","port":"a"}}"#,
+            r#"{"drain":true}"#,
             r#"{"show":"routes","stop":true}"#,
             "{\"show\":",
         ] {

@@ -3,6 +3,7 @@
 //! Exit statuses: 0 done; 1 the file has mistakes, the node refused, or a check of a lab did not hold; 2 the command
 //! line makes no sense; 3 the machine lacks something: an interface, a privilege, a node that listens.
 
+mod drain;
 mod explain;
 mod lab;
 mod show;
@@ -119,6 +120,21 @@ enum Action {
         #[command(flatten)]
         socket: Socket,
     },
+    /// Take a running mobility agent or access router out of service: new terminals are sent elsewhere, those that are there
+    /// are served until they have gone.
+    ///
+    /// An access router advertises that it is a router no more, and terminals with another one in reach join there without a
+    /// loss; a mobility agent refuses new registrations. Prints what is still carried.
+    Drain {
+        /// Serve new terminals again.
+        #[arg(long, conflicts_with = "wait")]
+        resume: bool,
+        /// Wait until nothing is carried any more, for so many seconds at the most; exit status 1 where something still is.
+        #[arg(long, value_name = "SECONDS")]
+        wait: Option<u64>,
+        #[command(flatten)]
+        socket: Socket,
+    },
     /// Have the kernel compute the checksums of what it sends on an interface whose other end is a node's port.
     ///
     /// For hosts behind a veth: their kernel leaves the checksums of TCP and UDP to a device, which a veth does not have, and
@@ -192,6 +208,7 @@ pub fn main() -> ExitCode {
         Action::Metrics { socket } => metrics(socket),
         Action::Explain(options) => explain::explain(options),
         Action::Signal { port, dbm, socket } => tell(socket, &Request::Signal { port, dbm: dbm.0 }),
+        Action::Drain { resume, wait, socket } => drain::drain(socket, resume, wait),
         Action::Handover { to, socket } => tell(socket, &Request::Handover { to }),
     })
 }
@@ -350,7 +367,19 @@ mod tests {
             .collect();
         assert_eq!(
             listed,
-            ["run", "lab", "check", "config", "show", "metrics", "explain", "signal", "handover", "offload-off"]
+            [
+                "run",
+                "lab",
+                "check",
+                "config",
+                "show",
+                "metrics",
+                "explain",
+                "signal",
+                "handover",
+                "drain",
+                "offload-off"
+            ]
         );
     }
 

@@ -5,7 +5,7 @@ use super::report::Check;
 use super::script::{Signals, Step, script};
 use crate::config::lab::{Endpoint, FlowKind, Lab, LabLinkKind, LinkIndex, NodeIndex};
 use crate::config::resolved::{Attachment, NodeConfig, PortConfig};
-use crate::node::{self, DroverNode, NodeEvent};
+use crate::node::{self, DroverNode, NodeEvent, Remaining, Service, remaining};
 use ::ha::mobile;
 use ::mma::secret::SecretRng;
 use anyhow::{Context, Result, bail};
@@ -197,6 +197,14 @@ impl<'a> SimLab<'a> {
         let now = self.network.now();
         let worker = self.network.node_mut::<Worker<DroverNode>>(self.nodes[terminal.0]);
         Ok(worker.context("the terminal does not run")?.node_mut().hand_over(now, router))
+    }
+
+    /// Takes a node out of service, or back into it; what it still carries, or nothing where terminals do not use it.
+    pub fn set_service(&mut self, node: NodeIndex, service: Service) -> Result<Option<Remaining>> {
+        let now = self.network.now();
+        let worker =
+            self.network.node_mut::<Worker<DroverNode>>(self.nodes[node.0]).context("the node does not run")?;
+        Ok(worker.node_mut().set_service(now, service).then(|| remaining(worker)))
     }
 
     /// The bindings of every agent, without what changes by itself.

@@ -13,6 +13,7 @@
 mod access_router;
 mod association;
 mod correspondent;
+mod drain;
 mod events;
 mod explain;
 mod home_agent;
@@ -30,6 +31,7 @@ mod show;
 mod snapshot;
 mod workers;
 
+pub use drain::{Remaining, Service, remaining};
 pub use explain::{Explanation, Finding, Standing};
 pub use report::{Placement, WorkerReport};
 pub use run::run;

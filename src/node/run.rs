@@ -3,7 +3,7 @@
 use super::report::WorkerReport;
 use super::snapshot::Snapshot;
 use super::workers::{self, Asker, Crew, Shared};
-use super::{DroverNode, NodeEvent, explain, ports, remarks, show};
+use super::{DroverNode, NodeEvent, drain, explain, ports, remarks, show};
 use crate::admin::{Command, Housekeeping, HousekeepingConfig, Part, Round, ToWorker, Wake, Wanted};
 use crate::config::resolved::NodeConfig;
 use crate::metrics::MetricsServer;
@@ -109,6 +109,11 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
             }
             Command::Handover { to, reply } => {
                 let _ = reply.try_send(worker.node_mut().hand_over(now, to));
+                ControlFlow::Continue(())
+            }
+            Command::Drain { service, reply } => {
+                let serves = worker.node_mut().set_service(now, service);
+                let _ = reply.try_send(serves.then(|| drain::remaining(worker)));
                 ControlFlow::Continue(())
             }
             Command::TakeChanges { reply } => {

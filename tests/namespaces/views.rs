@@ -208,3 +208,24 @@ fn a_broken_path_is_explained_from_node_to_node() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("this node is no multicast router"));
 }
+
+/// `drover drain` empties an access router, as far as terminals have another one, and says what is left.
+#[test]
+fn a_drained_router_says_what_it_still_carries() {
+    let Some(_shared) = shared() else { return };
+    let site = Site::new(&topology());
+    site.await_registration();
+    until("data", || site.room().ping("cn", HOME_ADDRESS).then_some(()));
+    let drain = |node: &str, words: &[&str]| {
+        let answer = site.node(node).ask(&[&["drain"], words].concat());
+        (answer.status.code(), String::from_utf8_lossy(&answer.stdout).into_owned())
+    };
+    // The terminal has no other router in reach and is served.
+    assert_eq!(drain("a", &[]), (Some(0), "draining: 0 bindings, 1 groups of terminals\n".to_owned()));
+    assert_eq!(drain("a", &["--wait", "1"]), (Some(1), "draining: 0 bindings, 1 groups of terminals\n".to_owned()));
+    assert_eq!(drain("a", &["--resume"]), (Some(0), "serving: 0 bindings, 1 groups of terminals\n".to_owned()));
+    assert_eq!(drain("b", &["--wait", "60"]), (Some(0), "draining: 0 bindings, 0 groups of terminals\n".to_owned()));
+    assert_eq!(drain("mma1", &[]).1, "draining: 1 bindings, 0 groups of terminals\n");
+    assert_eq!(drain("core", &[]).0, Some(1));
+    until("data still", || site.room().ping("cn", HOME_ADDRESS).then_some(()));
+}

@@ -131,6 +131,10 @@ pub enum Command {
     Cease(PortId),
     /// Ceases on every port.
     Shutdown,
+    /// Ceases on every port, and begins nowhere, until [`Command::Resume`].
+    Drain,
+    /// Begins again where it would have, had it not been for [`Command::Drain`].
+    Resume,
     /// Advertises this MAP option on a port, in place of one with the same address, and says so at once.
     SetMap {
         /// The port.
@@ -204,6 +208,14 @@ pub struct RouterAdvertiser {
     rng: Rng,
     outputs: Outputs<Infallible>,
     counters: Counters,
+    service: Service,
+}
+
+/// Whether hosts are to use this router.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Service {
+    Open,
+    Drained,
 }
 
 /// One port.
@@ -226,8 +238,17 @@ struct Port {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     Silent,
-    Advertising { source: Ipv6Addr },
-    Ceasing { source: Ipv6Addr, left: u32 },
+    /// It would advertise, but the router is drained.
+    Held {
+        source: Ipv6Addr,
+    },
+    Advertising {
+        source: Ipv6Addr,
+    },
+    Ceasing {
+        source: Ipv6Addr,
+        left: u32,
+    },
 }
 
 impl RouterAdvertiser {
@@ -253,6 +274,7 @@ impl RouterAdvertiser {
             rng: Rng::new(config.seed),
             outputs: Outputs::new(),
             counters: Counters::default(),
+            service: Service::Open,
         }
     }
 
@@ -330,6 +352,13 @@ impl RouterAdvertiser {
         if port.state == (State::Advertising { source }) {
             return;
         }
+        if self.service == Service::Drained {
+            // Final advertisements go on, from wherever they were begun.
+            if matches!(port.state, State::Silent | State::Held { .. }) {
+                port.state = State::Held { source };
+            }
+            return;
+        }
         port.state = State::Advertising { source };
         port.initial_left = MAX_INITIAL_RTR_ADVERTISEMENTS;
         self.outputs.table(TableUpdate::LinkGroupJoin(id, ALL_ROUTERS));
@@ -338,7 +367,8 @@ impl RouterAdvertiser {
 
     fn link_down(&mut self, id: PortId) {
         let Some(port) = self.ports.get_mut(&id) else { return };
-        if core::mem::replace(&mut port.state, State::Silent) != State::Silent {
+        let before = core::mem::replace(&mut port.state, State::Silent);
+        if !matches!(before, State::Silent | State::Held { .. }) {
             self.outputs.table(TableUpdate::LinkGroupLeave(id, ALL_ROUTERS));
         }
         port.withdrawn.clear();
@@ -351,6 +381,23 @@ impl RouterAdvertiser {
         let State::Advertising { source } = port.state else { return };
         port.state = State::Ceasing { source, left: MAX_FINAL_RTR_ADVERTISEMENTS };
         self.advertise(now, id);
+    }
+
+    fn cease_everywhere(&mut self, now: Instant) {
+        let ports: Vec<PortId> = self.ports.keys().copied().collect();
+        for port in ports {
+            self.cease(now, port);
+        }
+    }
+
+    fn resume(&mut self, now: Instant) {
+        self.service = Service::Open;
+        let ports: Vec<(PortId, State)> = self.ports.iter().map(|(&id, port)| (id, port.state)).collect();
+        for (id, state) in ports {
+            if let State::Held { source } | State::Ceasing { source, .. } = state {
+                self.start(now, id, source);
+            }
+        }
     }
 
     fn set_map(&mut self, now: Instant, id: PortId, map: MapOption) {
@@ -381,7 +428,7 @@ impl RouterAdvertiser {
         };
         let Some(index) = port.config.maps.iter().position(|map| map.address == address) else { return };
         let map = port.config.maps.remove(index);
-        if port.state != State::Silent {
+        if !matches!(port.state, State::Silent | State::Held { .. }) {
             port.withdrawn.push((MapOption { valid_lifetime_secs: 0, ..map }, MAX_FINAL_RTR_ADVERTISEMENTS));
         }
         self.changed(now, id);
@@ -405,7 +452,7 @@ impl RouterAdvertiser {
     fn advertise(&mut self, now: Instant, id: PortId) {
         let Some(port) = self.ports.get_mut(&id) else { return };
         let source = match port.state {
-            State::Silent => return,
+            State::Silent | State::Held { .. } => return,
             State::Advertising { source } | State::Ceasing { source, .. } => source,
         };
         let packet = Message::RouterAdvertisement(port.advertisement()).packet(source, ALL_NODES);
@@ -420,7 +467,10 @@ impl RouterAdvertiser {
             State::Ceasing { left, .. } => {
                 *left -= 1;
                 if *left == 0 {
-                    port.state = State::Silent;
+                    port.state = match self.service {
+                        Service::Open => State::Silent,
+                        Service::Drained => State::Held { source },
+                    };
                     self.timers.cancel(id);
                     self.outputs.table(TableUpdate::LinkGroupLeave(id, ALL_ROUTERS));
                 } else {
@@ -519,12 +569,12 @@ impl Machine for RouterAdvertiser {
                 }
             }
             Command::Cease(port) => self.cease(now, port),
-            Command::Shutdown => {
-                let ports: Vec<PortId> = self.ports.keys().copied().collect();
-                for port in ports {
-                    self.cease(now, port);
-                }
+            Command::Shutdown => self.cease_everywhere(now),
+            Command::Drain => {
+                self.service = Service::Drained;
+                self.cease_everywhere(now);
             }
+            Command::Resume => self.resume(now),
             Command::SetMap { port, map } => self.set_map(now, port, map),
             Command::WithdrawMap { port, address } => self.withdraw_map(now, port, address),
         }

@@ -223,6 +223,40 @@ fn ceases_with_lifetime_zero() {
     assert_eq!((bed.pass(1000 * SECOND), bed.advertiser.poll_timeout()), (vec![], None));
 }
 
+/// A drained router says good-bye and begins nowhere, whatever its links do, until it serves again.
+#[test]
+fn a_drained_router_is_silent_until_it_resumes() {
+    let mut bed = Bed::new(PortConfig { maps: vec![map()], ..config() });
+    bed.pass(50 * SECOND);
+    bed.command(Command::Drain);
+    let sent = bed.pass(1000 * SECOND);
+    assert_eq!(sent.iter().map(|sent| sent.0).collect::<Vec<_>>(), [0, 3000, 6000]);
+    assert!(sent.iter().all(|sent| sent.3.lifetime_secs == 0 && sent.3.maps[0].valid_lifetime_secs == 0));
+    bed.solicit(HOST, None);
+    bed.command(Command::LinkDown(PORT));
+    bed.command(Command::Start { port: PORT, source: ROUTER });
+    bed.solicit(HOST, None);
+    assert_eq!(bed.pass(1000 * SECOND), vec![]);
+    bed.command(Command::Resume);
+    let again = bed.pass(Duration::ZERO);
+    assert!(again[0].3.lifetime_secs > 0 && again[0].3.maps == [map()]);
+
+    // In the middle of its good-byes it serves at once, and says no more of them.
+    bed.pass(1000 * SECOND);
+    bed.command(Command::Drain);
+    assert_eq!(bed.pass(Duration::ZERO)[0].3.lifetime_secs, 0);
+    bed.command(Command::Resume);
+    let sent = bed.pass(1000 * SECOND);
+    assert!(sent.len() > 1 && sent.iter().all(|sent| sent.3.lifetime_secs > 0));
+
+    // Where the link is down there is nothing to resume.
+    bed.command(Command::Drain);
+    bed.pass(1000 * SECOND);
+    bed.command(Command::LinkDown(PORT));
+    bed.command(Command::Resume);
+    assert_eq!(bed.pass(1000 * SECOND), vec![]);
+}
+
 #[test]
 fn contradictions_are_counted() {
     let mut bed = Bed::new(config());

@@ -3,8 +3,10 @@
 //! Exit statuses: 0 done; 1 the file has mistakes, the node refused, or a check of a lab did not hold; 2 the command
 //! line makes no sense; 3 the machine lacks something: an interface, a privilege, a node that listens.
 
+mod completions;
 mod explain;
 mod lab;
+mod manual;
 mod show;
 mod table;
 
@@ -118,6 +120,17 @@ enum Action {
         /// The host's end of the veth.
         interface: String,
     },
+    /// Print the script by which a shell completes what is typed behind `drover`.
+    Completions {
+        /// Whose.
+        shell: completions::Shell,
+    },
+    /// Write the manual pages: drover(1), and one for each of its commands.
+    Man {
+        /// Where they go, such as ~/.local/share/man/man1. It is made where it is missing.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -168,6 +181,8 @@ pub fn main() -> ExitCode {
         Action::Explain(options) => explain::explain(options),
         Action::Signal { port, dbm, socket } => tell(socket, &Request::Signal { port, dbm: dbm.0 }),
         Action::Handover { to, socket } => tell(socket, &Request::Handover { to }),
+        Action::Completions { shell } => completions::print(shell),
+        Action::Man { dir } => manual::write(&dir),
     })
 }
 
@@ -296,7 +311,10 @@ mod tests {
             .skip(1)
             .map_while(|line| line.split_whitespace().next())
             .collect();
-        assert_eq!(listed, ["run", "lab", "check", "show", "explain", "signal", "handover", "offload-off"]);
+        assert_eq!(
+            listed,
+            ["run", "lab", "check", "show", "explain", "signal", "handover", "offload-off", "completions", "man"]
+        );
     }
 
     #[test]

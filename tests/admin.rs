@@ -3,7 +3,7 @@
 use crossbeam_channel::{Receiver, unbounded};
 use drover::admin::{
     Answer, ClientError, Command, Housekeeping, HousekeepingConfig, Listener, ListenerError, MAX_REQUEST_LEN, Page,
-    Part, Position, Query, Request, Topic, ask as ask_for, groups, request,
+    Part, Position, Query, Request, Topic, WatchConfig, ask as ask_for, groups, request,
 };
 use drover::state::Changes;
 use serde_json::{Value, json};
@@ -41,6 +41,7 @@ fn start(socket: &Path, signal_files: Vec<(PortId, PathBuf)>) -> (Housekeeping, 
         signal_files,
         state: None,
         termination: false,
+        watch: WatchConfig::default(),
     };
     (Housekeeping::start(config, commands, Arc::new(|| {})).unwrap(), received)
 }

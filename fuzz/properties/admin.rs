@@ -4,7 +4,7 @@
 use crossbeam_channel::{Receiver, unbounded};
 use drover::admin::{
     Answer, Command, Housekeeping, HousekeepingConfig, MAX_REQUEST_LEN, Page, Part, Query, Question, Request, Topic,
-    groups, request,
+    WatchConfig, groups, request,
 };
 use drover::state::Changes;
 use serde_json::{Value, json};
@@ -54,6 +54,7 @@ impl Node {
             signal_files: Vec::new(),
             state: None,
             termination: false,
+            watch: WatchConfig::default(),
         };
         let housekeeping = Housekeeping::start(config, commands, Arc::new(|| {})).expect("there is room");
         let worker = std::thread::spawn(move || work(&received));

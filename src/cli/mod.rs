@@ -13,7 +13,7 @@ mod table;
 pub use table::render;
 
 use crate::admin::{self, Request};
-use crate::config;
+use crate::config::{self, PublishedKeys};
 use crate::one_line::in_one_line;
 use clap::{Args, Parser, Subcommand};
 use std::io::{ErrorKind, Write};
@@ -196,7 +196,9 @@ fn tell(socket: Socket, request: &Request) -> u8 {
 
 /// Runs a node; 0 when it was told to stop.
 fn run(file: &Path, seed: Option<u64>, until_stdin_ends: bool) -> u8 {
-    let config = match config::load(file) {
+    // A lab's nodes, which end with it, have the keys of its file.
+    let published = if until_stdin_ends { PublishedKeys::Taken } else { PublishedKeys::Refused };
+    let config = match config::load(file, published) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("{error}");

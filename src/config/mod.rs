@@ -7,10 +7,12 @@
 
 pub mod document;
 pub mod lab;
+mod published;
 pub mod raw;
 mod resolve;
 pub mod resolved;
 
+pub use published::PublishedKeys;
 pub(crate) use resolve::section::is_name;
 
 use document::{ConfigError, Fault, Problem, Source, Tables};
@@ -23,13 +25,21 @@ use std::path::Path;
 const MAX_FILE_LEN: u64 = 16 << 20;
 
 /// Reads the node file at `path`. Nothing but the file and the key files that it names is touched.
-pub fn load(path: &Path) -> Result<NodeConfig, ConfigError> {
+///
+/// # Errors
+/// All that is wrong with it, and with its keys, where this becomes of those that everybody has.
+pub fn load(path: &Path, published_keys: PublishedKeys) -> Result<NodeConfig, ConfigError> {
     let file = path.display().to_string();
     let text = read(path)?;
     if lab::is_lab(&text) {
         return Err(other_kind(&file, "this is a lab file", "run it with `drover lab`, or name a node file"));
     }
-    parse(&file, &text, path.parent().unwrap_or(Path::new("")))
+    parse_source(Source::new(&file, &text).with_published_keys(published_keys), directory_of(path))
+}
+
+/// The directory of a file.
+fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 /// The one line for a file of the other kind, in place of one for every table in it.
@@ -46,7 +56,10 @@ fn other_kind(file: &str, what: &str, remedy: &str) -> ConfigError {
 
 /// Reads the node file `text`, which messages call `file`; relative paths in it start at `directory`.
 pub fn parse(file: &str, text: &str, directory: &Path) -> Result<NodeConfig, ConfigError> {
-    let source = Source::new(file, text);
+    parse_source(Source::new(file, text), directory)
+}
+
+fn parse_source(source: Source<'_>, directory: &Path) -> Result<NodeConfig, ConfigError> {
     let config = source.parse().and_then(|table| {
         let raw = resolve::raw_node_file(Tables::new(&source, "", table.into_inner()));
         let root = Section::new(&source, "", 0..0);
@@ -67,15 +80,16 @@ pub enum AnyFile {
     Lab(Box<lab::Lab>),
 }
 
-/// Reads the node file or lab file at `path`.
+/// Reads the node file or lab file at `path`. In a node file keys that everybody has are mistakes.
 pub fn load_any(path: &Path) -> Result<AnyFile, ConfigError> {
     let file = path.display().to_string();
     let text = read(path)?;
-    let directory = path.parent().unwrap_or(Path::new(""));
+    let directory = directory_of(path);
     if lab::is_lab(&text) {
         lab::parse_lab(&file, &text, directory).map(|lab| AnyFile::Lab(Box::new(lab)))
     } else {
-        parse(&file, &text, directory).map(|node| AnyFile::Node(Box::new(node)))
+        let source = Source::new(&file, &text).with_published_keys(PublishedKeys::Refused);
+        parse_source(source, directory).map(|node| AnyFile::Node(Box::new(node)))
     }
 }
 

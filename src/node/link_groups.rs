@@ -79,7 +79,7 @@ mod tests {
 
     fn access_router() -> DroverNode {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/access-router.toml");
-        let config = config::load(Path::new(file)).expect("a shipped file");
+        let config = config::load(Path::new(file), config::PublishedKeys::Taken).expect("a shipped file");
         let info = |port: u8| PortInfo {
             name: format!("m{port}"),
             kind: "mem",

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "docs/patent.md",
     "docs/rfc-compliance.md",
     "docs/regressions.md",
     "docs/configuration.md",
+    "docs/install.md",
     "docs/interoperability.md",
     "docs/troubleshooting-multicast.md",
     "docs/decisions/README.md",

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Time between two looks at the most: what a worker that sleeps is woken for.
 const PERIOD: Duration = Duration::from_secs(1);
+/// And at the least, whatever the manager wants.
+const MIN_PERIOD: Duration = Duration::from_millis(1);
 /// Looks within the manager's time at the least, so that a message or two may be late.
 const LOOKS: u32 = 4;
 /// After how long without a turn a worker counts as one that stands still. A turn takes some milliseconds at the most.
@@ -82,7 +84,7 @@ impl fmt::Display for Worker {
 impl Watch {
     pub(super) fn new(config: WatchConfig) -> Self {
         let WatchConfig { workers, notifier, status, watchdog_time, is_stopping } = config;
-        let period = watchdog_time.map_or(PERIOD, |time| PERIOD.min(time / LOOKS));
+        let period = watchdog_time.map_or(PERIOD, |time| (time / LOOKS).clamp(MIN_PERIOD, PERIOD));
         // The manager's time counts from the last message, which came up to a period before the worker stopped.
         let patience = watchdog_time.map_or(PATIENCE, |time| PATIENCE.min(time / 2));
         let watched = workers.into_iter().map(|worker| Worker {

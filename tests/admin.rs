@@ -3,7 +3,7 @@
 use crossbeam_channel::{Receiver, unbounded};
 use drover::admin::{
     Answer, ClientError, Command, Housekeeping, HousekeepingConfig, Listener, ListenerError, MAX_REQUEST_LEN, Page,
-    Part, Position, Query, Request, ToWorker, Topic, ask as ask_for, groups, request,
+    Part, Position, Query, Request, ToWorker, Topic, WatchConfig, ask as ask_for, groups, request,
 };
 use drover::metrics::MetricsServer;
 use drover::node::{Counted, Remaining, Service, Snapshot};
@@ -46,6 +46,7 @@ fn start(socket: &Path, signal_files: Vec<(PortId, PathBuf)>) -> (Housekeeping, 
         state: None,
         started: UNIX_EPOCH,
         termination: false,
+        watch: WatchConfig::default(),
     };
     (Housekeeping::start(config, ToWorker::new(commands, Arc::new(|| {}))).unwrap(), received)
 }

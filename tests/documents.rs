@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "docs/patent.md",
     "docs/rfc-compliance.md",
@@ -15,6 +15,7 @@ const DOCUMENTS: [&str; 10] = [
     "docs/configuration.md",
     "docs/counters.md",
     "docs/monitoring.md",
+    "docs/install.md",
     "docs/interoperability.md",
     "docs/troubleshooting-multicast.md",
     "docs/decisions/README.md",

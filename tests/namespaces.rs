@@ -1,8 +1,9 @@
 //! The program as a user has it, in network namespaces: the labs of all figures read by tshark, kernel hosts around our
-//! routers, FRR's routers beside ours, mistakes, interfaces that go and come, and what is left when somebody stops a lab.
+//! routers, FRR's routers beside ours, mistakes, interfaces that go and come, a service manager around a node, the package, and what is
+//! left when somebody stops a lab.
 //!
 //! Where namespaces are not to be had, the tests are left out and one line says so; with `DROVER_REQUIRE_NETNS=1` that
-//! is a failure. It is alike with FRR, for the tests that need it.
+//! is a failure. It is alike with FRR and with Debian, for the tests that need them.
 
 #[path = "namespaces/baselines.rs"]
 mod baselines;
@@ -30,10 +31,14 @@ mod mesh;
 mod metrics;
 #[path = "namespaces/mistakes.rs"]
 mod mistakes;
+#[path = "namespaces/package.rs"]
+mod package;
 #[path = "namespaces/ports.rs"]
 mod ports;
 #[path = "namespaces/room.rs"]
 mod room;
+#[path = "namespaces/service.rs"]
+mod service;
 #[path = "namespaces/site.rs"]
 mod site;
 #[path = "namespaces/transfer.rs"]

@@ -1,5 +1,6 @@
 //! `drover` as a process: what it says where it cannot run, and its exit statuses.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -68,9 +69,53 @@ fn a_file_with_mistakes_is_not_run() {
 #[test]
 fn check_says_what_is_good() {
     let root = env!("CARGO_MANIFEST_DIR");
-    let output = drover(&["check", &format!("{root}/configs/mma.toml"), &format!("{root}/configs/lab/fig4.toml")]);
+    let output = drover(&["check", &format!("{root}/configs/router.toml"), &format!("{root}/configs/lab/fig4.toml")]);
     assert_eq!(output.status.code(), Some(0), "{}", standard_error(&output));
     assert_eq!(String::from_utf8(output.stdout).unwrap().matches(": good: ").count(), 2);
+}
+
+/// The keys of the shipped files are no secrets: each is named where it stands, also when it comes from a file.
+#[test]
+fn a_key_that_everybody_has_is_warned_of() {
+    let mut named_keys = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/configs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
+        let (name, text) = (path.to_str().unwrap(), std::fs::read_to_string(&path).unwrap());
+        let lines = text.lines().enumerate().filter(|(_, line)| line.starts_with("key = "));
+        let expected: Vec<String> = lines.map(|(index, _)| format!("{name}:{}: ", index + 1)).collect();
+        let said = standard_error(&drover(&["check", name]));
+        let warnings: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("warning: ")).collect();
+        assert_eq!(warnings.len(), expected.len(), "{said}");
+        for (line, place) in warnings.into_iter().zip(&expected) {
+            assert!(line.starts_with(place) && line.contains("everybody has it; make one"), "{line}");
+        }
+        named_keys += expected.len();
+    }
+    assert!(named_keys >= 5, "{named_keys} keys are shipped");
+
+    let mma = include_str!("../configs/mma.toml");
+    let key = mma.lines().find_map(|line| line.strip_prefix("key = \"")?.split('"').next()).unwrap();
+    let key_file = std::env::temp_dir().join(format!("drover-run-{}-published.key", std::process::id()));
+    std::fs::write(&key_file, key).unwrap();
+    std::fs::set_permissions(&key_file, PermissionsExt::from_mode(0o600)).unwrap();
+    let by_file = |text: &str| mma.replace(&format!("key = \"{key}\""), text);
+    let named = node_file("published", &by_file(&format!("key_file = \"{}\"", key_file.display())));
+    let output = drover(&["check", named.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(standard_error(&output).contains("mma.terminal[0].key_file: this key stands in a file"), "{output:?}");
+    let own = node_file("own", &by_file("key = \"93c4e7a10b5d2f68147c9eb03a56d8f3\""));
+    assert_eq!(standard_error(&drover(&["check", own.to_str().unwrap()])), "");
+    // A node that runs says the same before it looks for its interfaces, which are not there.
+    let absent = node_file("absent", &mma.replace("interface = \"eth", "interface = \"absent"));
+    let output = drover(&["run", absent.to_str().unwrap(), "--seed", "1"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(standard_error(&output).contains("mma.terminal[0].key: this key stands in a file"), "{output:?}");
+    for file in [key_file, named, own, absent] {
+        std::fs::remove_file(file).unwrap();
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use crossbeam_channel::{Receiver, unbounded};
 use drover::admin::{
     Answer, Command, Housekeeping, HousekeepingConfig, MAX_REQUEST_LEN, Page, Part, Query, Question, Request, ToWorker,
-    Topic, groups, request,
+    Topic, WatchConfig, groups, request,
 };
 use drover::metrics::Exposition;
 use drover::node::{Remaining, Service, Snapshot};
@@ -59,6 +59,7 @@ impl Node {
             state: None,
             started: UNIX_EPOCH,
             termination: false,
+            watch: WatchConfig::default(),
         };
         let housekeeping =
             Housekeeping::start(config, ToWorker::new(commands, Arc::new(|| {}))).expect("there is room");

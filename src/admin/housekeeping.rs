@@ -1,4 +1,5 @@
-//! The housekeeping thread: admin clients, signal-strength files and termination signals, on one mio poll.
+//! The housekeeping thread: admin clients, signal-strength files, termination signals and the watch over the workers, on one
+//! mio poll.
 //!
 //! It is the only thread beside the workers and never touches a packet. A client is answered in order, one request at a
 //! time; one that does not read its answers is not read from, one that sends nonsense is told so and closed. Where there
@@ -9,10 +10,12 @@ use super::protocol::{Answer, MAX_REQUEST_LEN, Request};
 use super::query::{Page, Query, Question, gather};
 use super::signal_file::SignalFile;
 use super::to_worker::{NO_COMMANDS, ToWorker};
+use super::watch::{Watch, WatchConfig};
 use super::{Command, ListenerError};
 use crate::metrics::Exposition;
 use crate::node::Service;
 use crate::state::Keeper;
+use crossbeam_channel::Sender;
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::Value;
@@ -59,6 +62,8 @@ pub struct HousekeepingConfig {
     pub started: SystemTime,
     /// Whether SIGTERM, SIGINT and SIGHUP become [`Command::Stop`]; the process-wide handlers are set by this.
     pub termination: bool,
+    /// Whether workers take turns, and who hears of it.
+    pub watch: WatchConfig,
 }
 
 /// The running thread. Dropping it ends the thread and removes the socket.
@@ -105,6 +110,7 @@ impl Housekeeping {
             next_state: Instant::now() + STATE_PERIOD,
             started: config.started,
             worker,
+            watch: Watch::new(config.watch),
         };
         let thread = std::thread::Builder::new().name("housekeeping".into());
         let thread = thread.spawn(move || housekeeper.run()).map_err(failed)?;
@@ -151,6 +157,7 @@ struct Housekeeper {
     next_state: Instant,
     started: SystemTime,
     worker: ToWorker,
+    watch: Watch,
 }
 
 impl Housekeeper {
@@ -160,7 +167,8 @@ impl Housekeeper {
         loop {
             self.watch_signal_files();
             let until_state = self.keep_state();
-            let wait = period.into_iter().chain(until_state).min();
+            let until_look = self.watch.look();
+            let wait = period.into_iter().chain(until_state).chain(until_look).min();
             match self.poll.poll(&mut events, wait) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) => return,
@@ -191,11 +199,22 @@ impl Housekeeper {
         let now = Instant::now();
         if now >= self.next_state {
             self.next_state = now + STATE_PERIOD;
-            if let Ok(changes) = self.worker.ask(|reply| Command::TakeChanges { reply }) {
+            if let Ok(changes) = self.ask(|reply| Command::TakeChanges { reply }) {
                 keeper.lock().unwrap_or_else(PoisonError::into_inner).keep(&changes);
             }
         }
         Some(self.next_state.saturating_duration_since(Instant::now()))
+    }
+
+    /// Gives the worker a command that it answers. Where it is known to stand still nobody waits for it.
+    fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> Result<T, String> {
+        let stalled = || self.watch.stalled().map(|stalled| format!("the node does not answer: {stalled}"));
+        if self.watch.is_first_stalled()
+            && let Some(stalled) = stalled()
+        {
+            return Err(stalled);
+        }
+        self.worker.ask(command).map_err(|why| stalled().unwrap_or(why))
     }
 
     fn terminate(&mut self) {
@@ -335,7 +354,7 @@ impl Housekeeper {
         if !is_routable_unicast(to) {
             return Answer::Error(format!("{to} is no address of a router; give a routable unicast one"));
         }
-        match self.worker.ask(|reply| Command::Handover { to, reply }) {
+        match self.ask(|reply| Command::Handover { to, reply }) {
             Ok(true) => Answer::Ok(Value::Null),
             Ok(false) => Answer::Error(
                 "there is no router to tell: the terminal has joined no group, or mobile_terminal.report_moves is false"
@@ -361,23 +380,23 @@ impl Housekeeper {
         if let Some(query) = question.to_find_sources() {
             question.learn_sources(&self.gather(query)?);
         }
-        self.worker.ask(|reply| Command::Explain { question, reply })?
+        self.ask(|reply| Command::Explain { question, reply })?
     }
 
     fn drain(&self, service: Service) -> Result<Value, String> {
-        let remaining = self.worker.ask(|reply| Command::Drain { service, reply })?;
+        let remaining = self.ask(|reply| Command::Drain { service, reply })?;
         let remaining = remaining.ok_or("no terminals use this node: drain mobility agents and access routers")?;
         serde_json::to_value(remaining).map_err(|error| error.to_string())
     }
 
     /// All that can be measured, as OpenMetrics text.
     fn metrics(&self) -> Result<Value, String> {
-        let snapshot = self.worker.ask(|reply| Command::Snapshot { reply })?;
+        let snapshot = self.ask(|reply| Command::Snapshot { reply })?;
         Ok(Exposition::new(snapshot, self.started).text().into())
     }
 
     fn gather(&self, query: Query) -> Result<Page, String> {
-        gather(query, |part| self.worker.ask(|reply| Command::Show { part, reply }))
+        gather(query, |part| self.ask(|reply| Command::Show { part, reply }))
     }
 }
 

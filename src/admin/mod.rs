@@ -3,6 +3,7 @@
 //! ```text
 //!   drover show ── Unix socket ──► housekeeping thread ── Command (crossbeam-channel) ──► worker, between two turns
 //!                                   │ signal-strength files, SIGTERM, SIGINT, SIGHUP        │
+//!                                   │ service manager, told while all workers take turns    │
 //!                                   ◄───────────────── reply channel ────────────────────────┘
 //! ```
 //! A large table is asked for in parts (`query`); `drover explain` goes the same way.
@@ -14,25 +15,35 @@
 mod client;
 mod housekeeping;
 mod listener;
+mod notify;
 mod protocol;
 mod query;
 mod signal_file;
 mod to_worker;
 mod topic;
+mod watch;
 
 pub use client::{ClientError, Shown, ask, request};
 pub use housekeeping::{Housekeeping, HousekeepingConfig};
 pub use listener::{Listener, ListenerError};
+pub use notify::{Notifier, NotifyError, watchdog_time};
 pub use protocol::{Answer, MAX_REQUEST_LEN, Request};
 pub use query::{Page, Part, Position, Query, Question, gather, groups};
 pub use to_worker::{REPLY_TIMEOUT, ToWorker, Wake};
 pub use topic::Topic;
+pub use watch::{WatchConfig, WatchedWorker};
 
 use crate::node::{Remaining, Service, Snapshot, WorkerReport};
 use crate::state::Changes;
 use core::net::Ipv6Addr;
 use crossbeam_channel::Sender;
 use stack::machine::PortId;
+use std::io::Write;
+
+/// A line on standard error; that nobody reads it is no error.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "drover: {line}");
+}
 
 /// What is asked of all workers together, and where the answer goes.
 #[derive(Debug)]

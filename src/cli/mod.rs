@@ -3,9 +3,11 @@
 //! Exit statuses: 0 done; 1 the file has mistakes, the node refused, or a check of a lab did not hold; 2 the command
 //! line makes no sense; 3 the machine lacks something: an interface, a privilege, a node that listens.
 
+mod completions;
 mod drain;
 mod explain;
 mod lab;
+mod manual;
 mod show;
 mod table;
 
@@ -144,6 +146,17 @@ enum Action {
         /// The host's end of the veth.
         interface: String,
     },
+    /// Print the script by which a shell completes what is typed behind `drover`.
+    Completions {
+        /// Whose.
+        shell: completions::Shell,
+    },
+    /// Write the manual pages: drover(1), and one for each of its commands.
+    Man {
+        /// Where they go, such as ~/.local/share/man/man1. It is made where it is missing.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 #[derive(Subcommand, Debug)]
@@ -210,6 +223,8 @@ pub fn main() -> ExitCode {
         Action::Signal { port, dbm, socket } => tell(socket, &Request::Signal { port, dbm: dbm.0 }),
         Action::Drain { resume, wait, socket } => drain::drain(socket, resume, wait),
         Action::Handover { to, socket } => tell(socket, &Request::Handover { to }),
+        Action::Completions { shell } => completions::print(shell),
+        Action::Man { dir } => manual::write(&dir),
     })
 }
 
@@ -261,6 +276,10 @@ fn run(file: &Path, seed: Option<u64>, until_stdin_ends: bool) -> u8 {
         eprintln!("drover: /dev/urandom cannot be read; give --seed");
         return UNAVAILABLE;
     };
+    // A lab's nodes, which end with it, have the keys of its file.
+    if !until_stdin_ends {
+        warn_of_published_keys(file);
+    }
     // Who started it within a lab does so anew each time.
     if config.state_dir.is_none() && config.has_memory() && !until_stdin_ends {
         let name = &config.name;
@@ -287,11 +306,19 @@ fn fresh_seed() -> Option<u64> {
 }
 
 /// Checks every file; 0 only where all are sound.
+/// Says which keys of a node file everybody has.
+fn warn_of_published_keys(file: &Path) {
+    config::published_keys(file).iter().for_each(|problem| eprintln!("warning: {problem}"));
+}
+
 fn check(files: &[PathBuf]) -> u8 {
     let mut status = DONE;
     for file in files {
         match check_one(file) {
-            Ok(summary) => status = say(&format!("{}: {summary}\n", file.display()), status),
+            Ok(summary) => {
+                warn_of_published_keys(file);
+                status = say(&format!("{}: {summary}\n", file.display()), status);
+            }
             Err(error) => {
                 eprintln!("{error}");
                 status = REFUSED;
@@ -378,7 +405,9 @@ mod tests {
                 "signal",
                 "handover",
                 "drain",
-                "offload-off"
+                "offload-off",
+                "completions",
+                "man"
             ]
         );
     }

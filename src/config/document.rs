@@ -3,6 +3,7 @@
 //! Each line names the file, the line in it, the path of the key (`port[1].mtu`), what is wrong and what would be right.
 //! Tables are deserialised one by one, so that a mistake in one does not hide those in another.
 
+use super::published::PublishedKeys;
 use core::fmt::{self, Write as _};
 use core::ops::Range;
 use serde::Deserialize;
@@ -102,6 +103,7 @@ pub struct Source<'a> {
     problems: RefCell<Vec<(usize, Problem)>>,
     /// Keys that the text does not give, by their paths, with the values that hold instead.
     defaults: RefCell<Vec<(String, toml::Value)>>,
+    published_keys: PublishedKeys,
 }
 
 impl<'a> Source<'a> {
@@ -112,7 +114,22 @@ impl<'a> Source<'a> {
 
     /// A file and others that are read together with it, in the order of where they begin.
     pub fn of_files(first: FileText<'a>, others: Vec<FileText<'a>>) -> Self {
-        Source { files: [vec![first], others].concat(), problems: RefCell::default(), defaults: RefCell::default() }
+        Source {
+            files: [vec![first], others].concat(),
+            problems: RefCell::default(),
+            defaults: RefCell::default(),
+            published_keys: PublishedKeys::Taken,
+        }
+    }
+
+    /// The same, where this becomes of keys that everybody has.
+    pub fn with_published_keys(self, published_keys: PublishedKeys) -> Self {
+        Source { published_keys, ..self }
+    }
+
+    /// What becomes of keys that everybody has.
+    pub fn published_keys(&self) -> PublishedKeys {
+        self.published_keys
     }
 
     /// Notes a problem at `span`, octets in the text.

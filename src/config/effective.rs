@@ -4,7 +4,7 @@
 //! The defaults are those that the readers of [`super::resolve`] have used, so that nothing is said here that does not hold. What
 //! is left out: keys without a default, tables that the file does not have, and secrets, of which only the place is shown.
 
-use super::document::ConfigError;
+use super::document::{ConfigError, Source};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub struct Effective {
 /// All that is wrong with it.
 pub fn effective(path: &Path) -> Result<Effective, ConfigError> {
     let (file, text) = super::node_text(path)?;
-    let (_, defaults) = super::parse_with_defaults(&file, &text, super::directory_of(path))?;
+    let (_, defaults) = super::parse_source(Source::new(&file, &text), super::directory_of(path))?;
     Ok(Effective::new(&text, defaults))
 }
 

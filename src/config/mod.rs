@@ -8,11 +8,13 @@
 pub mod document;
 mod effective;
 pub mod lab;
+mod published;
 pub mod raw;
 mod resolve;
 pub mod resolved;
 
 pub use effective::{Effective, effective};
+use published::PublishedKeys;
 pub(crate) use resolve::section::is_name;
 
 use document::{ConfigError, Fault, Problem, Source, Tables};
@@ -28,6 +30,17 @@ const MAX_FILE_LEN: u64 = 16 << 20;
 pub fn load(path: &Path) -> Result<NodeConfig, ConfigError> {
     let (file, text) = node_text(path)?;
     parse(&file, &text, directory_of(path))
+}
+
+/// The keys of the node file at `path` that everybody has, since they stand in the files that are shipped as examples; none
+/// where the file cannot be read, or is wrong in another way.
+pub fn published_keys(path: &Path) -> Vec<Problem> {
+    let Ok((file, text)) = node_text(path) else { return Vec::new() };
+    let reporting = Source::new(&file, &text).with_published_keys(PublishedKeys::Reported);
+    match parse_source(reporting, directory_of(path)) {
+        Err(ConfigError(problems)) if load(path).is_ok() => problems,
+        _ => Vec::new(),
+    }
 }
 
 /// What messages call the node file at `path`, and its text.
@@ -59,16 +72,11 @@ fn other_kind(file: &str, what: &str, remedy: &str) -> ConfigError {
 
 /// Reads the node file `text`, which messages call `file`; relative paths in it start at `directory`.
 pub fn parse(file: &str, text: &str, directory: &Path) -> Result<NodeConfig, ConfigError> {
-    parse_with_defaults(file, text, directory).map(|(config, _)| config)
+    parse_source(Source::new(file, text), directory).map(|(config, _)| config)
 }
 
 /// The same with the values of keys that the text does not give, by their paths.
-fn parse_with_defaults(
-    file: &str,
-    text: &str,
-    directory: &Path,
-) -> Result<(NodeConfig, Vec<(String, toml::Value)>), ConfigError> {
-    let source = Source::new(file, text);
+fn parse_source(source: Source<'_>, directory: &Path) -> Result<(NodeConfig, Vec<(String, toml::Value)>), ConfigError> {
     let config = source.parse().and_then(|table| {
         let raw = resolve::raw_node_file(Tables::new(&source, "", table.into_inner()));
         let root = Section::new(&source, "", 0..0);

@@ -4,7 +4,10 @@ use super::report::WorkerReport;
 use super::snapshot::Snapshot;
 use super::workers::{self, Asker, Crew, Shared};
 use super::{DroverNode, NodeEvent, drain, explain, ports, remarks, show};
-use crate::admin::{Command, Housekeeping, HousekeepingConfig, Part, Round, ToWorker, Wake, Wanted};
+use crate::admin::{
+    Command, Housekeeping, HousekeepingConfig, Notifier, Part, Round, ToWorker, Wake, Wanted, WatchConfig, complain,
+    watchdog_time,
+};
 use crate::config::resolved::NodeConfig;
 use crate::metrics::MetricsServer;
 use crate::one_line::in_one_line;
@@ -20,15 +23,19 @@ use stack::runtime::{self, Bell, Clock, ToForwarder, Worker, WorkerSpec};
 use stack::time::Instant;
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// Commands that wait for the worker at the most.
 const COMMAND_QUEUE: usize = 64;
+/// Ports that are named in the status of a service.
+const PORTS_IN_STATUS: usize = 16;
 
 /// Runs a node until it is told to stop. Says `ready` on standard output when its ports are open, and the stages of a
 /// terminal's handovers as they are reached: `handover-stage`, nanoseconds since 1970, the stage. Says on standard error
-/// what the operator of a router has to put right.
+/// what the operator of a router has to put right. A service manager that started it is told when it is ready and when it
+/// begins to end, and again and again that all workers take turns.
 ///
 /// With `until_stdin_ends` it stops in order when standard input ends: who started it has gone.
 ///
@@ -36,11 +43,23 @@ const COMMAND_QUEUE: usize = 64;
 /// What keeps it from starting, with a remedy; that its worker broke off.
 pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> {
     let started = SystemTime::now();
+    let notifier = Notifier::from_environment()?.map(Arc::new);
+    let watchdog_time = watchdog_time()?;
     let (commands, inbox) = crossbeam_channel::bounded::<Command>(COMMAND_QUEUE);
     let placement = workers::placement(&config, 0);
     let bell = Bell::new().context("no descriptor for the worker")?;
-    let spec = WorkerSpec { hold: true, ..workers::spec(config.name.clone(), &placement, &bell) };
+    let spec = WorkerSpec { hold: true, ..workers::spec(workers::thread_name(&config, 0), &placement, &bell) };
     let crew = Crew::new(&config, &bell)?;
+    let is_stopping = Arc::new(AtomicBool::new(false));
+    let first = workers::watched(&config, 0, &placement, &bell);
+    let beside = crew.forwarders.iter().map(|recruit| recruit.watched(&config));
+    let watch = WatchConfig {
+        workers: core::iter::once(first).chain(beside).collect(),
+        notifier: notifier.clone(),
+        status: status(&config),
+        watchdog_time,
+        is_stopping: is_stopping.clone(),
+    };
     let (keeper, state) = match config.state_dir.as_deref() {
         Some(directory) => {
             let (keeper, state) = Keeper::open(directory, &config).context("node.state_dir")?;
@@ -57,6 +76,7 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
         signal_files: signal_files(&config),
         started,
         termination: true,
+        watch,
     };
     let origin = Clock.origin();
     let (shared, of_first) = crossbeam_channel::bounded(1);
@@ -65,6 +85,7 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
     let waker = bell.waker();
     let wake: Wake = Arc::new(move || waker.wake());
     let (node_config, of_events) = (config.clone(), config.clone());
+    let of_stop = notifier.clone();
     let worker = runtime::spawn(
         spec,
         // The whole chain in one line: what failed, and why.
@@ -121,6 +142,8 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
                 ControlFlow::Continue(())
             }
             Command::Stop => {
+                is_stopping.store(true, Ordering::Relaxed);
+                of_stop.iter().for_each(|notifier| notifier.stopping());
                 worker.node_mut().stop(now);
                 let _ = last_changes.try_send(worker.node_mut().take_changes());
                 ControlFlow::Break(())
@@ -167,6 +190,7 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
     let metrics = metrics.transpose().context("metrics.listen")?;
     let housekeeping = Housekeeping::start(housekeeping, to_worker).context("admin.socket")?;
     say("ready");
+    notifier.iter().for_each(|notifier| notifier.ready(&status(&config)));
     let ended = worker.join().map_err(|_| anyhow::anyhow!("the worker broke off"));
     let ended = ended.and(workers::stop(crew));
     drop(metrics);
@@ -198,15 +222,22 @@ fn conclude(worker: &Worker<DroverNode>, now: Instant, Round { wanted, reports }
     }
 }
 
+/// What people see of the node beside its unit's name: its roles and its ports.
+fn status(config: &NodeConfig) -> String {
+    let roles = config.roles();
+    let roles = if roles.is_empty() { "no role".to_owned() } else { roles.join(" + ") };
+    let ports: Vec<&str> = config.ports.iter().take(PORTS_IN_STATUS).map(|port| port.name.as_str()).collect();
+    let more = match config.ports.len().saturating_sub(PORTS_IN_STATUS) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}: {roles}; ports {}{more}", config.name, ports.join(", "))
+}
+
 /// A line on standard output; that nobody reads it is no error.
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-/// A line on standard error; that nobody reads it is no error.
-fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr(), "drover: {line}");
 }
 
 fn radios(config: &NodeConfig) -> std::collections::BTreeMap<String, stack::machine::PortId> {

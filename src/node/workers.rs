@@ -2,7 +2,7 @@
 
 use super::report::{Placement, WorkerReport};
 use super::{DroverNode, ports};
-use crate::admin::{Command, Round, Wake};
+use crate::admin::{Command, Round, Wake, WatchedWorker};
 use crate::config::resolved::{NodeConfig, PollMode};
 use crate::one_line::in_one_line;
 use anyhow::{Context, Result};
@@ -38,6 +38,7 @@ pub(super) struct Crew {
 /// A worker beside the first before it runs.
 pub(super) struct Recruit {
     number: usize,
+    placement: Placement,
     shares: Vec<XdpShare>,
     bell: Bell,
     first: ToFirst,
@@ -105,7 +106,8 @@ impl Crew {
             let (to_forwarder, to_first) = runtime::crossing(first, &bell);
             to_forwarders.push(to_forwarder);
             let questions = bounded(QUESTIONS);
-            forwarders.push(Recruit { number, shares: shares.clone(), bell, first: to_first, questions });
+            let (placement, shares) = (placement(config, number), shares.clone());
+            forwarders.push(Recruit { number, placement, shares, bell, first: to_first, questions });
         }
         Ok(Crew { shares, to_forwarders, forwarders })
     }
@@ -116,6 +118,11 @@ impl Recruit {
     pub(super) fn asker(&self) -> Asker {
         Asker { questions: self.questions.0.clone(), bell: self.bell.clone() }
     }
+
+    /// What shows whether it takes turns.
+    pub(super) fn watched(&self, config: &NodeConfig) -> WatchedWorker {
+        watched(config, self.number, &self.placement, &self.bell)
+    }
 }
 
 /// Where the worker of this number is to run.
@@ -123,6 +130,25 @@ pub(super) fn placement(config: &NodeConfig, number: usize) -> Placement {
     let core = config.workers.cpus.get(number).copied();
     let memory_node = core.and_then(runtime::numa_node);
     Placement { core, memory_node, poll: config.workers.poll, ..Placement::default() }
+}
+
+/// Name of its thread, of which the kernel keeps 15 octets.
+pub(super) fn thread_name(config: &NodeConfig, number: usize) -> String {
+    match number {
+        0 => config.name.clone(),
+        _ => format!("{}-{number}", config.name),
+    }
+}
+
+/// What shows whether the worker of this number takes turns.
+pub(super) fn watched(config: &NodeConfig, number: usize, placement: &Placement, bell: &Bell) -> WatchedWorker {
+    WatchedWorker {
+        number,
+        thread: thread_name(config, number),
+        core: placement.core,
+        load: placement.load.clone(),
+        waker: bell.waker(),
+    }
 }
 
 /// How its thread is to run.
@@ -174,9 +200,8 @@ fn start_one(
     next: Option<Asker>,
     first: First,
 ) -> Result<WorkerHandle> {
-    let Recruit { number, shares, bell, first: to_first, questions: (_, questions) } = recruit;
-    let placement = placement(config, number);
-    let spec = spec(format!("{}-{number}", config.name), &placement, &bell);
+    let Recruit { number, placement, shares, bell, first: to_first, questions: (_, questions) } = recruit;
+    let spec = spec(thread_name(config, number), &placement, &bell);
     let config = config.clone();
     let build = move || {
         let assembled = assemble(&config, seed, &shares, shared, to_first);

@@ -20,6 +20,13 @@ pub(crate) struct Keys<'a> {
 
 /// Starts the router and waits until its ports are open.
 pub(crate) fn start_router(room: &Room, keys: Keys<'_>) -> Node {
+    let mut router = room.start("router", &router_file(room, keys));
+    router.await_ready();
+    router
+}
+
+/// The router's file.
+pub(crate) fn router_file(room: &Room, keys: Keys<'_>) -> String {
     let Keys { node, left, right } = keys;
     let socket = room.socket("router");
     let socket = socket.display();
@@ -27,10 +34,7 @@ pub(crate) fn start_router(room: &Room, keys: Keys<'_>) -> Node {
         format!("[[port]]\nname = \"{name}\"\ninterface = \"{name}0\"\naddresses = [\"{subnet}::1/64\"]\n{keys}\n")
     };
     let ports = [port("left", "2001:db8:1", left), port("right", "2001:db8:2", right)].concat();
-    let text = format!("[node]\nname = \"router\"\n{node}\n[admin]\nsocket = \"{socket}\"\n{ports}");
-    let mut router = room.start("router", &text);
-    router.await_ready();
-    router
+    format!("[node]\nname = \"router\"\n{node}\n[admin]\nsocket = \"{socket}\"\n{ports}")
 }
 
 /// Connects a host with a port of the router by a link with so many queues.

@@ -296,9 +296,19 @@ impl Room {
 
     /// The same with the seed of all its random choices, such as its generation identifiers.
     pub(crate) fn start_with_seed(&self, name: &str, text: &str, seed: u64) -> Node {
+        self.start_in(name, text, seed, &[])
+    }
+
+    /// The same with variables in its environment, as a service manager sets them.
+    pub(crate) fn start_service(&self, name: &str, text: &str, variables: &[(&str, &str)]) -> Node {
+        self.start_in(name, text, 7, variables)
+    }
+
+    fn start_in(&self, name: &str, text: &str, seed: u64, variables: &[(&str, &str)]) -> Node {
         let file = self.directory.write(&format!("{name}.toml"), text);
         let mut command = self.command(name, DROVER);
         command.arg("run").arg(file).args(["--until-stdin-ends", "--seed", &seed.to_string()]);
+        command.envs(variables.iter().copied());
         Node { running: Running::spawn(command, &self.directory, name), socket: self.socket(name) }
     }
 
@@ -455,6 +465,26 @@ impl Node {
     pub(crate) fn kill(&mut self) {
         self.running.signal(libc::SIGKILL);
         self.running.wait();
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> i32 {
+        self.running.pid()
+    }
+
+    /// Its status, once it has ended.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.running.ended()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn send_signal(&self, signal: i32) {
+        self.running.signal(signal);
+    }
+
+    /// What it has said on standard error.
+    pub(crate) fn complaints(&self) -> String {
+        self.running.err()
     }
 
     /// That it still runs.

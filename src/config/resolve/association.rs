@@ -2,6 +2,7 @@
 //! those of terminals and correspondents (RFC 4449).
 
 use super::super::document::Fault;
+use super::super::published::{PublishedKeys, is_published};
 use super::super::raw::Field;
 use super::super::resolved::{AuthAlgorithm, PreconfiguredKeyConfig, ReplayProtection, SecurityAssociationConfig};
 use super::section::{Section, in_range, span_of};
@@ -93,6 +94,23 @@ pub(super) fn preconfigured_key(
 
 /// The key of a table: `key`, or what is in the file `key_file`.
 fn key(
+    section: &Section<'_, '_>,
+    inline: &Field<String>,
+    file: &Field<String>,
+    length: RangeInclusive<usize>,
+    directory: &Path,
+) -> Option<Vec<u8>> {
+    let (name, given) = if inline.is_some() { ("key", inline) } else { ("key_file", file) };
+    let key = any_key(section, inline, file, length, directory)?;
+    if section.source.published_keys() == PublishedKeys::Reported && is_published(&key) {
+        let remedy = "make one that nobody else has, for both ends: `openssl rand -hex 20`";
+        let fault = Fault::new("this key stands in a file that is shipped, so that everybody has it", remedy);
+        return section.fault(name, span_of(section, given), fault);
+    }
+    Some(key)
+}
+
+fn any_key(
     section: &Section<'_, '_>,
     inline: &Field<String>,
     file: &Field<String>,

@@ -104,6 +104,10 @@ impl Process {
     /// Starts a program; what it prints goes to `NAME.out` and `NAME.err`.
     pub(super) fn spawn(name: &str, mut command: Command, workspace: &Workspace) -> Result<Self> {
         let (output, complaints) = (workspace.path(&format!("{name}.out")), workspace.path(&format!("{name}.err")));
+        // Whoever watches the lab hears nothing of its nodes.
+        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+            command.env_remove(name);
+        }
         let child = command
             .stdin(Stdio::piped())
             .stdout(File::create(&output)?)

@@ -65,21 +65,33 @@ pub struct Load {
     busy_turns: AtomicU64,
     sleeps: AtomicU64,
     commands: AtomicU64,
+    stalls: AtomicU64,
 }
 
 impl Load {
-    /// Turns, turns in which something happened, sleeps, and commands, by name.
+    /// Turns, turns in which something happened, sleeps, commands, and how often it was found standing still, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         [
             ("turns", self.turns.load(Ordering::Relaxed)),
             ("turns-busy", self.busy_turns.load(Ordering::Relaxed)),
             ("sleeps", self.sleeps.load(Ordering::Relaxed)),
             ("commands", self.commands.load(Ordering::Relaxed)),
+            ("stalls", self.stalls.load(Ordering::Relaxed)),
         ]
         .into_iter()
     }
 
-    /// Only the worker writes, so that nothing has to be locked for it.
+    /// Turns that it has taken.
+    pub(super) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// It was found standing still.
+    pub(super) fn note_stall(&self) {
+        self.stalls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Only the worker writes these, so that nothing has to be locked for it.
     fn add(counter: &AtomicU64, more: u64) {
         counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
     }
@@ -271,7 +283,7 @@ mod tests {
     use crate::node::Node;
     use crate::packet::Pool;
     use crate::pipeline::{Dataplane, DataplaneConfig};
-    use crate::runtime::Worker;
+    use crate::runtime::{Heartbeat, Worker};
     use crate::time::Duration;
     use crossbeam_channel::unbounded;
     use std::collections::VecDeque;
@@ -308,6 +320,8 @@ mod tests {
     enum Command {
         Ask(Sender<Instant>),
         RunIn(Duration),
+        /// Says that it has begun, and goes on when there is something to receive.
+        StandStill(Sender<()>, Receiver<()>),
         End,
     }
 
@@ -325,6 +339,10 @@ mod tests {
             match command {
                 Command::Ask(reply) => reply.send(now).unwrap(),
                 Command::RunIn(time) => worker.node_mut().at = Some(now + time),
+                Command::StandStill(begun, end) => {
+                    begun.send(()).unwrap();
+                    end.recv().unwrap();
+                }
                 Command::End => return ControlFlow::Break(()),
             }
             ControlFlow::Continue(())
@@ -397,6 +415,63 @@ mod tests {
             answered.recv().unwrap();
             handle.join().unwrap();
         }
+    }
+
+    /// Looks a few times, each time after the worker has had as long as it takes to wake; what the last look says.
+    fn look(heartbeat: &mut Heartbeat, load: &Load, at: &mut Instant, expects_turns: bool) -> Option<Duration> {
+        let mut last = None;
+        for _ in 0..4 {
+            let before = count(load, "turns");
+            *at += Duration::from_secs(1);
+            last = heartbeat.silence(*at);
+            while expects_turns && count(load, "turns") == before {
+                std::thread::yield_now();
+            }
+        }
+        last
+    }
+
+    #[test]
+    fn a_worker_that_sleeps_has_a_heartbeat_and_one_that_stands_still_has_none() {
+        for poll in [PollMode::Adaptive, PollMode::Busy] {
+            let load = Arc::default();
+            let (handle, commands, _reported) = start(poll, &load);
+            let mut heartbeat = Heartbeat::new(load.clone(), handle.waker());
+            let mut at = Instant::from_secs(1);
+            // Nothing at all comes in: every turn of one that sleeps is for a look.
+            assert_eq!(look(&mut heartbeat, &load, &mut at, true), None);
+            assert!(heartbeat.is_steady());
+
+            let ((begun, begins), (go_on, end)) = (bounded(1), bounded(1));
+            commands.send(Command::StandStill(begun, end)).unwrap();
+            handle.waker().wake();
+            begins.recv().unwrap();
+            // The first of these looks may find turns from before, and expects one more then.
+            let silence = look(&mut heartbeat, &load, &mut at, false).unwrap();
+            assert!(silence >= Duration::from_secs(3) && !heartbeat.is_steady(), "{silence:?}");
+            at += Duration::from_secs(1);
+            assert_eq!(heartbeat.silence(at), Some(silence + Duration::from_secs(1)), "it grows");
+
+            go_on.send(()).unwrap();
+            while heartbeat.silence(at).is_some() {
+                std::thread::yield_now();
+            }
+            assert_eq!(look(&mut heartbeat, &load, &mut at, true), None);
+            assert!(heartbeat.is_steady());
+            handle.stop();
+            handle.join().unwrap();
+        }
+    }
+
+    /// Who looks has stood still as long as the worker, as when the whole process was stopped.
+    #[test]
+    fn one_look_that_misses_a_turn_proves_nothing() {
+        let load = Arc::<Load>::default();
+        let mut heartbeat = Heartbeat::new(load, Waker::new().unwrap());
+        assert_eq!(heartbeat.silence(Instant::from_secs(1)), None);
+        assert_eq!(heartbeat.silence(Instant::from_secs(100)), None);
+        assert!(!heartbeat.is_steady());
+        assert_eq!(heartbeat.silence(Instant::from_secs(101)), Some(Duration::from_secs(100)));
     }
 
     #[test]

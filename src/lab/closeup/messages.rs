@@ -1,0 +1,235 @@
+//! The messages around a movement: who sent what to whom, and when.
+//!
+//! A message that routers pass on is one exchange, over all the links that it crosses; the same message from the same
+//! sender again, such as a Router Advertisement a moment later, is the same exchange told again.
+
+use super::offset_us;
+use super::place::Places;
+use crate::config::lab::LinkIndex;
+use crate::lab::observe::{Message, Station, Wire};
+use stack::inspect::{Kind, Nd, pim};
+use stack::time::{Duration, Instant};
+use stack::wire::mld::{self, RecordType};
+use stack::wire::mobility::MobilityMessage;
+use stack::wire::mobility::handover::{HandoverInitiate, HandoverMessage};
+use std::collections::BTreeMap;
+
+/// Exchanges of a movement at the most.
+pub(crate) const MAX_EXCHANGES: usize = 80;
+/// A message is not under way for longer.
+const MAX_UNDER_WAY: Duration = Duration::from_secs(1);
+/// Octets of what is told of a message.
+const MAX_DECODED: usize = 600;
+
+/// What a message is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Purpose {
+    /// Router discovery and neighbours that announce themselves.
+    Discovery,
+    /// Group membership.
+    Membership,
+    /// Multicast routing.
+    Routing,
+    /// Mobile IPv6.
+    Mobility,
+    /// Access routers among themselves.
+    Handover,
+    /// ICMPv6 errors.
+    Error,
+}
+
+/// A message on its way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Exchange {
+    /// When it was sent, microseconds after the movement.
+    pub(crate) at_us: i64,
+    /// When it was put on the last link that it crossed.
+    pub(crate) last_us: i64,
+    /// Who sent it.
+    pub(crate) sender: Station,
+    /// Who passed it on.
+    pub(crate) through: Vec<Station>,
+    /// Who has it in the end.
+    pub(crate) receivers: Vec<Station>,
+    /// The links that it crossed.
+    pub(crate) links: Vec<LinkIndex>,
+    /// How often it was sent again, and when last.
+    pub(crate) again: Option<(u64, i64)>,
+    /// What it is for.
+    pub(crate) purpose: Purpose,
+    /// What it is, in a few words.
+    pub(crate) headline: String,
+    /// What it is, with all headers and fields that are read.
+    pub(crate) decoded: String,
+    seen: Instant,
+}
+
+/// The exchanges from `begin` to `until` around a movement that was made `at`, and how many more there were than there is
+/// room for.
+pub(super) fn exchanges(
+    wire: &Wire,
+    places: &Places<'_>,
+    begin: Instant,
+    at: Instant,
+    until: Instant,
+) -> (Vec<Exchange>, usize) {
+    let mut messages: Vec<&Message> = wire.between(begin, until).chain(wire.bystanders(begin, until)).collect();
+    messages.sort_by_key(|message| message.at);
+    let mut exchanges: Vec<Exchange> = Vec::new();
+    let mut latest = BTreeMap::<u64, usize>::new();
+    let mut left_out = 0;
+    for message in messages {
+        let Some(sender) = message.sender() else { continue };
+        let heard = match message.receiver() {
+            Some(receiver) => vec![receiver],
+            None => places.listeners(message.link, sender, message.at),
+        };
+        let now = offset_us(at, message.at);
+        if let Some(known) = latest.get(&message.identity).and_then(|&index| exchanges.get_mut(index)) {
+            if known.sender == sender && known.links.first() == Some(&message.link) {
+                let (count, _) = known.again.unwrap_or_default();
+                known.again = Some((count + 1, now));
+                known.seen = message.at;
+                continue;
+            }
+            if known.through.contains(&sender) {
+                continue;
+            }
+            if known.receivers.contains(&sender) && message.at.since(known.seen) <= MAX_UNDER_WAY {
+                known.through.push(sender);
+                known.receivers = heard;
+                known.links.push(message.link);
+                (known.last_us, known.seen) = (now, message.at);
+                continue;
+            }
+        }
+        if exchanges.len() == MAX_EXCHANGES {
+            left_out += 1;
+            continue;
+        }
+        latest.insert(message.identity, exchanges.len());
+        let (purpose, headline) = headline(&message.what.kind);
+        let mut decoded = message.what.to_string();
+        if decoded.len() > MAX_DECODED {
+            // What stands there is ASCII but for what nobody sends; a cut inside of a sign would be no text.
+            decoded = decoded.chars().take(MAX_DECODED).chain("…".chars()).collect();
+        }
+        exchanges.push(Exchange {
+            at_us: now,
+            last_us: now,
+            sender,
+            through: Vec::new(),
+            receivers: heard,
+            links: vec![message.link],
+            again: None,
+            purpose,
+            headline,
+            decoded,
+            seen: message.at,
+        });
+    }
+    (exchanges, left_out)
+}
+
+/// What a message is, in a few words.
+fn headline(kind: &Kind) -> (Purpose, String) {
+    match kind {
+        Kind::Nd { message, .. } => (
+            Purpose::Discovery,
+            match message {
+                Nd::RouterSolicitation => "Router Solicitation",
+                Nd::RouterAdvertisement => "Router Advertisement",
+                Nd::NeighborSolicitation => "Neighbor Solicitation",
+                Nd::NeighborAdvertisement => "Neighbor Advertisement to all",
+                Nd::Redirect => "Redirect",
+            }
+            .to_owned(),
+        ),
+        Kind::Mld(message) => (Purpose::Membership, membership(message)),
+        Kind::Pim(message) => (Purpose::Routing, routing(message)),
+        Kind::Mobility(message) => (Purpose::Mobility, mobility(message)),
+        Kind::HomeLink(_) => (Purpose::Mobility, kind.to_string()),
+        Kind::Handover(HandoverMessage::Initiate(message)) => {
+            let mode = match message.code {
+                HandoverInitiate::PREDICTIVE => "predictive",
+                HandoverInitiate::REACTIVE => "reactive",
+                _ => "of an unknown code",
+            };
+            let keep = if message.buffer { ", keep packets" } else { "" };
+            (Purpose::Handover, format!("Handover Initiate {}, {mode}{keep}", message.sequence))
+        }
+        Kind::Handover(HandoverMessage::Acknowledge(answer)) => {
+            (Purpose::Handover, format!("Handover Acknowledge {}, code {}", answer.sequence, answer.code.0))
+        }
+        Kind::Icmpv6Error { kind, code } => (Purpose::Error, format!("ICMPv6 error {kind}, code {code}")),
+        _ => (Purpose::Error, kind.to_string()),
+    }
+}
+
+fn membership(message: &mld::Message) -> String {
+    match message {
+        mld::Message::Report(report) => {
+            let records = report.records.iter().map(|record| {
+                let group = record.group;
+                match (record.kind, record.sources.is_empty()) {
+                    (RecordType::AllowNewSources, _) | (RecordType::ChangeToInclude, false) => format!("join {group}"),
+                    (RecordType::ChangeToExclude, _) => format!("join {group}"),
+                    (RecordType::BlockOldSources, _) | (RecordType::ChangeToInclude, true) => format!("leave {group}"),
+                    (RecordType::ModeIsInclude | RecordType::ModeIsExclude, _) => format!("has {group}"),
+                }
+            });
+            format!("MLD report: {}", some(records))
+        }
+        mld::Message::Query(query) if query.group.is_unspecified() => "MLD query, general".to_owned(),
+        mld::Message::Query(query) => format!("MLD query {}", query.group),
+        mld::Message::V1Query { .. } => "MLDv1 query".to_owned(),
+        mld::Message::V1Report { group } => format!("MLDv1 report {}", *group),
+        _ => "MLDv1 done".to_owned(),
+    }
+}
+
+fn routing(message: &pim::Message) -> String {
+    let pim::Message::JoinPrune(asked) = message else { return format!("PIM {message}") };
+    let tree = |tree: &pim::Tree| {
+        let source = if tree.wildcard { "*".to_owned() } else { tree.source.to_string() };
+        format!("({source}, {})", tree.group)
+    };
+    let part = |verb: &str, trees: &[pim::Tree]| {
+        (!trees.is_empty()).then(|| format!("{verb} {}", some(trees.iter().map(tree))))
+    };
+    let parts: Vec<String> = [part("Join", &asked.joins), part("Prune", &asked.prunes)].into_iter().flatten().collect();
+    format!("PIM {}", parts.join(", "))
+}
+
+fn mobility(message: &MobilityMessage) -> String {
+    match message {
+        MobilityMessage::BindingRefreshRequest { .. } => "Binding Refresh Request".to_owned(),
+        MobilityMessage::HomeTestInit { .. } => "Home Test Init".to_owned(),
+        MobilityMessage::CareOfTestInit { .. } => "Care-of Test Init".to_owned(),
+        MobilityMessage::HomeTest(_) => "Home Test".to_owned(),
+        MobilityMessage::CareOfTest(_) => "Care-of Test".to_owned(),
+        MobilityMessage::BindingUpdate(update) => {
+            let lifetime = update.lifetime.duration();
+            if lifetime.is_zero() {
+                format!("Binding Update {}, removes", update.sequence)
+            } else {
+                format!("Binding Update {}, {} s", update.sequence, lifetime.as_secs())
+            }
+        }
+        MobilityMessage::BindingAcknowledgement(answer) => {
+            format!("Binding Acknowledgement {}, {}", answer.sequence, answer.status)
+        }
+        MobilityMessage::BindingError { status, .. } => format!("Binding Error, {status:?}"),
+        MobilityMessage::Unknown { kind } => format!("Mobility Header {kind}"),
+    }
+}
+
+/// The first two, and how many more.
+fn some(all: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = all.collect();
+    match all.len() {
+        0 => "nothing".to_owned(),
+        1 | 2 => all.join(", "),
+        more => format!("{}, {} and {} more", all[0], all[1], more - 2),
+    }
+}

@@ -79,7 +79,7 @@ pub(super) fn span(lab: &Lab, seen: &Observations, index: usize) -> (Instant, In
 
 /// When the packets were sent that are counted with a movement: those that were under way when it was made, and all
 /// later ones but those that were under way at the next.
-fn sent_span(lab: &Lab, seen: &Observations, index: usize, flow: &Flow) -> (Instant, Instant) {
+pub(super) fn sent_span(lab: &Lab, seen: &Observations, index: usize, flow: &Flow) -> (Instant, Instant) {
     let (from, until) = span(lab, seen, index);
     let lead = under_way(flow);
     let earlier = |at: Instant| Instant::ORIGIN + at.since(Instant::ORIGIN).saturating_sub(lead);

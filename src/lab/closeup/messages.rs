@@ -1,7 +1,8 @@
 //! The messages around a movement: who sent what to whom, and when.
 //!
 //! A message that routers pass on is one exchange, over all the links that it crosses; the same message from the same
-//! sender again, such as a Router Advertisement a moment later, is the same exchange told again.
+//! sender again, such as a Router Advertisement a moment later, is the same exchange told again. Advertisements that no
+//! terminal is there to hear are left out.
 
 use super::offset_us;
 use super::place::Places;
@@ -47,7 +48,7 @@ pub(crate) struct Exchange {
     pub(crate) last_us: i64,
     /// Who sent it.
     pub(crate) sender: Station,
-    /// Who passed it on.
+    /// Who passed it on, in order; twice who did so twice, as before and after a tunnel's end.
     pub(crate) through: Vec<Station>,
     /// Who has it in the end.
     pub(crate) receivers: Vec<Station>,
@@ -84,6 +85,9 @@ pub(super) fn exchanges(
             Some(receiver) => vec![receiver],
             None => places.listeners(message.link, sender, message.at),
         };
+        if heard.is_empty() && matches!(message.what.kind, Kind::Nd { .. }) {
+            continue;
+        }
         let now = offset_us(at, message.at);
         if let Some(known) = latest.get(&message.identity).and_then(|&index| exchanges.get_mut(index)) {
             if known.sender == sender && known.links.first() == Some(&message.link) {
@@ -92,14 +96,15 @@ pub(super) fn exchanges(
                 known.seen = message.at;
                 continue;
             }
-            if known.through.contains(&sender) {
-                continue;
-            }
             if known.receivers.contains(&sender) && message.at.since(known.seen) <= MAX_UNDER_WAY {
                 known.through.push(sender);
                 known.receivers = heard;
                 known.links.push(message.link);
                 (known.last_us, known.seen) = (now, message.at);
+                continue;
+            }
+            // A copy of what was sent again, further on.
+            if known.through.contains(&sender) {
                 continue;
             }
         }
@@ -161,7 +166,16 @@ fn headline(kind: &Kind) -> (Purpose, String) {
         Kind::Handover(HandoverMessage::Acknowledge(answer)) => {
             (Purpose::Handover, format!("Handover Acknowledge {}, code {}", answer.sequence, answer.code.0))
         }
-        Kind::Icmpv6Error { kind, code } => (Purpose::Error, format!("ICMPv6 error {kind}, code {code}")),
+        Kind::Icmpv6Error { kind, code } => {
+            let name = match kind {
+                1 => "Destination Unreachable",
+                2 => "Packet Too Big",
+                3 => "Time Exceeded",
+                4 => "Parameter Problem",
+                _ => "ICMPv6 error",
+            };
+            (Purpose::Error, format!("{name}, type {kind}, code {code}"))
+        }
         _ => (Purpose::Error, kind.to_string()),
     }
 }

@@ -27,8 +27,6 @@ const LEAD: Duration = Duration::from_millis(5);
 pub(crate) struct Closeup {
     /// The movements that are looked at, in order of time.
     pub(crate) movements: Vec<Movement>,
-    /// Movements that are not.
-    pub(crate) left_out: usize,
     /// Each numbered flow over the whole run.
     pub(crate) stripes: Vec<Stripe>,
     /// How long traffic ran.
@@ -67,14 +65,16 @@ impl Closeup {
             let movement = &lab.moves[index];
             let at = seen.moves[index].at;
             let until = judge::span(lab, seen, index).1;
-            let lead = movement.announced.map_or(Duration::ZERO, |announced| announced.before) + LEAD;
-            let begin = Instant::ORIGIN + at.since(Instant::ORIGIN).saturating_sub(lead);
-            let (messages, messages_left_out) = messages::exchanges(&seen.wire, &places, begin, at, until);
+            let next = (index + 1..lab.moves.len()).find(|&later| lab.moves[later].terminal == movement.terminal);
+            let (begin, end) = (prelude(lab, seen, index), next.map_or(until, |next| prelude(lab, seen, next)));
+            let (messages, messages_left_out) = messages::exchanges(&seen.wire, &places, begin, at, end);
             let packets = judge::witness_index(lab, seen, movement.terminal).and_then(|flow| {
-                let rate = judge::rate_of(lab.flows[flow].kind)?;
+                let FlowSeen::Packets(witness) = &seen.flows[flow] else { return None };
+                let interval = Duration::from_secs(1) / judge::rate_of(lab.flows[flow].kind)?;
+                let (first, last) = judge::sent_span(lab, seen, index, witness);
                 let silence = Duration::from_micros(report.handovers[index].interruption_us);
                 let name = lab.flows[flow].name.clone();
-                Some(fates[flow].as_ref()?.around(name, at, until, Duration::from_secs(1) / rate, silence))
+                Some(fates[flow].as_ref()?.around(name, at, first..last, interval, silence))
             });
             let before = (0..index).rev().find(|&earlier| lab.moves[earlier].terminal == movement.terminal);
             let since = before.map_or(seen.started, |earlier| seen.moves[earlier].at);
@@ -89,7 +89,6 @@ impl Closeup {
             Some(fates.as_ref()?.stripe(flow.name.clone(), towards.clone(), seen.started, lab.duration))
         });
         Closeup {
-            left_out: report.handovers.len() - chosen.len(),
             movements: chosen.iter().map(movement).collect(),
             stripes: stripes.collect(),
             duration: lab.duration,
@@ -108,6 +107,12 @@ fn choose(handovers: &[Handover]) -> Vec<usize> {
     order.truncate(MAX_MOVEMENTS);
     order.sort_unstable();
     order
+}
+
+/// When the messages of a movement begin.
+fn prelude(lab: &Lab, seen: &Observations, index: usize) -> Instant {
+    let announced = lab.moves[index].announced.map_or(Duration::ZERO, |announced| announced.before);
+    Instant::ORIGIN + seen.moves[index].at.since(Instant::ORIGIN).saturating_sub(announced + LEAD)
 }
 
 /// Microseconds from `at` to `time`, which may be earlier.

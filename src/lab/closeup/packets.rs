@@ -1,6 +1,7 @@
 //! What became of each packet of a flow: around a movement one by one, over the whole run in parts.
 
 use super::offset_us;
+use core::ops::Range;
 use stack::host::Flow;
 use stack::time::{Duration, Instant};
 use std::collections::btree_map::Entry;
@@ -9,10 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What is shown before a movement and after the last of what it cost, and packets at the least.
 const MARGIN: Duration = Duration::from_millis(60);
 const MARGIN_PACKETS: u32 = 8;
+/// Windows end at multiples of this, so that those of several modes are alike.
+const GRAIN: Duration = Duration::from_millis(50);
 /// What a movement cost is looked for so long.
 const MAX_AFTER: Duration = Duration::from_secs(2);
 /// Packets of a window at the most.
-pub(crate) const MAX_PACKETS: usize = 3000;
+pub(crate) const MAX_PACKETS: usize = 2000;
 /// Copies of a packet after the first that are told; more are not counted either.
 const MAX_COPIES: usize = 8;
 /// Parts of a run.
@@ -51,7 +54,7 @@ pub(crate) struct Window {
     pub(crate) packets: Vec<Packet>,
     /// The longest time without an arrival, where the report tells of one.
     pub(crate) silence_us: Option<(i64, i64)>,
-    /// Packets of the movement's time that were sent outside of the window and were not delivered once and in order.
+    /// Packets of the movement's time that were sent after the window and were not delivered once and in order.
     pub(crate) elsewhere: u64,
 }
 
@@ -115,17 +118,18 @@ impl Fates {
         Fates { sent: sent.collect(), arrivals }
     }
 
-    /// Those around a movement that was made `at` and whose time ends `until`. A packet is sent every `interval`;
-    /// `silence` is what the report tells of.
+    /// Those around a movement that was made `at`. The packets that were sent in `counted` are counted with it; one is sent
+    /// every `interval`, and `silence` is what the report tells of.
     pub(super) fn around(
         &self,
         flow: String,
         at: Instant,
-        until: Instant,
+        counted: Range<Instant>,
         interval: Duration,
         silence: Duration,
     ) -> Window {
         let margin = MARGIN.max(interval * MARGIN_PACKETS);
+        let until = counted.end;
         let silence_at = (!silence.is_zero()).then(|| self.silence(at, until, silence)).flatten();
         let part = |from: Instant, until: Instant| {
             let start = self.sent.partition_point(|fate| fate.at < from);
@@ -134,11 +138,12 @@ impl Fates {
         };
         let earlier = |time: Instant| Instant::ORIGIN + time.since(Instant::ORIGIN).saturating_sub(margin);
         let soon = until.min(at + MAX_AFTER);
-        // What was under way at the movement may be part of what it cost.
-        let costs = part(earlier(at), soon).iter().filter(|fate| !fate.is_plain()).map(|fate| fate.at);
+        let costs = part(counted.start, soon).iter().filter(|fate| !fate.is_plain()).map(|fate| fate.at);
         let ends = costs.chain(silence_at.map(|(_, end)| end).filter(|&end| end < soon));
         let last = ends.max().map_or(at, |last| last.max(at));
-        let (from, end) = (earlier(at), (last + margin + margin / 2).min(until.max(at + margin)));
+        let length = (last.since(at) + margin + margin / 2).as_nanos().div_ceil(GRAIN.as_nanos());
+        let length = GRAIN * u32::try_from(length).unwrap_or(u32::MAX);
+        let (from, end) = (earlier(at), (at + length).min(until.max(at + margin)));
         let shown = part(from, end);
         let shown = &shown[..shown.len().min(MAX_PACKETS)];
         let end = if shown.len() == MAX_PACKETS { shown.last().map_or(end, |fate| fate.at) } else { end };
@@ -214,9 +219,9 @@ mod tests {
         let at = Instant::from_millis(2_000);
         let (until, millisecond) = (Instant::from_millis(3_000), Duration::from_millis(1));
         let silence = flow.interruption(at, Duration::from_millis(980), millisecond);
-        let window = Fates::of(&flow).around("udp".to_owned(), at, until, millisecond, silence);
-        assert_eq!((window.from_us, window.until_us), (-60_000, 120_000 + 90_000));
-        assert_eq!(window.packets.len(), 270);
+        let window = Fates::of(&flow).around("udp".to_owned(), at, at..until, millisecond, silence);
+        assert_eq!((window.from_us, window.until_us), (-60_000, 120_000 + 90_000 + 40_000));
+        assert_eq!(window.packets.len(), 310);
         assert_eq!(window.packets.iter().filter(|packet| packet.delays_us.is_empty()).count(), 50);
         let late: Vec<_> = window.packets.iter().filter(|packet| packet.late).map(|packet| packet.sent_us).collect();
         assert_eq!(late, [100_000]);
@@ -226,10 +231,10 @@ mod tests {
         assert_eq!(window.silence_us, Some((4_000, 55_000)));
         assert_eq!(window.elsewhere, 0);
         // Nothing of what comes much later is shown, but it is counted.
-        let window = Fates::of(&flow).around("udp".to_owned(), Instant::ORIGIN, until, millisecond, Duration::ZERO);
+        let window = Fates::of(&flow).around("udp".to_owned(), Instant::ORIGIN, Instant::ORIGIN..until, millisecond, Duration::ZERO);
         assert_eq!((window.silence_us, window.packets.len()), (None, 2_000 + 10));
         assert_eq!(window.elsewhere, 42);
-        let window = Fates::of(&flow).around("udp".to_owned(), until, until, millisecond, Duration::ZERO);
+        let window = Fates::of(&flow).around("udp".to_owned(), until, until..until, millisecond, Duration::ZERO);
         assert_eq!((window.packets.len(), window.elsewhere), (120, 0));
     }
 
@@ -240,10 +245,10 @@ mod tests {
         let micros = Duration::from_micros(1);
         let many = (0..20_000).map(|sequence| Sample { at: Instant::from_micros(sequence * 100), sequence });
         let dense = Fates::of(&Flow::new(many, []));
-        let window = dense.around("udp".to_owned(), at, until, micros * 100, Duration::ZERO);
+        let window = dense.around("udp".to_owned(), at, at..until, micros * 100, Duration::ZERO);
         assert_eq!(window.packets.len(), MAX_PACKETS);
         assert_eq!(window.elsewhere + MAX_PACKETS as u64 - 1, 20_000 - 400);
-        let window = Fates::of(&flow).around("udp".to_owned(), at, until, micros * 1000, Duration::from_secs(9));
+        let window = Fates::of(&flow).around("udp".to_owned(), at, at..until, micros * 1000, Duration::from_secs(9));
         assert!(window.packets.len() <= MAX_PACKETS && window.until_us <= 2_100_000);
     }
 

@@ -64,7 +64,7 @@ pub(super) fn histogram(views: &[View<'_>]) -> Markup {
     let bottom = 8.0 + groups.len() as f64 * ROW;
     html! {
         div.scroll {
-            svg.fit viewBox={ "0 0 " (number(WIDTH)) " " (number(bottom + 40.0)) } role="img" aria-label="interruptions of all movements" {
+            svg.fit.broad viewBox={ "0 0 " (number(WIDTH)) " " (number(bottom + 40.0)) } role="img" aria-label="interruptions of all movements" {
                 @for tick in time.ticks(10) {
                     @let x = number(time.at(tick));
                     path class="grid" d={ "M" (x) " 8V" (number(bottom)) } {}

@@ -1,7 +1,7 @@
 //! The messages of a movement as a ladder: nodes side by side, time downwards, a line a message.
 //!
-//! Lines are as far from each other as they need to be read, not as the time between them is long; the time stands on the
-//! left.
+//! Lines are as far from each other as they need to be read, not as the time between them is long. The time and a few words
+//! stand on the left, where narrow screens show them first.
 
 use super::layout::{Layout, shortened};
 use super::scale::number;
@@ -97,11 +97,6 @@ pub(super) fn ladder(lab: &Lab, layout: &Layout, movement: &Movement, handover: 
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) as f64 * LETTER;
     let slanted = longest > column - 6.0;
     let head = if slanted { (longest * 0.72 + 18.0).min(SLANTED_HEAD + 40.0) } else { HEAD };
-    let x_of = |station: Station| {
-        let index = columns.iter().position(|&other| other == station);
-        index.map(|index| TIME_WIDTH + column * (index as f64 + 0.5))
-    };
-    let text_at = TIME_WIDTH + column * columns.len() as f64 + if slanted { longest * 0.3 } else { 8.0 };
     let words = |line: &Line<'_>| -> String {
         match line {
             Line::Made => {
@@ -116,11 +111,17 @@ pub(super) fn ladder(lab: &Lab, layout: &Layout, movement: &Movement, handover: 
         }
     };
     let letters = lines.iter().map(|(_, line)| words(line).chars().count()).max().unwrap_or(0);
-    let (width, height) = (text_at + letters as f64 * LETTER + 8.0, head + lines.len() as f64 * ROW + 8.0);
+    let columns_at = TIME_WIDTH + letters as f64 * LETTER + 4.0;
+    let x_of = |station: Station| {
+        let index = columns.iter().position(|&other| other == station);
+        index.map(|index| columns_at + column * (index as f64 + 0.5))
+    };
+    let right = columns_at + column * columns.len() as f64;
+    let (width, height) = (right + if slanted { longest * 0.75 } else { 8.0 }, head + lines.len() as f64 * ROW + 8.0);
     html! {
         div.scroll {
             svg width=(number(width)) height=(number(height)) viewBox={ "0 0 " (number(width)) " " (number(height)) } role="img" aria-label="messages of the movement" {
-                text class="small end" x=(number(TIME_WIDTH - 10.0)) y=(number(head - 10.0)) { "ms" }
+                text class="small end" x=(number(TIME_WIDTH - 12.0)) y=(number(head - 10.0)) { "ms" }
                 @for (station, name) in columns.iter().zip(&names) {
                     @if let Some(x) = x_of(*station) {
                         path class="life" d={ "M" (number(x)) " " (number(head - 4.0)) "V" (number(height - 4.0)) } {}
@@ -135,7 +136,7 @@ pub(super) fn ladder(lab: &Lab, layout: &Layout, movement: &Movement, handover: 
                     @let y = head + (index as f64 + 0.5) * ROW;
                     g {
                         rect class="row" x="0" y=(number(y - ROW / 2.0)) width=(number(width)) height=(number(ROW)) {}
-                        text class="soft end" x=(number(TIME_WIDTH - 10.0)) y=(number(y + 4.0)) {
+                        text class="soft end" x=(number(TIME_WIDTH - 12.0)) y=(number(y + 4.0)) {
                             @match line {
                                 Line::Message(message) if message.last_us > message.at_us => (times(message)),
                                 _ => (time(*at)),
@@ -143,19 +144,19 @@ pub(super) fn ladder(lab: &Lab, layout: &Layout, movement: &Movement, handover: 
                         }
                         @match line {
                             Line::Made => {
-                                path class="made" d={ "M" (number(TIME_WIDTH)) " " (number(y)) "H" (number(text_at - 6.0)) } {}
-                                text class="name" x=(number(text_at)) y=(number(y + 4.0)) { (words(line)) }
+                                path class="made" d={ "M" (number(columns_at)) " " (number(y)) "H" (number(right)) } {}
+                                text class="name" x=(number(TIME_WIDTH)) y=(number(y + 4.0)) { (words(line)) }
                             }
                             Line::Stage(_) => {
                                 @if let Some(x) = terminal.and_then(x_of) {
                                     path class="stage" d={ "M" (number(x)) " " (number(y - 5.0)) "l5 5l-5 5l-5 -5z" } {}
                                 }
-                                text class="soft" x=(number(text_at)) y=(number(y + 4.0)) { (words(line)) }
+                                text class="soft" x=(number(TIME_WIDTH)) y=(number(y + 4.0)) { (words(line)) }
                             }
                             Line::Message(message) => {
                                 title { (told(lab, message)) }
                                 (arrow(message, y, x_of))
-                                text x=(number(text_at)) y=(number(y + 4.0)) { (words(line)) }
+                                text x=(number(TIME_WIDTH)) y=(number(y + 4.0)) { (words(line)) }
                             }
                         }
                     }

@@ -13,11 +13,11 @@ pub(super) const NODE_HEIGHT: f64 = 36.0;
 pub(super) const LINK_HEIGHT: f64 = 24.0;
 /// Pixels from one row to the next, and from one column to the next beside the widest of it.
 const ROW_HEIGHT: f64 = 52.0;
-const COLUMN_GAP: f64 = 40.0;
+const COLUMN_GAP: f64 = 30.0;
 /// Rows between two sites.
 const SITE_GAP: f64 = 0.5;
 /// Pixels around all.
-const MARGIN: f64 = 24.0;
+const MARGIN: f64 = 14.0;
 /// Pixels of a letter of a name, and of a smaller one.
 const LETTER: f64 = 7.4;
 const SMALL_LETTER: f64 = 5.7;

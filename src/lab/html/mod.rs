@@ -10,13 +10,17 @@ mod scale;
 mod timeline;
 mod topology;
 
-use super::closeup::{Closeup, Movement};
+use super::closeup::{Closeup, MAX_MOVEMENTS, Movement};
 use super::comparison::{self, Comparison};
 use super::report::{self, Check, Handover, Report, order};
 use crate::config::lab::Lab;
 use layout::Layout;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+/// Rows of a table at the most.
+const MAX_ROWS: usize = 1000;
+/// Octets of the report that a page holds; a longer one is printed with `--json`.
+const MAX_JSON: usize = 4_000_000;
 const STYLE: &str = include_str!("style.css");
 
 /// A run to be shown.
@@ -103,7 +107,9 @@ impl Page<'_> {
                     @for view in &self.views { (tables(view)) }
                     h2 id="movements" { "Movement by movement" }
                     (self.movements(&layout))
-                    script type="application/json" id="report" { (PreEscaped(in_script(self.json))) }
+                    @if self.json.len() <= MAX_JSON {
+                        script type="application/json" id="report" { (PreEscaped(in_script(self.json))) }
+                    }
                 }
             }
         };
@@ -132,7 +138,14 @@ impl Page<'_> {
     fn movements(&self, layout: &Layout) -> Markup {
         let shown = |index: usize| self.views.iter().any(|view| view.movement(index).is_some());
         let count = self.views.iter().map(|view| view.report.handovers.len()).max().unwrap_or(0);
-        let indices: Vec<usize> = (0..count).filter(|&index| shown(index)).collect();
+        let cost = |index: usize| {
+            let handovers = self.views.iter().filter_map(|view| view.report.handovers.get(index));
+            handovers.map(|h| (h.lost + h.duplicated, h.interruption_us)).max()
+        };
+        let mut indices: Vec<usize> = (0..count).filter(|&index| shown(index)).collect();
+        indices.sort_by_key(|&index| core::cmp::Reverse(cost(index)));
+        indices.truncate(MAX_MOVEMENTS.div_ceil(self.views.len().max(1)));
+        indices.sort_unstable();
         let first = indices.first().copied();
         html! {
             @if indices.len() < count {
@@ -185,7 +198,7 @@ impl View<'_> {
 
 /// All of a movement in one mode.
 fn panel(view: &View<'_>, layout: &Layout, movement: &Movement, handover: &Handover) -> Markup {
-    let title = format!("ways of packets before and after movement {}", movement.index + 1);
+    let title = format!("paths of packets before and after movement {}", movement.index + 1);
     let messages = html! {
         figure {
             h4 { "Messages" }
@@ -198,14 +211,14 @@ fn panel(view: &View<'_>, layout: &Layout, movement: &Movement, handover: &Hando
         @if let Some(mode) = view.mode { h3 { (mode) ": " (millis(handover.interruption_us)) ", " (handover.lost) " lost, " (handover.duplicated) " twice" } }
         div.pair {
             figure {
-                h4 { "Ways" }
+                h4 { "Paths" }
                 div.scroll { (topology::drawing(view.lab, layout, &movement.ways, &title)) }
                 figcaption { (topology::legend(from(handover), &handover.to)) }
             }
             figure {
                 h4 { "Packets: " (handover.sent) " sent until the next movement, " (handover.lost) " lost, " (handover.duplicated) " twice, " (handover.reordered) " overtaken" }
                 @match &movement.packets {
-                    Some(window) => div.scroll { (timeline::window(window, handover)) },
+                    Some(window) => (timeline::window(window, handover)),
                     None => p.note { "No flow with numbers goes to this terminal." },
                 }
             }
@@ -243,7 +256,7 @@ fn check_list(checks: &[Check]) -> Markup {
 
 fn tables(view: &View<'_>) -> Markup {
     let report = view.report;
-    let link = |row: usize| view.movement(row).map(|_| format!("#m{}", row + 1));
+    let link = |row: usize| Some(view.movement(row).map(|_| format!("#m{}", row + 1)));
     let costs = ["lost", "dup", "reord", "duplicated"];
     let inside = html! {
         h3 { "Movements" }
@@ -261,12 +274,12 @@ fn tables(view: &View<'_>) -> Markup {
 }
 
 /// A table of text whose first row are its heads. Columns of text are on the left; in those that count what should not
-/// be, what is not zero is marked; `link` leads from the first column of a row to another place.
+/// be, what is not zero is marked. Rows have numbers where `link` says so, and those lead to the place that it names.
 fn table<const N: usize>(
     rows: &[[String; N]],
     text: &[usize],
     costs: &[&str],
-    link: impl Fn(usize) -> Option<String>,
+    link: impl Fn(usize) -> Option<Option<String>>,
 ) -> Markup {
     let Some((heads, rows)) = rows.split_first() else { return html! {} };
     let class = |column: usize, cell: &str, is_head: bool| {
@@ -281,22 +294,23 @@ fn table<const N: usize>(
     html! {
         div.scroll {
             table {
-                thead { tr { @for (column, head) in heads.iter().enumerate() { th class=[class(column, head, true)] { (head) } } } }
+                thead { tr { @if link(0).is_some() { th { "#" } } @for (column, head) in heads.iter().enumerate() { th class=[class(column, head, true)] { (head) } } } }
                 tbody {
-                    @for (index, row) in rows.iter().enumerate() {
+                    @for (index, row) in rows.iter().take(MAX_ROWS).enumerate() {
                         tr {
-                            @for (column, cell) in row.iter().enumerate() {
-                                td class=[class(column, cell, false)] {
-                                    @match link(index).filter(|_| column == 0) {
-                                        Some(place) => a href=(place) { (cell) },
-                                        None => (cell),
-                                    }
-                                }
+                            @match link(index) {
+                                Some(Some(place)) => td { a href=(place) { (index + 1) } },
+                                Some(None) => td { (index + 1) },
+                                None => {}
                             }
+                            @for (column, cell) in row.iter().enumerate() { td class=[class(column, cell, false)] { (cell) } }
                         }
                     }
                 }
             }
+        }
+        @if rows.len() > MAX_ROWS {
+            p.note { (rows.len() - MAX_ROWS) " more rows are left out; " code { "--json" } " prints all." }
         }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn window(window: &Window, handover: &Handover) -> Markup {
         }
     }
     let (told, rest) = marks.split_at(marks.len().min(MAX_TOLD));
-    html! {
+    let drawing = html! {
         svg.fit viewBox={ "0 0 " (number(WIDTH)) " " (number(HEIGHT)) } role="img" aria-label="packets around the movement" {
             text class="small end" x=(number(LEFT - 6.0)) y=(number(LOST_AT + 4.0)) { "lost" }
             path class="grid" d={ "M" (number(LEFT)) " " (number(LOST_AT + 10.0)) "H" (number(RIGHT)) } {}
@@ -85,6 +85,9 @@ pub(super) fn window(window: &Window, handover: &Handover) -> Markup {
                 @if !more.is_empty() { path class=(class) d=(more) {} }
             }
         }
+    };
+    html! {
+        div.scroll { (drawing) }
         figcaption { (caption(window, handover)) }
     }
 }
@@ -133,26 +136,30 @@ const RUN_ROW: f64 = 34.0;
 const RUN_TOP: f64 = 26.0;
 /// Pixels from a number of a movement to the next.
 const NUMBER_ROOM: f64 = 20.0;
+/// Pixels from a line of a movement to the next.
+const LINE_ROOM: f64 = 3.0;
 
 /// The whole run, a line a flow.
 pub(super) fn run(closeup: &Closeup, handovers: &[Handover]) -> Markup {
     let seconds = Scale::new(0.0, closeup.duration.as_secs_f64(), (RUN_LEFT, RUN_WIDTH - 14.0));
     let bottom = RUN_TOP + closeup.stripes.len() as f64 * RUN_ROW;
-    let numbers = handovers.iter().scan(f64::NEG_INFINITY, |last, handover| {
-        let x = seconds.at(handover.at_us as f64 / 1e6);
-        let is_shown = x - *last >= NUMBER_ROOM;
-        *last = if is_shown { x } else { *last };
-        Some((x, is_shown))
-    });
+    // Of what would stand on what is there already, nothing.
+    let at = |room: f64| {
+        let mut last = f64::NEG_INFINITY;
+        handovers.iter().zip(1..).filter_map(move |(handover, number): (&Handover, u32)| {
+            let x = seconds.at(handover.at_us as f64 / 1e6);
+            let has_room = x - last >= room;
+            last = if has_room { x } else { last };
+            has_room.then_some((x, number))
+        })
+    };
     html! {
-        svg.fit viewBox={ "0 0 " (number(RUN_WIDTH)) " " (number(bottom + 42.0)) } role="img" aria-label="packets of the whole run" {
+        svg.fit.broadest viewBox={ "0 0 " (number(RUN_WIDTH)) " " (number(bottom + 42.0)) } role="img" aria-label="packets of the whole run" {
             text class="small end" x=(number(RUN_LEFT - 10.0)) y="14" { "movement" }
-            @for (index, (x, is_shown)) in numbers.enumerate() {
-                @if is_shown { text class="small mid" x=(number(x)) y="14" { (index + 1) } }
-                path class="moved" d={ "M" (number(x)) " 18V" (number(bottom)) } {}
-            }
+            @for (x, movement) in at(NUMBER_ROOM) { text class="small mid" x=(number(x)) y="14" { (movement) } }
+            @for (x, _) in at(LINE_ROOM) { path class="moved" d={ "M" (number(x)) " 18V" (number(bottom)) } {} }
             @for (row, stripe) in closeup.stripes.iter().enumerate() {
-                (flow_row(stripe, &seconds, RUN_TOP + row as f64 * RUN_ROW))
+                (flow_row(stripe, RUN_TOP + row as f64 * RUN_ROW))
             }
             path class="axis" d={ "M" (number(RUN_LEFT)) " " (number(bottom + 2.0)) "H" (number(RUN_WIDTH - 14.0)) } {}
             @for tick in seconds.ticks(14) {
@@ -165,21 +172,24 @@ pub(super) fn run(closeup: &Closeup, handovers: &[Handover]) -> Markup {
     }
 }
 
-fn flow_row(stripe: &Stripe, seconds: &Scale, top: f64) -> Markup {
-    let duration = |index: usize| index as f64 / PARTS as f64;
+fn flow_row(stripe: &Stripe, top: f64) -> Markup {
     let (left, right) = (RUN_LEFT, RUN_WIDTH - 14.0);
-    let x = |index: usize| left + (right - left) * duration(index);
-    let delivered: String = stripe
-        .parts
-        .iter()
+    let x = |index: usize| left + (right - left) * index as f64 / PARTS as f64;
+    // In a part in which nothing was sent, what was true before is still true.
+    let shares = stripe.parts.iter().scan(0.0, |share, part| {
+        if part.sent > 0 {
+            *share = (part.sent - part.lost) as f64 / part.sent as f64;
+        }
+        Some(*share)
+    });
+    let delivered: String = shares
         .enumerate()
-        .filter(|(_, part)| part.sent > part.lost)
-        .map(|(index, part)| {
-            let height = 14.0 * (part.sent - part.lost) as f64 / part.sent.max(1) as f64;
-            format!("M{} {}h{}v-{}h-{}z", number(x(index)), number(top + 26.0), number(x(1) - left), number(height), number(x(1) - left))
+        .filter(|&(_, share)| share > 0.0)
+        .map(|(index, share)| {
+            let (floor, width) = (number(top + 26.0), x(1) - left + 0.1);
+            format!("M{} {floor}h{width:.2}v-{}h-{width:.2}z", number(x(index)), number(14.0 * share))
         })
         .collect();
-    let _ = seconds;
     html! {
         text class="end" x=(number(RUN_LEFT - 10.0)) y=(number(top + 18.0)) { (super::layout::shortened(&stripe.flow)) }
         text class="small end" x=(number(RUN_LEFT - 10.0)) y=(number(top + 30.0)) { "to " (super::layout::shortened(&stripe.towards)) }

@@ -13,6 +13,8 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use core::net::{Ipv6Addr, SocketAddrV6};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -90,13 +92,18 @@ pub(super) fn run(options: &Options) -> u8 {
     if backend == Backend::Sim && !options.sim {
         eprintln!("drover: not root, so this is the simulation; as root, the same command runs real processes");
     }
+    // Made before the run: after a long one it would be late to hear that it cannot be.
+    let mut page = match options.html.as_deref().map(|file| (file, File::create(file))) {
+        None => None,
+        Some((file, Ok(page))) => Some((file, page)),
+        Some((file, Err(error))) => return page_fault(file, &error),
+    };
     match run_lab(&lab, backend, options) {
         Ok(found) => {
-            if let Some(file) = &options.html
-                && let Err(error) = std::fs::write(file, found.to_html(&lab, options))
+            if let Some((file, page)) = &mut page
+                && let Err(error) = page.write_all(found.to_html(&lab, options).as_bytes())
             {
-                eprintln!("drover: {}: the page cannot be written: {error}", file.display());
-                return UNAVAILABLE;
+                return page_fault(file, &error);
             }
             let text = if options.json { found.to_json() + "\n" } else { found.to_text() };
             say(&text, if found.ok() { DONE } else { REFUSED })
@@ -110,6 +117,11 @@ pub(super) fn run(options: &Options) -> u8 {
             UNAVAILABLE
         }
     }
+}
+
+fn page_fault(file: &Path, error: &io::Error) -> u8 {
+    eprintln!("drover: {}: the page cannot be written: {error}", file.display());
+    UNAVAILABLE
 }
 
 /// What came of a lab: of one run, or of one for each mode. Beside each report what a page shows, where one is wanted.
@@ -149,9 +161,10 @@ impl Found {
                 (None, views.collect())
             }
             Found::Modes(comparison, closeups) => {
-                let views = lab.modes.iter().zip(&comparison.runs).zip(closeups).filter_map(|(((_, lab), run), closeup)| {
-                    Some(View { mode: Some(&run.mode), lab, report: &run.report, closeup: closeup.as_ref()? })
-                });
+                let views =
+                    lab.modes.iter().zip(&comparison.runs).zip(closeups).filter_map(|(((_, lab), run), closeup)| {
+                        Some(View { mode: Some(&run.mode), lab, report: &run.report, closeup: closeup.as_ref()? })
+                    });
                 (Some(comparison), views.collect::<Vec<_>>())
             }
         };
@@ -174,7 +187,8 @@ fn run_lab(lab: &Lab, backend: Backend, options: &Options) -> Result<Found> {
     let seed = options.seed.unwrap_or(lab.seed);
     let run = |lab: &Lab, keep: Option<&Path>| -> Result<(Report, Option<Closeup>)> {
         if options.html.is_some() {
-            return lab::run_closely(lab, backend, seed, keep, &interrupted).map(|(report, closeup)| (report, Some(closeup)));
+            return lab::run_closely(lab, backend, seed, keep, &interrupted)
+                .map(|(report, closeup)| (report, Some(closeup)));
         }
         lab::run(lab, backend, seed, keep, &interrupted).map(|report| (report, None))
     };

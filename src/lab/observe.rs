@@ -221,9 +221,7 @@ impl Wire {
                 let (sender, receiver) = ends.unwrap_or_default();
                 self.packets.push(PacketSeen { at, link, form, identity, sender, receiver });
             }
-            Class::Nd | Class::Icmpv6Error
-                if self.bystanders.len() < MAX_BYSTANDERS && tells_of_movement(&what) =>
-            {
+            Class::Nd | Class::Icmpv6Error if self.bystanders.len() < MAX_BYSTANDERS && tells_of_movement(&what) => {
                 self.bystanders.push(Message { at, link, what, identity });
             }
             Class::Nd | Class::Icmpv6Error | Class::Other => {}

@@ -141,10 +141,7 @@ impl Report {
         }
         writeln!(out)?;
         table(out, &self.handover_rows())?;
-        writeln!(
-            out,
-            "\n{HANDOVER_LEGEND}\n"
-        )?;
+        writeln!(out, "\n{HANDOVER_LEGEND}\n")?;
         table(out, &self.flow_rows())?;
         writeln!(out)?;
         for check in &self.checks {

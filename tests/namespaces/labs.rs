@@ -162,7 +162,8 @@ fn run(lab: &str, kept: &Path) -> Value {
         let last = attempts.next() == Some(ATTEMPTS);
         let mut command = Command::new(DROVER);
         command.arg("lab").arg(format!("{}/configs/lab/{lab}.toml", env!("CARGO_MANIFEST_DIR")));
-        command.args(["--netns", "--json", "--keep-captures"]).arg(kept);
+        let page = kept.with_extension("html");
+        command.args(["--netns", "--json", "--keep-captures"]).arg(kept).arg("--html").arg(&page);
         let output = command.output().expect("drover runs");
         let printed = String::from_utf8(output.stdout).expect("UTF-8");
         let said = String::from_utf8_lossy(&output.stderr);
@@ -170,7 +171,33 @@ fn run(lab: &str, kept: &Path) -> Value {
         let failed = failed_checks(&report);
         if failed.is_empty() || last || !failed.iter().all(|name| TIMED_CHECKS.contains(name)) {
             assert_eq!(output.status.code(), Some(0), "{lab}: {said}\n{printed}");
+            assert_page_tells(&std::fs::read_to_string(&page).expect("a page was written"), &report);
             return report;
+        }
+    }
+}
+
+/// The page of a run holds its report, and shows of every movement the path by the new link, messages of the terminal and
+/// a mark for each lost packet that it does not count as sent later than is shown.
+fn assert_page_tells(page: &str, report: &Value) {
+    let (_, held) = page.split_once("id=\"report\">").expect("the report is in the page");
+    let held = held.split_once("</script>").expect("it ends").0;
+    assert_eq!(&serde_json::from_str::<Value>(held).expect("it is JSON"), report);
+    let reports: Vec<&Value> = match report["runs"].as_array() {
+        Some(runs) => runs.iter().map(|run| &run["report"]).collect(),
+        None => vec![report],
+    };
+    let movements: Vec<&str> = page.split("<details class=\"movement\"").skip(1).collect();
+    for report in reports {
+        let handovers = report["handovers"].as_array().expect("a list");
+        assert_eq!(movements.len(), handovers.len());
+        for (movement, handover) in movements.iter().zip(handovers) {
+            let (terminal, to) = (handover["terminal"].as_str().expect("text"), handover["to"].as_str().expect("text"));
+            assert!(movement.contains(&format!(" to {terminal} on {to}, ")), "no packet by {to}");
+            assert!(movement.contains(&format!("<title>{terminal} to ")), "no message of {terminal}");
+            let marks = movement.matches(", lost</title>").count() as u64;
+            let is_whole = !movement.contains("more</b> were lost");
+            assert!(!is_whole || marks >= handover["lost"].as_u64().expect("a number"), "{marks} of {handover}");
         }
     }
 }

@@ -247,3 +247,127 @@ fn some(all: impl Iterator<Item = String>) -> String {
         more => format!("{}, {} and {} more", all[0], all[1], more - 2),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::lab::{Lab, load_lab};
+    use crate::lab::sim::mac;
+    use stack::wire::build::PacketBuilder;
+    use stack::wire::ipv6::protocol;
+    use std::path::Path;
+
+    const AT_SECS: u64 = 6;
+
+    struct Captures {
+        lab: Lab,
+        wire: Wire,
+    }
+
+    impl Captures {
+        fn new() -> Self {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/lab/fig5.toml");
+            Captures { lab: load_lab(&file).expect("a shipped lab"), wire: Wire::default() }
+        }
+
+        fn station(&self, name: &str) -> Station {
+            Station::all(&self.lab).find(|station| station.name(&self.lab) == name).expect("it is there")
+        }
+
+        /// A packet on a link, milliseconds after the movement, to one station or to all.
+        fn note(&mut self, millis: u64, from: &str, link: &str, to: Option<&str>, packet: &[u8]) {
+            let of = |name: &str| mac(usize::from(self.station(name).0), 0).0;
+            let to = to.map_or([0x33, 0x33, 0, 0, 0, 1], of);
+            let frame = [&to[..], &of(from), &[0x86, 0xdd], packet].concat();
+            let link = self.lab.link_named(link).expect("it is there");
+            self.wire.note(Instant::from_millis(AT_SECS * 1000 + millis), link, &frame);
+        }
+
+        fn exchanges(&mut self) -> (Vec<Exchange>, usize) {
+            self.wire.sort();
+            assert!(self.wire.malformed().is_empty());
+            let places = Places::new(&self.lab, Instant::from_secs(5));
+            let at = Instant::from_secs(AT_SECS);
+            exchanges(&self.wire, &places, at, at, Instant::from_secs(AT_SECS + 10))
+        }
+
+        fn names(&self, stations: &[Station]) -> Vec<&str> {
+            stations.iter().map(|station| station.name(&self.lab)).collect()
+        }
+    }
+
+    fn packet(upper: u8, message: Vec<u8>, checksum_at: usize) -> Vec<u8> {
+        let address = |text: &str| text.parse().expect("an address");
+        PacketBuilder::new(address("2001:db8:200:a::55"), address("2001:db8:100:1::1")).checksummed(
+            upper,
+            message,
+            checksum_at,
+        )
+    }
+
+    /// A Home Test Init with this cookie.
+    fn test_init(cookie: u8) -> Vec<u8> {
+        packet(protocol::MOBILITY, [&[59, 1, 1, 0, 0, 0, 0, 0][..], &[cookie; 8]].concat(), 4)
+    }
+
+    /// A Router Advertisement.
+    fn advertisement() -> Vec<u8> {
+        packet(protocol::ICMPV6, [&[134, 0, 0, 0][..], &[64; 12]].concat(), 2)
+    }
+
+    #[test]
+    fn what_routers_pass_on_is_one_exchange() {
+        let mut captures = Captures::new();
+        let tunnel =
+            PacketBuilder::new("2001:db8::1".parse().expect("an address"), "2001:db8::2".parse().expect("an address"));
+        let inside = tunnel.payload(protocol::IPV6, &test_init(1));
+        captures.note(1, "mt", "radio-a", Some("a"), &test_init(1));
+        captures.note(2, "a", "core-a", Some("core"), &test_init(1));
+        captures.note(2, "mt", "radio-a", Some("a"), &test_init(2));
+        captures.note(4, "core", "mma1-core", Some("mma1"), &inside);
+        captures.note(5, "mma1", "mma1-core", Some("core"), &test_init(1));
+        captures.note(6, "core", "core-b", Some("b"), &test_init(1));
+        // Sent again a second later; what becomes of it is told with the first.
+        captures.note(1_100, "mt", "radio-a", Some("a"), &test_init(1));
+        captures.note(1_101, "a", "core-a", Some("core"), &test_init(1));
+        let (exchanges, left_out) = captures.exchanges();
+        assert_eq!((exchanges.len(), left_out), (2, 0));
+        let first = &exchanges[0];
+        assert_eq!((first.at_us, first.last_us, first.again), (1_000, 6_000, Some((1, 1_100_000))));
+        assert_eq!(captures.names(&first.through), ["a", "core", "mma1", "core"]);
+        assert_eq!(captures.names(&first.receivers), ["b"]);
+        assert_eq!((first.purpose, first.headline.as_str()), (Purpose::Mobility, "Home Test Init"));
+        assert!(first.decoded.contains("2001:db8:200:a::55 > 2001:db8:100:1::1"));
+        assert_eq!(captures.names(&exchanges[1].receivers), ["a"]);
+    }
+
+    #[test]
+    fn advertisements_are_told_once_and_only_where_a_terminal_hears_them() {
+        let mut captures = Captures::new();
+        for millis in [10, 310, 610] {
+            captures.note(millis, "b", "radio-b", None, &advertisement());
+        }
+        // The terminal leaves the old link half a second after the movement.
+        captures.note(700, "a", "radio-a", None, &advertisement());
+        let (exchanges, _) = captures.exchanges();
+        assert_eq!(exchanges.len(), 1);
+        assert_eq!((exchanges[0].at_us, exchanges[0].again), (10_000, Some((2, 610_000))));
+        assert_eq!((exchanges[0].purpose, captures.names(&exchanges[0].receivers)), (Purpose::Discovery, vec!["mt"]));
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_counted() {
+        let mut captures = Captures::new();
+        for cookie in 0..=u8::MAX {
+            captures.note(u64::from(cookie), "mt", "radio-a", Some("a"), &test_init(cookie));
+        }
+        let (exchanges, left_out) = captures.exchanges();
+        assert_eq!((exchanges.len(), left_out), (MAX_EXCHANGES, 256 - MAX_EXCHANGES));
+    }
+
+    #[test]
+    fn of_many_the_first_are_named() {
+        let names = |count: usize| some((0..count).map(|number| number.to_string()));
+        assert_eq!([names(0), names(1), names(2), names(5)], ["nothing", "0", "0, 1", "0, 1 and 3 more"]);
+    }
+}

@@ -88,11 +88,7 @@ impl Closeup {
             };
             Some(fates.as_ref()?.stripe(flow.name.clone(), towards.clone(), seen.started, lab.duration))
         });
-        Closeup {
-            movements: chosen.iter().map(movement).collect(),
-            stripes: stripes.collect(),
-            duration: lab.duration,
-        }
+        Closeup { movements: chosen.iter().map(movement).collect(), stripes: stripes.collect(), duration: lab.duration }
     }
 }
 

@@ -15,9 +15,9 @@ pub(super) struct Places<'a> {
 impl<'a> Places<'a> {
     /// The places of a run whose traffic started then.
     pub(super) fn new(lab: &'a Lab, started: Instant) -> Self {
-        let starts = lab.terminals().filter_map(|terminal| {
-            Some((Instant::ORIGIN, terminal, lab.nodes[terminal.0].start?, true))
-        });
+        let starts = lab
+            .terminals()
+            .filter_map(|terminal| Some((Instant::ORIGIN, terminal, lab.nodes[terminal.0].start?, true)));
         let steps = script(lab).into_iter().filter_map(|(at, step)| match step {
             Step::Attach { terminal, link } => Some((started + at, terminal, link, true)),
             Step::Detach { terminal, link } => Some((started + at, terminal, link, false)),

@@ -71,7 +71,8 @@ impl<'a> Tracer<'a> {
     fn steps(&self, movement: &LabMove, on: Option<LinkIndex>, from: Instant, until: Instant) -> Vec<Step> {
         let terminal = Station::all(self.lab).find(|station| station.terminal(self.lab) == Some(movement.terminal));
         let home_address = self.lab.address_of(Endpoint::Node(movement.terminal));
-        let wanted: BTreeSet<u32> = (0..).zip(&self.forms).filter(|(_, form)| is_for(form, home_address)).map(|(n, _)| n).collect();
+        let wanted: BTreeSet<u32> =
+            (0..).zip(&self.forms).filter(|(_, form)| is_for(form, home_address)).map(|(n, _)| n).collect();
         let packets = self.wire.packets_between(from, until).iter().filter(|packet| wanted.contains(&packet.form));
         let mut counts = BTreeMap::<(Station, LinkIndex, Option<Station>), BTreeMap<u32, u64>>::new();
         for packet in packets {
@@ -81,7 +82,8 @@ impl<'a> Tracer<'a> {
         let step = |((sender, link, receiver), forms): ((Station, LinkIndex, Option<Station>), BTreeMap<u32, u64>)| {
             let most = forms.iter().max_by_key(|&(_, count)| count).map(|(&form, _)| form);
             let headers = most.and_then(|form| self.forms.get(form as usize)).map(|form| headers(form));
-            let receiver = receiver.or_else(|| self.receiver(sender, link, if on == Some(link) { terminal } else { None }));
+            let receiver =
+                receiver.or_else(|| self.receiver(sender, link, if on == Some(link) { terminal } else { None }));
             Step { sender, link, receiver, packets: forms.values().sum(), headers: headers.unwrap_or_default() }
         };
         counts.into_iter().map(step).collect()
@@ -134,7 +136,11 @@ mod tests {
         let address = |text: &str| text.parse::<Ipv6Addr>().expect("an address");
         let (home, cn) = (address("2001:db8:100:1::55"), address("2001:db8:c::10"));
         let datagram = |source, destination| {
-            PacketBuilder::new(source, destination).checksummed(protocol::UDP, vec![0x13, 0x89, 0x13, 0x89, 0, 8, 0, 0], 6)
+            PacketBuilder::new(source, destination).checksummed(
+                protocol::UDP,
+                vec![0x13, 0x89, 0x13, 0x89, 0, 8, 0, 0],
+                6,
+            )
         };
         let mut wire = Wire::default();
         let mut note = |millis: u64, from: &str, link: &str, to: Option<&str>, packet: &[u8]| {

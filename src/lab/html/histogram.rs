@@ -29,7 +29,8 @@ impl Group {
         for kind in ["intra-site", "inter-site", "home"] {
             for make_first in [true, false] {
                 for view in views {
-                    let alike = view.report.handovers.iter().filter(|h| h.kind == kind && h.make_before_break == make_first);
+                    let alike =
+                        view.report.handovers.iter().filter(|h| h.kind == kind && h.make_before_break == make_first);
                     let mut interruptions: Vec<u64> = alike.map(|handover| handover.interruption_us).collect();
                     interruptions.sort_unstable();
                     let name = format!("{kind}, {}", order(make_first));

@@ -80,7 +80,9 @@ fn stage_words(stage: &str) -> &str {
 /// The ladder of a movement.
 pub(super) fn ladder(lab: &Lab, layout: &Layout, movement: &Movement, handover: &Handover) -> Markup {
     let mut lines: Vec<(i64, Line<'_>)> = vec![(0, Line::Made)];
-    lines.extend(handover.stages_us.iter().map(|(&stage, &at)| (i64::try_from(at).unwrap_or(i64::MAX), Line::Stage(stage))));
+    lines.extend(
+        handover.stages_us.iter().map(|(&stage, &at)| (i64::try_from(at).unwrap_or(i64::MAX), Line::Stage(stage))),
+    );
     lines.extend(movement.messages.iter().map(|message| (message.at_us, Line::Message(message))));
     // Stable: what is of one instant stays in this order.
     lines.sort_by_key(|&(at, _)| at);
@@ -204,7 +206,13 @@ fn names(lab: &Lab, stations: &[Station]) -> String {
 
 fn told(lab: &Lab, message: &Exchange) -> String {
     let links: Vec<&str> = message.links.iter().map(|link| lab.links[link.0].name.as_str()).collect();
-    format!("{} to {} on {}\n{}", message.sender.name(lab), names(lab, &message.receivers), links.join(", "), message.decoded)
+    format!(
+        "{} to {} on {}\n{}",
+        message.sender.name(lab),
+        names(lab, &message.receivers),
+        links.join(", "),
+        message.decoded
+    )
 }
 
 /// The messages once more, with all that is read of them.

@@ -76,12 +76,14 @@ impl Layout {
         let graph = Graph::new(lab);
         let mut tree = Tree::new(lab, &graph);
         tree.settle(lab, &graph);
-        let mut places: Vec<Place> = tree.at.iter().map(|(&thing, &(column, row))| place(lab, thing, column, row)).collect();
+        let mut places: Vec<Place> =
+            tree.at.iter().map(|(&thing, &(column, row))| place(lab, thing, column, row)).collect();
         keep_apart(&mut places);
         let columns = places.iter().map(|place| place.column + 1).max().unwrap_or(0);
         let mut left = MARGIN;
         for column in 0..columns {
-            let widest = places.iter().filter(|place| place.column == column).map(|place| place.width).fold(0.0, f64::max);
+            let widest =
+                places.iter().filter(|place| place.column == column).map(|place| place.width).fold(0.0, f64::max);
             places.iter_mut().filter(|place| place.column == column).for_each(|place| place.x = left + widest / 2.0);
             left += widest + COLUMN_GAP;
         }
@@ -332,15 +334,12 @@ fn sites(lab: &Lab, places: &[Place]) -> Vec<Site> {
         height: bottom - top + 25.0,
     });
     let sites: Vec<Site> = sites.collect();
-    let overlap = |a: &Site, b: &Site| {
-        a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
-    };
+    let overlap =
+        |a: &Site, b: &Site| a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
     let holds_a_stranger = |site: &Site| {
         places.iter().any(|place| {
-            let inside = place.x > site.x
-                && place.x < site.x + site.width
-                && place.y > site.y
-                && place.y < site.y + site.height;
+            let inside =
+                place.x > site.x && place.x < site.x + site.width && place.y > site.y && place.y < site.y + site.height;
             inside && site_of(lab, place.thing).map(|name| shortened(&name)).as_deref() != Some(site.name.as_str())
         })
     };

@@ -331,3 +331,137 @@ fn millis(micros: u64) -> String {
 fn in_script(json: &str) -> String {
     json.replace('<', "\\u003c")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::lab::load_lab;
+    use crate::lab::comparison::Run;
+    use crate::lab::{Backend, run_closely};
+    use std::path::Path;
+    use std::sync::OnceLock;
+    use std::sync::atomic::AtomicBool;
+
+    /// A run with little in it, in which names and details are what they should not be.
+    fn ran() -> &'static (Lab, Report, Closeup) {
+        static RAN: OnceLock<(Lab, Report, Closeup)> = OnceLock::new();
+        RAN.get_or_init(|| {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/lab/fig8.toml");
+            let mut lab = load_lab(&file).expect("a shipped lab");
+            lab.flows.truncate(2);
+            let (mut report, closeup) =
+                run_closely(&lab, Backend::Sim, 8, None, &AtomicBool::new(false)).expect("it runs");
+            report.checks[0].detail = "<b>a & \"b\"</b></script>".to_owned();
+            (lab, report, closeup)
+        })
+    }
+
+    fn page_of(report: &Report, modes: &[&str]) -> String {
+        let (lab, _, closeup) = ran();
+        let runs = modes.iter().map(|mode| Run { mode: (*mode).to_owned(), report: report.clone() });
+        let comparison = Comparison::new(runs.collect());
+        let json = serde_json::to_string(report).expect("a report is JSON");
+        let views = match modes {
+            [] => vec![View { mode: None, lab, report, closeup }],
+            modes => modes.iter().map(|&mode| View { mode: Some(mode), lab, report, closeup }).collect(),
+        };
+        let comparison = (!modes.is_empty()).then_some(&comparison);
+        let command = "drover lab x.toml --sim --seed 8".to_owned();
+        Page { name: "<i>fig8</i>", command, views, comparison, json: &json }.to_html()
+    }
+
+    /// Every element that begins ends, in order; attributes are quoted; no sign that means something stands in text.
+    fn assert_well_formed(page: &str) {
+        const VOID: [&str; 2] = ["meta", "link"];
+        let mut rest = page.strip_prefix("<!DOCTYPE html>").expect("a page begins with its type");
+        let mut open: Vec<String> = Vec::new();
+        while let Some(start) = rest.find('<') {
+            let (text, tag) = rest.split_at(start);
+            let is_raw = open.last().is_some_and(|name| name == "style" || name == "script");
+            for entity in text.split('&').skip(1).filter(|_| !is_raw) {
+                let name = entity.split(';').next().unwrap_or_default();
+                assert!(["amp", "lt", "gt", "quot"].contains(&name), "&{name}");
+            }
+            assert!(is_raw || !text.contains('>'), "{text}");
+            let end = tag.find('>').expect("a tag ends");
+            let inside = &tag[1..end];
+            assert!(inside.matches('"').count() % 2 == 0, "{inside}");
+            let name: String = inside.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();
+            if inside.starts_with('/') {
+                assert_eq!(open.pop(), Some(name), "{inside}");
+            } else if !VOID.contains(&name.as_str()) {
+                open.push(name);
+            }
+            rest = &tag[end + 1..];
+        }
+        assert_eq!((open.len(), rest.trim()), (0, ""));
+    }
+
+    #[test]
+    fn pages_are_well_formed_whatever_they_show() {
+        let (_, report, _) = ran();
+        for modes in [&[][..], &["multicast", "<mode>"]] {
+            let page = page_of(report, modes);
+            assert_well_formed(&page);
+            assert!(page.contains("<h1>Lab &lt;i&gt;fig8&lt;/i&gt;</h1>"));
+            assert!(page.contains("&lt;b&gt;a &amp; &quot;b&quot;&lt;/b&gt;&lt;/script&gt;"));
+            assert_eq!(page.matches("<details class=\"movement\"").count(), 4);
+            assert_eq!(page.matches("comparison").count() > 0, !modes.is_empty());
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "assertion")]
+    fn what_is_not_well_formed_is_seen() {
+        assert_well_formed("<!DOCTYPE html><p><b></p></b>");
+    }
+
+    #[test]
+    fn pages_need_nothing_else() {
+        let page = page_of(&ran().1, &["multicast", "mipv6"]).replace("</script>", "");
+        let own = page.replace("href=\"#", "").replace("url(#", "").replace("<script type=\"application/json\"", "");
+        for word in ["http", "//", "<script", "<link", "<img", "src=", "href", "@import", "url(", "onload", "onclick"] {
+            assert!(!own.contains(word), "{word}");
+        }
+        for place in page.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(page.contains(&format!("id=\"{place}\"")), "{place}");
+        }
+        for place in page.split("url(#").skip(1).filter_map(|rest| rest.split(')').next()) {
+            assert!(page.contains(&format!("id=\"{place}\"")), "{place}");
+        }
+    }
+
+    #[test]
+    fn pages_say_what_the_report_says() {
+        let (_, report, _) = ran();
+        let page = page_of(report, &[]);
+        for cell in report.handover_rows().iter().skip(1).flatten() {
+            let cell = cell.replace('>', "&gt;");
+            assert!(page.contains(&format!(">{cell}</td>")), "{cell}");
+        }
+        assert!(page.contains(&format!("all {} checks hold", report.checks.len())));
+        let (_, json) = page.split_once("id=\"report\">").expect("the report is there");
+        let (json, _) = json.split_once("</script>").expect("it ends");
+        let held: serde_json::Value = serde_json::from_str(json).expect("it is JSON");
+        assert_eq!(held, serde_json::to_value(report).expect("a report is JSON"));
+
+        let mut failed = report.clone();
+        failed.checks[1].ok = false;
+        let page = page_of(&failed, &[]);
+        assert!(page.contains(&format!("1 of {} checks FAILED", report.checks.len())));
+        assert_eq!(page.matches("<b class=\"bad\">FAIL</b>").count(), 1);
+    }
+
+    #[test]
+    fn pages_of_long_runs_have_an_end() {
+        let (_, report, _) = ran();
+        let mut long = report.clone();
+        for number in 0..100_000 {
+            long.handovers.push(Handover { at_us: 9_000_000 + number, ..report.handovers[0].clone() });
+        }
+        let page = page_of(&long, &["multicast", "hmipv6", "mipv6"]);
+        assert!(page.len() < 3_000_000, "{}", page.len());
+        assert!(page.contains("100000 movements are left out") && page.contains("99004 more rows are left out"));
+        assert!(!page.contains("id=\"report\""));
+    }
+}

@@ -58,7 +58,9 @@ mod tests {
 
     #[test]
     fn steps_are_round() {
-        for (length, count, expected) in [(10.0, 5, 2.0), (55.0, 6, 10.0), (0.7, 7, 0.1), (1.0, 1, 1.0), (210.0, 8, 50.0)] {
+        for (length, count, expected) in
+            [(10.0, 5, 2.0), (55.0, 6, 10.0), (0.7, 7, 0.1), (1.0, 1, 1.0), (210.0, 8, 50.0)]
+        {
             assert_eq!(rounded(step(length, count)), expected, "{length} in {count}");
         }
         assert!(step(0.0, 5) > 0.0);

@@ -32,6 +32,8 @@ const TIMED_CHECKS: [&str; 5] = [
     "make before break between sites loses nothing",
 ];
 const ATTEMPTS: u32 = 2;
+/// Marks of packets that each tell of one, in a movement's drawing on a page.
+const MAX_MARKS: u64 = 400;
 /// Octets of a capture file without frames.
 const PCAP_HEADER_LEN: usize = 24;
 
@@ -177,8 +179,8 @@ fn run(lab: &str, kept: &Path) -> Value {
     }
 }
 
-/// The page of a run holds its report, and shows of every movement the path by the new link, messages of the terminal and
-/// a mark for each lost packet that it does not count as sent later than is shown.
+/// The page of a run holds its report. Of every movement it shows the path by the new link, messages of the terminal, and
+/// marks of lost packets where it does not say that more were lost than it shows.
 fn assert_page_tells(page: &str, report: &Value) {
     let (_, held) = page.split_once("id=\"report\">").expect("the report is in the page");
     let held = held.split_once("</script>").expect("it ends").0;
@@ -197,7 +199,8 @@ fn assert_page_tells(page: &str, report: &Value) {
             assert!(movement.contains(&format!("<title>{terminal} to ")), "no message of {terminal}");
             let marks = movement.matches(", lost</title>").count() as u64;
             let is_whole = !movement.contains("more</b> were lost");
-            assert!(!is_whole || marks >= handover["lost"].as_u64().expect("a number"), "{marks} of {handover}");
+            let lost = handover["lost"].as_u64().expect("a number");
+            assert!(!is_whole || marks >= lost.min(MAX_MARKS), "{marks} of {handover}");
         }
     }
 }

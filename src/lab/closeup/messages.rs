@@ -6,10 +6,11 @@
 
 use super::offset_us;
 use super::place::Places;
+use super::trail::{Hop, trails};
 use crate::config::lab::LinkIndex;
 use crate::lab::observe::{Message, Station, Wire};
 use stack::inspect::{Kind, Nd, pim};
-use stack::time::{Duration, Instant};
+use stack::time::Instant;
 use stack::wire::mld::{self, RecordType};
 use stack::wire::mobility::MobilityMessage;
 use stack::wire::mobility::handover::{HandoverInitiate, HandoverMessage};
@@ -17,9 +18,7 @@ use std::collections::BTreeMap;
 
 /// Exchanges of a movement at the most.
 pub(crate) const MAX_EXCHANGES: usize = 80;
-/// A message is not under way for longer.
-const MAX_UNDER_WAY: Duration = Duration::from_secs(1);
-/// Octets of what is told of a message.
+/// Letters of what is told of a message.
 const MAX_DECODED: usize = 600;
 
 /// What a message is for.
@@ -44,7 +43,7 @@ pub(crate) enum Purpose {
 pub(crate) struct Exchange {
     /// When it was sent, microseconds after the movement.
     pub(crate) at_us: i64,
-    /// When it was put on the last link that it crossed.
+    /// When it was seen last of the links that it crossed.
     pub(crate) last_us: i64,
     /// Who sent it.
     pub(crate) sender: Station,
@@ -62,7 +61,6 @@ pub(crate) struct Exchange {
     pub(crate) headline: String,
     /// What it is, with all headers and fields that are read.
     pub(crate) decoded: String,
-    seen: Instant,
 }
 
 /// The exchanges from `begin` to `until` around a movement that was made `at`, and how many more there were than there is
@@ -74,66 +72,69 @@ pub(super) fn exchanges(
     at: Instant,
     until: Instant,
 ) -> (Vec<Exchange>, usize) {
-    let mut messages: Vec<&Message> = wire.between(begin, until).chain(wire.bystanders(begin, until)).collect();
-    messages.sort_by_key(|message| message.at);
-    let mut exchanges: Vec<Exchange> = Vec::new();
-    let mut latest = BTreeMap::<u64, usize>::new();
-    let mut left_out = 0;
-    for message in messages {
-        let Some(sender) = message.sender() else { continue };
-        let heard = match message.receiver() {
+    let mut messages: Vec<(&Message, Station)> = wire
+        .between(begin, until)
+        .chain(wire.bystanders(begin, until))
+        .filter_map(|message| Some((message, message.sender()?)))
+        .collect();
+    messages.sort_by_key(|(message, _)| message.at);
+    let mut same = BTreeMap::<u64, Vec<Sent<'_>>>::new();
+    for (number, (message, sender)) in messages.into_iter().enumerate() {
+        let all = same.entry(message.identity).or_default();
+        if let Some(known) = all.iter_mut().find(|sent| sent.hop.sender == sender && sent.message.link == message.link)
+        {
+            known.again = Some((known.again.map_or(0, |(count, _)| count) + 1, offset_us(at, message.at)));
+            continue;
+        }
+        let receivers = match message.receiver() {
             Some(receiver) => vec![receiver],
             None => places.listeners(message.link, sender, message.at),
         };
-        if heard.is_empty() && matches!(message.what.kind, Kind::Nd { .. }) {
-            continue;
+        if !receivers.is_empty() || !matches!(message.what.kind, Kind::Nd { .. }) {
+            all.push(Sent { number, message, hop: Hop { sender, receivers }, again: None });
         }
-        let now = offset_us(at, message.at);
-        if let Some(known) = latest.get(&message.identity).and_then(|&index| exchanges.get_mut(index)) {
-            if known.sender == sender && known.links.first() == Some(&message.link) {
-                let (count, _) = known.again.unwrap_or_default();
-                known.again = Some((count + 1, now));
-                known.seen = message.at;
-                continue;
-            }
-            if known.receivers.contains(&sender) && message.at.since(known.seen) <= MAX_UNDER_WAY {
-                known.through.push(sender);
-                known.receivers = heard;
-                known.links.push(message.link);
-                (known.last_us, known.seen) = (now, message.at);
-                continue;
-            }
-            // A copy of what was sent again, further on.
-            if known.through.contains(&sender) {
-                continue;
-            }
-        }
-        if exchanges.len() == MAX_EXCHANGES {
-            left_out += 1;
-            continue;
-        }
-        latest.insert(message.identity, exchanges.len());
-        let (purpose, headline) = headline(&message.what.kind);
-        let mut decoded = message.what.to_string();
-        if decoded.len() > MAX_DECODED {
-            // What stands there is ASCII but for what nobody sends; a cut inside of a sign would be no text.
-            decoded = decoded.chars().take(MAX_DECODED).chain("…".chars()).collect();
-        }
-        exchanges.push(Exchange {
-            at_us: now,
-            last_us: now,
-            sender,
-            through: Vec::new(),
-            receivers: heard,
-            links: vec![message.link],
-            again: None,
-            purpose,
-            headline,
-            decoded,
-            seen: message.at,
-        });
     }
-    (exchanges, left_out)
+    let mut ways: Vec<Vec<&Sent<'_>>> = Vec::new();
+    for all in same.values() {
+        let hops: Vec<Hop> = all.iter().map(|sent| sent.hop.clone()).collect();
+        ways.extend(trails(&hops).into_iter().map(|trail| trail.into_iter().map(|hop| &all[hop]).collect()));
+    }
+    // In order of time.
+    ways.sort_by_key(|way| way.iter().map(|sent| sent.number).min());
+    let left_out = ways.len().saturating_sub(MAX_EXCHANGES);
+    (ways.iter().take(MAX_EXCHANGES).filter_map(|way| exchange(at, way)).collect(), left_out)
+}
+
+/// A message on one link.
+struct Sent<'a> {
+    /// Among all messages, in order of time.
+    number: usize,
+    message: &'a Message,
+    hop: Hop,
+    /// How often it was sent there again, and when last.
+    again: Option<(u64, i64)>,
+}
+
+fn exchange(at: Instant, way: &[&Sent<'_>]) -> Option<Exchange> {
+    let (first, last) = (way.first()?, way.last()?);
+    let times = || way.iter().map(|sent| offset_us(at, sent.message.at));
+    let (purpose, headline) = headline(&first.message.what.kind);
+    let mut decoded = first.message.what.to_string();
+    if decoded.len() > MAX_DECODED {
+        decoded = decoded.chars().take(MAX_DECODED).chain("…".chars()).collect();
+    }
+    Some(Exchange {
+        at_us: times().min()?,
+        last_us: times().max()?,
+        sender: first.hop.sender,
+        through: way.iter().skip(1).map(|sent| sent.hop.sender).collect(),
+        receivers: last.hop.receivers.clone(),
+        links: way.iter().map(|sent| sent.message.link).collect(),
+        again: first.again,
+        purpose,
+        headline,
+        decoded,
+    })
 }
 
 /// What a message is, in a few words.

@@ -6,6 +6,7 @@
 pub(crate) mod messages;
 pub(crate) mod packets;
 mod place;
+mod trail;
 pub(crate) mod ways;
 
 use super::judge;

@@ -6,7 +6,7 @@ use crate::lab::report::order;
 use maud::{Markup, html};
 
 const WIDTH: f64 = 900.0;
-const LEFT: f64 = 250.0;
+const LEFT: f64 = 290.0;
 const RIGHT: f64 = WIDTH - 16.0;
 const ROW: f64 = 62.0;
 const BAR: f64 = 34.0;

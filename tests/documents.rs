@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "docs/patent.md",
     "docs/rfc-compliance.md",
     "docs/regressions.md",
     "docs/configuration.md",
     "docs/interoperability.md",
+    "docs/lab.md",
     "docs/troubleshooting-multicast.md",
     "docs/decisions/README.md",
 ];

@@ -15,7 +15,7 @@ use maud::{Markup, html};
 const ROW: f64 = 22.0;
 const TIME_WIDTH: f64 = 118.0;
 /// Pixels from a node to the next, as there is room.
-const COLUMNS_WIDTH: f64 = 640.0;
+const COLUMNS_WIDTH: f64 = 600.0;
 const COLUMN: (f64, f64) = (40.0, 92.0);
 /// Pixels of a letter.
 const LETTER: f64 = 6.9;
@@ -119,7 +119,12 @@ pub(super) fn ladder(lab: &Lab, layout: &Layout, movement: &Movement, handover: 
         index.map(|index| columns_at + column * (index as f64 + 0.5))
     };
     let right = columns_at + column * columns.len() as f64;
-    let (width, height) = (right + if slanted { longest * 0.75 } else { 8.0 }, head + lines.len() as f64 * ROW + 8.0);
+    // A slanted name reaches to the right of its node.
+    let ends = columns.iter().zip(&names).filter_map(|(&station, name)| {
+        Some(x_of(station)? + if slanted { name.chars().count() as f64 * LETTER * 0.75 } else { 0.0 })
+    });
+    let width = ends.fold(right, f64::max) + 8.0;
+    let height = head + lines.len() as f64 * ROW + 8.0;
     html! {
         div.scroll {
             svg width=(number(width)) height=(number(height)) viewBox={ "0 0 " (number(width)) " " (number(height)) } role="img" aria-label="messages of the movement" {

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "docs/patent.md",
     "docs/rfc-compliance.md",
@@ -17,6 +17,7 @@ const DOCUMENTS: [&str; 11] = [
     "docs/monitoring.md",
     "docs/install.md",
     "docs/interoperability.md",
+    "docs/lab.md",
     "docs/troubleshooting-multicast.md",
     "docs/decisions/README.md",
 ];

@@ -2,7 +2,9 @@
 
 use super::{DONE, REFUSED, UNAVAILABLE, say};
 use crate::config::lab::{Lab, load_lab};
+use crate::lab::closeup::Closeup;
 use crate::lab::comparison::{Comparison, Run};
+use crate::lab::html::{Page, View};
 use crate::lab::netns::{Interrupted, probe};
 use crate::lab::report::Report;
 use crate::lab::{self, Backend};
@@ -11,7 +13,9 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use core::net::{Ipv6Addr, SocketAddrV6};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -34,6 +38,11 @@ pub(super) struct Options {
     /// Leave the captures of all links, and in namespaces the logs of all programs, in this directory.
     #[arg(long, value_name = "DIR")]
     keep_captures: Option<PathBuf>,
+    /// Write the run as one page to this file: ways, messages and packets around every movement, and the report.
+    ///
+    /// The page needs nothing else, no network and no script. What it shows is described in docs/lab.md.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -83,8 +92,19 @@ pub(super) fn run(options: &Options) -> u8 {
     if backend == Backend::Sim && !options.sim {
         eprintln!("drover: not root, so this is the simulation; as root, the same command runs real processes");
     }
+    // Made before the run: after a long one it would be late to hear that it cannot be.
+    let mut page = match options.html.as_deref().map(|file| (file, File::create(file))) {
+        None => None,
+        Some((file, Ok(page))) => Some((file, page)),
+        Some((file, Err(error))) => return page_fault(file, &error),
+    };
     match run_lab(&lab, backend, options) {
         Ok(found) => {
+            if let Some((file, page)) = &mut page
+                && let Err(error) = page.write_all(found.to_html(&lab, options).as_bytes())
+            {
+                return page_fault(file, &error);
+            }
             let text = if options.json { found.to_json() + "\n" } else { found.to_text() };
             say(&text, if found.ok() { DONE } else { REFUSED })
         }
@@ -99,34 +119,58 @@ pub(super) fn run(options: &Options) -> u8 {
     }
 }
 
-/// What came of a lab: of one run, or of one for each mode.
+fn page_fault(file: &Path, error: &io::Error) -> u8 {
+    eprintln!("drover: {}: the page cannot be written: {error}", file.display());
+    UNAVAILABLE
+}
+
+/// What came of a lab: of one run, or of one for each mode. Beside each report what a page shows, where one is wanted.
 enum Found {
-    Once(Report),
-    Modes(Comparison),
+    Once(Report, Option<Closeup>),
+    Modes(Comparison, Vec<Option<Closeup>>),
 }
 
 impl Found {
     fn ok(&self) -> bool {
         match self {
-            Found::Once(report) => report.ok(),
-            Found::Modes(comparison) => comparison.ok(),
+            Found::Once(report, _) => report.ok(),
+            Found::Modes(comparison, _) => comparison.ok(),
         }
     }
 
     fn to_text(&self) -> String {
         match self {
-            Found::Once(report) => report.to_text(),
-            Found::Modes(comparison) => comparison.to_text(),
+            Found::Once(report, _) => report.to_text(),
+            Found::Modes(comparison, _) => comparison.to_text(),
         }
     }
 
     fn to_json(&self) -> String {
         let json = match self {
-            Found::Once(report) => serde_json::to_string(report),
-            Found::Modes(comparison) => serde_json::to_string(comparison),
+            Found::Once(report, _) => serde_json::to_string(report),
+            Found::Modes(comparison, _) => serde_json::to_string(comparison),
         };
         // A report holds nothing that JSON cannot say.
         json.unwrap_or_default()
+    }
+
+    fn to_html(&self, lab: &Lab, options: &Options) -> String {
+        let (comparison, views) = match self {
+            Found::Once(report, closeup) => {
+                let views = closeup.iter().map(|closeup| View { mode: None, lab, report, closeup });
+                (None, views.collect())
+            }
+            Found::Modes(comparison, closeups) => {
+                let views =
+                    lab.modes.iter().zip(&comparison.runs).zip(closeups).filter_map(|(((_, lab), run), closeup)| {
+                        Some(View { mode: Some(&run.mode), lab, report: &run.report, closeup: closeup.as_ref()? })
+                    });
+                (Some(comparison), views.collect::<Vec<_>>())
+            }
+        };
+        let (backend, seed) = views.first().map_or(("sim", lab.seed), |view| (view.report.backend, view.report.seed));
+        let command = format!("drover lab {} --{backend} --seed {seed}", options.file.display());
+        Page { name: &lab.name, command, views, comparison, json: &self.to_json() }.to_html()
     }
 }
 
@@ -140,15 +184,24 @@ fn run_lab(lab: &Lab, backend: Backend, options: &Options) -> Result<Found> {
         }
         signal_hook::flag::register(signal, interrupted.clone())?;
     }
-    let keep = options.keep_captures.as_deref();
     let seed = options.seed.unwrap_or(lab.seed);
+    let run = |lab: &Lab, keep: Option<&Path>| -> Result<(Report, Option<Closeup>)> {
+        if options.html.is_some() {
+            return lab::run_closely(lab, backend, seed, keep, &interrupted)
+                .map(|(report, closeup)| (report, Some(closeup)));
+        }
+        lab::run(lab, backend, seed, keep, &interrupted).map(|report| (report, None))
+    };
+    let keep = options.keep_captures.as_deref();
     if lab.modes.is_empty() {
-        return lab::run(lab, backend, seed, keep, &interrupted).map(Found::Once);
+        return run(lab, keep).map(|(report, closeup)| Found::Once(report, closeup));
     }
-    let runs = lab.modes.iter().map(|(mode, lab)| {
+    let (mut runs, mut closeups) = (Vec::new(), Vec::new());
+    for (mode, lab) in &lab.modes {
         let keep = keep.map(|directory| directory.join(mode));
-        let report = lab::run(lab, backend, seed, keep.as_deref(), &interrupted)?;
-        Ok(Run { mode: mode.clone(), report })
-    });
-    Ok(Found::Modes(Comparison::new(runs.collect::<Result<_>>()?)))
+        let (report, closeup) = run(lab, keep.as_deref())?;
+        runs.push(Run { mode: mode.clone(), report });
+        closeups.push(closeup);
+    }
+    Ok(Found::Modes(Comparison::new(runs), closeups))
 }

@@ -52,6 +52,11 @@ pub struct Line {
 
 const KINDS: [&str; 3] = ["intra-site", "inter-site", "home"];
 
+/// What the heads of the table mean.
+pub(super) const LEGEND: &str = "order: whether the new link is made or the old one breaks first; p50, max: interruption; \
+    terminal, agents, outside: signalling messages on the terminal's links, at mobility and home agents, and outside of the \
+    terminal's site";
+
 impl Comparison {
     /// What these runs say.
     pub fn new(runs: Vec<Run>) -> Self {
@@ -79,6 +84,12 @@ impl Comparison {
             writeln!(out, "---- {}\n\n{}", run.mode, run.report.to_text())?;
         }
         writeln!(out, "---- comparison\n")?;
+        table(out, &self.rows())?;
+        writeln!(out, "\n{LEGEND}")
+    }
+
+    /// The table of kinds and modes, its heads first.
+    pub(super) fn rows(&self) -> Vec<[String; 11]> {
         let mut rows = vec![
             ["kind", "order", "mode", "movements", "p50", "max", "lost", "dup", "terminal", "agents", "outside"]
                 .map(str::to_owned),
@@ -98,13 +109,7 @@ impl Comparison {
                 line.signalling_outside_site.to_string(),
             ]);
         }
-        table(out, &rows)?;
-        writeln!(
-            out,
-            "\norder: whether the new link is made or the old one breaks first; p50, max: interruption; terminal, agents, \
-             outside: signalling messages on the terminal's links, at mobility and home agents, and outside of the \
-             terminal's site"
-        )
+        rows
     }
 }
 

@@ -35,7 +35,8 @@ pub(crate) fn report(lab: &Lab, backend: &'static str, seed: u64, seen: &Observa
     report
 }
 
-fn rate_of(kind: FlowKind) -> Option<u32> {
+/// Packets a second of a flow that has numbers.
+pub(super) fn rate_of(kind: FlowKind) -> Option<u32> {
     match kind {
         FlowKind::Ping { rate_pps, .. } | FlowKind::Udp { rate_pps, .. } => Some(rate_pps),
         FlowKind::Tcp { .. } => None,
@@ -52,16 +53,25 @@ fn kind_name(kind: FlowKind) -> &'static str {
 
 /// The datagrams that tell how a terminal fares: the fastest flow with numbers towards it.
 fn witness<'a>(lab: &Lab, seen: &'a Observations, terminal: NodeIndex) -> Option<(&'a Flow, u32)> {
-    let flows = lab.flows.iter().zip(&seen.flows).filter(|(flow, _)| flow.to == Endpoint::Node(terminal));
-    let numbered = flows.filter_map(|(flow, seen)| match seen {
-        FlowSeen::Packets(packets) => Some((packets, rate_of(flow.kind)?)),
+    let index = witness_index(lab, seen, terminal)?;
+    match &seen.flows[index] {
+        FlowSeen::Packets(packets) => Some((packets, rate_of(lab.flows[index].kind)?)),
         FlowSeen::Transfer { .. } => None,
+    }
+}
+
+/// Which flow [`witness`] is, in the lab's order.
+pub(super) fn witness_index(lab: &Lab, seen: &Observations, terminal: NodeIndex) -> Option<usize> {
+    let flows = lab.flows.iter().zip(&seen.flows).enumerate();
+    let numbered = flows.filter_map(|(index, (flow, seen))| match seen {
+        FlowSeen::Packets(_) if flow.to == Endpoint::Node(terminal) => Some((index, rate_of(flow.kind)?)),
+        FlowSeen::Packets(_) | FlowSeen::Transfer { .. } => None,
     });
-    numbered.max_by_key(|&(_, rate)| rate)
+    numbered.max_by_key(|&(_, rate)| rate).map(|(index, _)| index)
 }
 
 /// The time that is counted with a movement: from it to the same terminal's next one.
-fn span(lab: &Lab, seen: &Observations, index: usize) -> (Instant, Instant) {
+pub(super) fn span(lab: &Lab, seen: &Observations, index: usize) -> (Instant, Instant) {
     let terminal = lab.moves[index].terminal;
     let next = (index + 1..lab.moves.len()).find(|&later| lab.moves[later].terminal == terminal);
     (seen.moves[index].at, next.map_or(seen.ended + MAX_UNDER_WAY, |next| seen.moves[next].at))
@@ -69,7 +79,7 @@ fn span(lab: &Lab, seen: &Observations, index: usize) -> (Instant, Instant) {
 
 /// When the packets were sent that are counted with a movement: those that were under way when it was made, and all
 /// later ones but those that were under way at the next.
-fn sent_span(lab: &Lab, seen: &Observations, index: usize, flow: &Flow) -> (Instant, Instant) {
+pub(super) fn sent_span(lab: &Lab, seen: &Observations, index: usize, flow: &Flow) -> (Instant, Instant) {
     let (from, until) = span(lab, seen, index);
     let lead = under_way(flow);
     let earlier = |at: Instant| Instant::ORIGIN + at.since(Instant::ORIGIN).saturating_sub(lead);

@@ -1,11 +1,13 @@
 //! The lab: a whole topology on one machine, with movements and traffic, and a report of what became of it.
 //!
 //! ```text
-//!   lab file ─► script ─┬─► sim: one process, virtual clock ──┬─► observations ─► judge ─► report
-//!                       └─► netns: processes, AF_XDP, kernel ─┘
+//!   lab file ─► script ─┬─► sim: one process, virtual clock ──┬─► observations ─┬─► judge ─► report ─┬─► text, JSON
+//!                       └─► netns: processes, AF_XDP, kernel ─┘                 └─► closeup ─────────┴─► html: a page
 //! ```
 
+pub(crate) mod closeup;
 pub mod comparison;
+pub(crate) mod html;
 mod judge;
 pub(crate) mod netns;
 mod observe;
@@ -18,6 +20,8 @@ pub use script::Step;
 
 use crate::config::lab::Lab;
 use anyhow::{Result, bail};
+use closeup::Closeup;
+use observe::Observations;
 use report::Report;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -52,8 +56,36 @@ impl Backend {
 /// # Errors
 /// What keeps the lab from running; checks that do not hold are in the report.
 pub fn run(lab: &Lab, backend: Backend, seed: u64, keep: Option<&Path>, interrupted: &AtomicBool) -> Result<Report> {
-    let seen = match backend {
-        Backend::Sim => sim::SimLab::new(lab, seed)?.run(keep)?,
+    let seen = carry_out(lab, backend, seed, keep, interrupted)?;
+    Ok(judge::report(lab, backend.name(), seed, &seen))
+}
+
+/// The same, with what a page shows beside the report.
+///
+/// # Errors
+/// Those of [`run`].
+pub(crate) fn run_closely(
+    lab: &Lab,
+    backend: Backend,
+    seed: u64,
+    keep: Option<&Path>,
+    interrupted: &AtomicBool,
+) -> Result<(Report, Closeup)> {
+    let seen = carry_out(lab, backend, seed, keep, interrupted)?;
+    let report = judge::report(lab, backend.name(), seed, &seen);
+    let closeup = Closeup::new(lab, &seen, &report);
+    Ok((report, closeup))
+}
+
+fn carry_out(
+    lab: &Lab,
+    backend: Backend,
+    seed: u64,
+    keep: Option<&Path>,
+    interrupted: &AtomicBool,
+) -> Result<Observations> {
+    match backend {
+        Backend::Sim => sim::SimLab::new(lab, seed)?.run(keep),
         Backend::Netns => {
             if !is_root() {
                 bail!("namespaces need root; run as root, or with --sim");
@@ -61,10 +93,9 @@ pub fn run(lab: &Lab, backend: Backend, seed: u64, keep: Option<&Path>, interrup
             if let Some(lack) = netns::missing(lab) {
                 bail!("{lack}, or run with --sim");
             }
-            netns::run(lab, seed, keep, interrupted)?
+            netns::run(lab, seed, keep, interrupted)
         }
-    };
-    Ok(judge::report(lab, backend.name(), seed, &seen))
+    }
 }
 
 fn is_root() -> bool {

@@ -1,13 +1,17 @@
 //! What either backend saw, in one form: the rest of the lab does not know which it was.
 
+use super::sim::mac_owner;
 use crate::config::lab::{Lab, LinkIndex, MoveMode, NodeIndex};
 use core::net::Ipv6Addr;
 use serde_json::Value;
 use stack::host::Flow;
-use stack::inspect::{self, Class, Description};
+use stack::inspect::{self, Class, Description, Kind, Nd};
 use stack::port::Medium;
 use stack::time::{Duration, Instant};
 use std::collections::BTreeMap;
+
+/// Messages that are noted for whoever looks at a run, and counted nowhere.
+const MAX_BYSTANDERS: usize = 200_000;
 
 /// A run as it was seen from outside the nodes.
 pub(crate) struct Observations {
@@ -93,6 +97,7 @@ pub(crate) struct StageSeen {
 pub(crate) struct Wire {
     messages: Vec<Message>,
     malformed: Vec<Message>,
+    bystanders: Vec<Message>,
     packets: Vec<PacketSeen>,
     forms: BTreeMap<Form, u32>,
     frames: u64,
@@ -109,6 +114,43 @@ pub(crate) struct PacketSeen {
     pub(crate) form: u32,
     /// The same for the same packet, wherever it is seen between two tunnels' ends.
     pub(crate) identity: u64,
+    /// Who put it on the link.
+    pub(crate) sender: Option<Station>,
+    /// Whom it is for there; `None` for a group's packets.
+    pub(crate) receiver: Option<Station>,
+}
+
+/// A node or a host of the lab, as link-layer addresses tell: first the nodes in their order, then the hosts in theirs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct Station(pub(crate) u8);
+
+impl Station {
+    /// All of a lab; beyond 256 they have no link-layer addresses of their own.
+    pub(crate) fn all(lab: &Lab) -> impl Iterator<Item = Station> {
+        (0..=u8::MAX).take(lab.nodes.len() + lab.hosts.len()).map(Station)
+    }
+
+    /// Its name in the lab file.
+    pub(crate) fn name(self, lab: &Lab) -> &str {
+        let index = usize::from(self.0);
+        let host = || lab.hosts.get(index.checked_sub(lab.nodes.len())?).map(|host| host.name.as_str());
+        lab.nodes.get(index).map(|node| node.name.as_str()).or_else(host).unwrap_or("?")
+    }
+
+    /// The links that its ports are on.
+    pub(crate) fn links(self, lab: &Lab) -> Vec<LinkIndex> {
+        let index = usize::from(self.0);
+        match lab.nodes.get(index) {
+            Some(node) => node.links.iter().flatten().copied().collect(),
+            None => lab.hosts.get(index - lab.nodes.len()).map(|host| host.link).into_iter().collect(),
+        }
+    }
+
+    /// The terminal that it is.
+    pub(crate) fn terminal(self, lab: &Lab) -> Option<NodeIndex> {
+        let node = lab.nodes.get(usize::from(self.0))?;
+        node.config.mobile_terminal.is_some().then_some(NodeIndex(usize::from(self.0)))
+    }
 }
 
 /// The headers in front of what a program sent.
@@ -145,6 +187,20 @@ pub(crate) struct Message {
     pub(crate) link: LinkIndex,
     /// What it is.
     pub(crate) what: Description,
+    /// The same for the same message, on all links that it crosses.
+    pub(crate) identity: u64,
+}
+
+impl Message {
+    /// Who put it on the link.
+    pub(crate) fn sender(&self) -> Option<Station> {
+        self.what.link.as_ref().and_then(|header| mac_owner(header.source)).map(Station)
+    }
+
+    /// Whom it is for there; `None` for a group's messages.
+    pub(crate) fn receiver(&self) -> Option<Station> {
+        self.what.link.as_ref().and_then(|header| mac_owner(header.destination)).map(Station)
+    }
 }
 
 impl Wire {
@@ -152,14 +208,21 @@ impl Wire {
     pub(crate) fn note(&mut self, at: Instant, link: LinkIndex, frame: &[u8]) {
         self.frames += 1;
         let what = inspect::describe(frame, Medium::Ethernet);
+        let identity = what.fingerprint(frame);
         match what.class() {
-            Class::Mld | Class::Pim | Class::Mobility => self.messages.push(Message { at, link, what }),
-            Class::Malformed => self.malformed.push(Message { at, link, what }),
+            Class::Mld | Class::Pim | Class::Mobility => self.messages.push(Message { at, link, what, identity }),
+            Class::Malformed => self.malformed.push(Message { at, link, what, identity }),
             Class::Data => {
                 let Some(form) = Form::of(&what) else { return };
                 let next = u32::try_from(self.forms.len()).unwrap_or(u32::MAX);
                 let form = *self.forms.entry(form).or_insert(next);
-                self.packets.push(PacketSeen { at, link, form, identity: what.fingerprint(frame) });
+                let station = |mac| mac_owner(mac).map(Station);
+                let ends = what.link.as_ref().map(|header| (station(header.source), station(header.destination)));
+                let (sender, receiver) = ends.unwrap_or_default();
+                self.packets.push(PacketSeen { at, link, form, identity, sender, receiver });
+            }
+            Class::Nd | Class::Icmpv6Error if self.bystanders.len() < MAX_BYSTANDERS && tells_of_movement(&what) => {
+                self.bystanders.push(Message { at, link, what, identity });
             }
             Class::Nd | Class::Icmpv6Error | Class::Other => {}
         }
@@ -168,6 +231,7 @@ impl Wire {
     /// Puts what was noted link by link in order of time.
     pub(crate) fn sort(&mut self) {
         self.messages.sort_by_key(|message| message.at);
+        self.bystanders.sort_by_key(|message| message.at);
         self.packets.sort_by_key(|packet| packet.at);
     }
 
@@ -188,6 +252,12 @@ impl Wire {
         self.messages.iter().filter(move |message| message.at >= from && message.at < until)
     }
 
+    /// What the report does not count, at `from` or later and before `until`: router discovery, neighbours that announce
+    /// themselves to all, and ICMPv6 errors.
+    pub(crate) fn bystanders(&self, from: Instant, until: Instant) -> impl Iterator<Item = &Message> {
+        self.bystanders.iter().filter(move |message| message.at >= from && message.at < until)
+    }
+
     /// Frames that do not hold.
     pub(crate) fn malformed(&self) -> &[Message] {
         &self.malformed
@@ -196,6 +266,19 @@ impl Wire {
     /// All frames.
     pub(crate) fn frames(&self) -> u64 {
         self.frames
+    }
+}
+
+/// Whether a message of neighbour discovery, or an error, is of use to whoever looks at a movement: not the resolution of
+/// single addresses.
+fn tells_of_movement(what: &Description) -> bool {
+    match what.kind {
+        Kind::Nd { message: Nd::RouterSolicitation | Nd::RouterAdvertisement, .. } => true,
+        Kind::Nd { message: Nd::NeighborAdvertisement, .. } => {
+            what.outer().is_some_and(|outer| outer.header.destination.is_multicast())
+        }
+        Kind::Nd { .. } => false,
+        _ => true,
     }
 }
 

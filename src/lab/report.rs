@@ -115,6 +115,11 @@ pub struct Check {
     pub detail: String,
 }
 
+/// What the shorter heads of the table of movements mean.
+pub(super) const HANDOVER_LEGEND: &str = "forw: packets forwarded by the agent that was left; optim: of the packets to the \
+    terminal in the second half of the time, those that go straight to the care-of address\n\
+    mld, pim, mma, ha, cn, agents, outside: signalling messages seen on the wire until the next movement";
+
 impl Report {
     /// Whether every check held.
     pub fn ok(&self) -> bool {
@@ -135,6 +140,18 @@ impl Report {
             writeln!(out, "  {:<12} {}", node.name, node.role)?;
         }
         writeln!(out)?;
+        table(out, &self.handover_rows())?;
+        writeln!(out, "\n{HANDOVER_LEGEND}\n")?;
+        table(out, &self.flow_rows())?;
+        writeln!(out)?;
+        for check in &self.checks {
+            writeln!(out, "{}  {}: {}", if check.ok { "ok  " } else { "FAIL" }, check.name, check.detail)?;
+        }
+        Ok(())
+    }
+
+    /// The table of movements, its heads first.
+    pub(super) fn handover_rows(&self) -> Vec<[String; 19]> {
         let mut rows = vec![
             [
                 "at",
@@ -183,13 +200,11 @@ impl Report {
                 s.outside_site.to_string(),
             ]);
         }
-        table(out, &rows)?;
-        writeln!(
-            out,
-            "\nforw: packets forwarded by the agent that was left; optim: of the packets to the terminal in the second half \
-             of the time, those that go straight to the care-of address\n\
-             mld, pim, mma, ha, cn, agents, outside: signalling messages seen on the wire until the next movement\n"
-        )?;
+        rows
+    }
+
+    /// The table of flows, its heads first.
+    pub(super) fn flow_rows(&self) -> Vec<[String; 7]> {
         let mut rows = vec![["flow", "kind", "sent", "received", "lost", "duplicated", "survived"].map(str::to_owned)];
         for flow in &self.flows {
             rows.push([
@@ -202,12 +217,7 @@ impl Report {
                 if flow.survived { "yes" } else { "NO" }.to_owned(),
             ]);
         }
-        table(out, &rows)?;
-        writeln!(out)?;
-        for check in &self.checks {
-            writeln!(out, "{}  {}: {}", if check.ok { "ok  " } else { "FAIL" }, check.name, check.detail)?;
-        }
-        Ok(())
+        rows
     }
 }
 

@@ -386,9 +386,19 @@ impl<'a> SimLab<'a> {
     }
 }
 
+/// What the link-layer addresses of a lab begin with.
+const MAC_PREFIX: [u8; 4] = [0x02, 0, 0x5e, 0x20];
+
 /// The link-layer address of a port in a lab.
 pub(super) fn mac(node: usize, port: usize) -> MacAddress {
-    MacAddress([0x02, 0, 0x5e, 0x20, node as u8, port as u8])
+    let [a, b, c, d] = MAC_PREFIX;
+    MacAddress([a, b, c, d, node as u8, port as u8])
+}
+
+/// The node that has this link-layer address, by its number.
+pub(super) fn mac_owner(address: MacAddress) -> Option<u8> {
+    let [prefix @ .., node, _] = address.0;
+    (prefix == MAC_PREFIX).then_some(node)
 }
 
 fn port_info(name: &str, medium: Medium, link_address: MacAddress, mtu: usize) -> PortInfo {

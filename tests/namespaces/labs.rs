@@ -32,6 +32,8 @@ const TIMED_CHECKS: [&str; 5] = [
     "make before break between sites loses nothing",
 ];
 const ATTEMPTS: u32 = 2;
+/// Marks of packets that each tell of one, in a movement's drawing on a page.
+const MAX_MARKS: u64 = 400;
 /// Octets of a capture file without frames.
 const PCAP_HEADER_LEN: usize = 24;
 
@@ -162,7 +164,8 @@ fn run(lab: &str, kept: &Path) -> Value {
         let last = attempts.next() == Some(ATTEMPTS);
         let mut command = Command::new(DROVER);
         command.arg("lab").arg(format!("{}/configs/lab/{lab}.toml", env!("CARGO_MANIFEST_DIR")));
-        command.args(["--netns", "--json", "--keep-captures"]).arg(kept);
+        let page = kept.with_extension("html");
+        command.args(["--netns", "--json", "--keep-captures"]).arg(kept).arg("--html").arg(&page);
         let output = command.output().expect("drover runs");
         let printed = String::from_utf8(output.stdout).expect("UTF-8");
         let said = String::from_utf8_lossy(&output.stderr);
@@ -170,7 +173,34 @@ fn run(lab: &str, kept: &Path) -> Value {
         let failed = failed_checks(&report);
         if failed.is_empty() || last || !failed.iter().all(|name| TIMED_CHECKS.contains(name)) {
             assert_eq!(output.status.code(), Some(0), "{lab}: {said}\n{printed}");
+            assert_page_tells(&std::fs::read_to_string(&page).expect("a page was written"), &report);
             return report;
+        }
+    }
+}
+
+/// The page of a run holds its report. Of every movement it shows the path by the new link, messages of the terminal, and
+/// marks of lost packets where it does not say that more were lost than it shows.
+fn assert_page_tells(page: &str, report: &Value) {
+    let (_, held) = page.split_once("id=\"report\">").expect("the report is in the page");
+    let held = held.split_once("</script>").expect("it ends").0;
+    assert_eq!(&serde_json::from_str::<Value>(held).expect("it is JSON"), report);
+    let reports: Vec<&Value> = match report["runs"].as_array() {
+        Some(runs) => runs.iter().map(|run| &run["report"]).collect(),
+        None => vec![report],
+    };
+    let movements: Vec<&str> = page.split("<details class=\"movement\"").skip(1).collect();
+    for report in reports {
+        let handovers = report["handovers"].as_array().expect("a list");
+        assert_eq!(movements.len(), handovers.len());
+        for (movement, handover) in movements.iter().zip(handovers) {
+            let (terminal, to) = (handover["terminal"].as_str().expect("text"), handover["to"].as_str().expect("text"));
+            assert!(movement.contains(&format!(" to {terminal} on {to}, ")), "no packet by {to}");
+            assert!(movement.contains(&format!("<title>{terminal} to ")), "no message of {terminal}");
+            let marks = movement.matches(", lost</title>").count() as u64;
+            let is_whole = !movement.contains("more</b> were lost");
+            let lost = handover["lost"].as_u64().expect("a number");
+            assert!(!is_whole || marks >= lost.min(MAX_MARKS), "{marks} of {handover}");
         }
     }
 }

@@ -40,6 +40,7 @@ fn start(socket: &Path, signal_files: Vec<(PortId, PathBuf)>) -> (Housekeeping, 
         radios: BTreeMap::from([("radio-a".to_owned(), PortId(0)), ("radio-b".to_owned(), PortId(1))]),
         signal_files,
         state: None,
+        kernel: None,
         termination: false,
     };
     (Housekeeping::start(config, commands, Arc::new(|| {})).unwrap(), received)

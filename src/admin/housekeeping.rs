@@ -1,4 +1,5 @@
-//! The housekeeping thread: admin clients, signal-strength files and termination signals, on one mio poll.
+//! The housekeeping thread: admin clients, signal-strength files, the kernel's routes and termination signals, on one mio
+//! poll.
 //!
 //! It is the only thread beside the workers and never touches a packet. A client is answered in order, one request at a
 //! time; one that does not read its answers is not read from, one that sends nonsense is told so and closed. Where there
@@ -9,9 +10,11 @@ use super::protocol::{Answer, MAX_REQUEST_LEN, Request};
 use super::query::{Page, Query, Question, gather};
 use super::signal_file::SignalFile;
 use super::{Command, ListenerError};
+use crate::kernel::Follower;
 use crate::state::Keeper;
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
 use mio::net::UnixStream;
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -45,7 +48,8 @@ const READ_LEN: usize = 4096;
 const LISTENER: Token = Token(0);
 const TERMINATION: Token = Token(1);
 const STOP: Token = Token(2);
-const FIRST_CLIENT: usize = 3;
+const KERNEL: Token = Token(3);
+const FIRST_CLIENT: usize = 4;
 
 /// Wakes the worker where it sleeps, after a command was put into its channel.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -60,6 +64,8 @@ pub struct HousekeepingConfig {
     pub signal_files: Vec<(PortId, PathBuf)>,
     /// Where what outlasts a restart is written.
     pub state: Option<Arc<Mutex<Keeper>>>,
+    /// What follows the kernel's routes and addresses.
+    pub kernel: Option<Follower>,
     /// Whether SIGTERM, SIGINT and SIGHUP become [`Command::Stop`]; the process-wide handlers are set by this.
     pub termination: bool,
 }
@@ -85,6 +91,10 @@ impl Housekeeping {
         if let Some(listener) = &mut listener {
             poll.registry().register(&mut listener.socket, LISTENER, Interest::READABLE).map_err(failed)?;
         }
+        if let Some(kernel) = &config.kernel {
+            let interest = Interest::READABLE;
+            poll.registry().register(&mut SourceFd(&kernel.fd()), KERNEL, interest).map_err(failed)?;
+        }
         let termination = if config.termination {
             let mut receiver = termination_stream().map_err(failed)?;
             poll.registry().register(&mut receiver, TERMINATION, Interest::READABLE).map_err(failed)?;
@@ -105,6 +115,7 @@ impl Housekeeping {
             displaced: 0,
             next_remark: Instant::now(),
             state: config.state,
+            kernel: config.kernel,
             next_state: Instant::now() + STATE_PERIOD,
             worker: Worker { commands, wake },
         };
@@ -178,6 +189,7 @@ struct Housekeeper {
     next_remark: Instant,
     state: Option<Arc<Mutex<Keeper>>>,
     next_state: Instant,
+    kernel: Option<Follower>,
     worker: Worker,
 }
 
@@ -188,7 +200,8 @@ impl Housekeeper {
         loop {
             self.watch_signal_files();
             let until_state = self.keep_state();
-            let wait = period.into_iter().chain(until_state).min();
+            let until_kernel = self.follow_kernel();
+            let wait = period.into_iter().chain(until_state).chain(until_kernel).min();
             match self.poll.poll(&mut events, wait) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) => return,
@@ -199,6 +212,8 @@ impl Housekeeper {
                     LISTENER => self.accept(),
                     TERMINATION => self.terminate(),
                     STOP => return,
+                    // It is read from in every turn of this loop.
+                    KERNEL => {}
                     Token(client) => self.serve(client),
                 }
             }
@@ -224,6 +239,22 @@ impl Housekeeper {
             }
         }
         Some(self.next_state.saturating_duration_since(Instant::now()))
+    }
+
+    /// Gives the worker what is new in the kernel, as far as it has room; how long until it is tried again.
+    fn follow_kernel(&mut self) -> Option<Duration> {
+        let worker = &self.worker;
+        let give = |batch| match worker.commands.try_send(Command::Kernel(batch)) {
+            Ok(()) => {
+                (worker.wake)();
+                Ok(())
+            }
+            Err(TrySendError::Full(Command::Kernel(batch)) | TrySendError::Disconnected(Command::Kernel(batch))) => {
+                Err(batch)
+            }
+            Err(_) => Ok(()),
+        };
+        self.kernel.as_mut()?.turn(give, |line| eprintln!("drover: {line}"))
     }
 
     fn terminate(&mut self) {

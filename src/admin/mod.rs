@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   drover show ── Unix socket ──► housekeeping thread ── Command (crossbeam-channel) ──► worker, between two turns
-//!                                   │ signal-strength files, SIGTERM, SIGINT, SIGHUP        │
+//!                                   │ signal-strength files, SIGTERM, SIGINT, SIGHUP, rtnetlink │
 //!                                   ◄───────────────── reply channel ────────────────────────┘
 //! ```
 //! A large table is asked for in parts (`query`); `drover explain` goes the same way.
@@ -26,6 +26,7 @@ pub use protocol::{Answer, MAX_REQUEST_LEN, Request};
 pub use query::{Page, Part, Position, Query, Question, gather, groups};
 pub use topic::Topic;
 
+use crate::kernel::KernelBatch;
 use crate::node::WorkerReport;
 use crate::state::Changes;
 use core::net::Ipv6Addr;
@@ -76,6 +77,8 @@ pub enum Command {
         /// Whether there was a router to tell.
         reply: Sender<bool>,
     },
+    /// The kernel's routes or addresses have changed.
+    Kernel(KernelBatch),
     /// Say what has changed that outlasts a restart.
     TakeChanges {
         /// Where the answer goes.

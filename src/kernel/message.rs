@@ -57,8 +57,17 @@ pub(super) struct RouteNews {
 /// Something that the kernel says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Message {
-    Link { presence: Presence, index: u32, name: Option<String>, running: bool },
-    Address { presence: Presence, index: u32, address: Ipv6Addr },
+    Link {
+        presence: Presence,
+        index: u32,
+        name: Option<String>,
+        running: bool,
+    },
+    Address {
+        presence: Presence,
+        index: u32,
+        address: Ipv6Addr,
+    },
     Route(Presence, RouteNews),
     /// A dump has ended; whether something changed while it was made.
     Done,
@@ -75,7 +84,7 @@ pub(super) enum Message {
 /// The messages of a datagram; links of ports are kept apart from others by who reads this.
 pub(super) fn messages(mut datagram: &[u8], mut each: impl FnMut(Message)) {
     while !datagram.is_empty() {
-        let Ok(message) = NetlinkBuffer::new_checked(&datagram) else { return each(Message::Unreadable) };
+        let Ok(message) = NetlinkBuffer::new_checked(datagram) else { return each(Message::Unreadable) };
         let length = (message.length() as usize).next_multiple_of(4);
         let (kind, flags, payload) = (message.message_type(), message.flags(), message.payload());
         match read(kind, flags, payload) {

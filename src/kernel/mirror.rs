@@ -372,6 +372,7 @@ impl Mirror {
             }
             None => self.routes.entry(prefix).or_default(),
         };
+        let crowded = entries.len() >= MAX_ROUTES_OF_PREFIX;
         match entries.iter_mut().find(|entry| (entry.rank, entry.metric) == (rank, metric)) {
             Some(entry) => {
                 // The first that a dump says of it is all that it has.
@@ -388,7 +389,7 @@ impl Mirror {
                 }
             }
             None if hops.is_empty() => {}
-            None if entries.len() >= MAX_ROUTES_OF_PREFIX => self.counters.refused_routes.add(1),
+            None if crowded => self.counters.refused_routes.add(1),
             None => entries.push(Entry { rank, metric, hops, seen: dump }),
         }
         entries.retain(|entry| !entry.hops.is_empty());
@@ -403,7 +404,9 @@ impl Mirror {
     fn remove(&mut self, (prefix, rank, metric): (Prefix, usize, u32), hops: &[Hop]) {
         let Some(entries) = self.routes.get_mut(&prefix) else { return };
         for entry in entries.iter_mut().filter(|entry| (entry.rank, entry.metric) == (rank, metric)) {
-            entry.hops.retain(|known| !hops.is_empty() && hops.iter().all(|gone| (gone.interface, gone.way) != (known.interface, known.way)));
+            entry.hops.retain(|known| {
+                !hops.is_empty() && hops.iter().all(|gone| (gone.interface, gone.way) != (known.interface, known.way))
+            });
         }
         entries.retain(|entry| !entry.hops.is_empty());
         if entries.is_empty() {

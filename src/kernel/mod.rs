@@ -339,11 +339,9 @@ impl Follower {
         self.remarked = refused + objects;
         self.next_remark = now + REMARK_PERIOD;
         if objects > 0 {
-            say(
-                "kernel: routes name next hops by objects that the kernel does not spell out; \
+            say("kernel: routes name next hops by objects that the kernel does not spell out; \
                  `sysctl -w net.ipv4.nexthop_compat_mode=1` has it do so"
-                    .to_owned(),
-            );
+                .to_owned());
         }
         if refused > 0 {
             say(format!(

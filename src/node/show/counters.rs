@@ -19,6 +19,9 @@ impl View<'_> {
         }
         add("tables", self.worker.dataplane().table_sizes().map(|(name, size)| (name, size as u64)).collect());
         add("node", vec![("unclaimed", node.unclaimed), ("lost-events", self.worker.lost_events())]);
+        if let Some(kernel) = &node.kernel {
+            add("kernel", kernel.counters.iter().collect());
+        }
         add("discovery", node.discovery.counters().collect());
         if let Some(machine) = &node.listener {
             add("mld-listener", machine.counters().iter().collect());

@@ -4,8 +4,8 @@ use super::*;
 use crate::ethernet::Veth;
 use crate::namespace::in_namespace;
 use crate::wire::{Wire, veth};
-use std::net::Ipv6Addr;
 use stack::port::{KernelRule, KernelShare, PortError, Umem, XdpOptions, XdpPort};
+use std::net::Ipv6Addr;
 
 #[test]
 fn ports_of_a_worker_forward_without_a_copy() {
@@ -140,8 +140,7 @@ fn what_is_not_ours_is_left_to_the_kernel() {
 
             // The kernel's addresses change while the port runs.
             share.set_addresses([address("2001:db8:1::3"), address("2001:db8:1::1")]).unwrap();
-            let (before, now) =
-                (changed(&frame, "2001:db8:1::2", 17, &[]), changed(&frame, "2001:db8:1::3", 17, &[]));
+            let (before, now) = (changed(&frame, "2001:db8:1::2", 17, &[]), changed(&frame, "2001:db8:1::3", 17, &[]));
             rig.far.give(&now);
             rig.far.give(&before);
             assert_eq!((rig.receive(1), left(1)), (vec![before], vec![now]));

@@ -74,7 +74,8 @@ impl fmt::Display for KernelRule {
 }
 
 /// Upper-layer protocols with a name (IANA, Assigned Internet Protocol Numbers) that a rule may leave to the kernel.
-pub const PROTOCOLS: [(&str, u8); 6] = [("tcp", 6), ("udp", 17), ("esp", 50), ("ospf", 89), ("vrrp", 112), ("sctp", 132)];
+pub const PROTOCOLS: [(&str, u8); 6] =
+    [("tcp", 6), ("udp", 17), ("esp", 50), ("ospf", 89), ("vrrp", 112), ("sctp", 132)];
 
 /// What of one interface is the kernel's. Clones are the same: one goes to the port, others follow the kernel's addresses
 /// and look at the counters.

@@ -34,7 +34,8 @@
 //! [`super::kernel_share`] keeps the maps, and says what is in them. They are empty where the kernel has no share.
 
 use super::kernel_share::{
-    COUNT_ADDRESS, COUNT_BOTH, COUNT_SOLICITATION, KernelShare, Maps, NEIGHBOR_ADVERTISEMENT, NEIGHBOR_SOLICITATION, OURS,
+    COUNT_ADDRESS, COUNT_BOTH, COUNT_SOLICITATION, KernelShare, Maps, NEIGHBOR_ADVERTISEMENT, NEIGHBOR_SOLICITATION,
+    OURS,
 };
 use super::share::Steering;
 use crate::port::bpf::{self, Hook, MapKind};
@@ -56,12 +57,7 @@ pub(super) struct Program {
 impl Program {
     /// Loads the program for `queues` queues and attaches it, natively where the driver can and `generic` does not
     /// forbid it, otherwise generically.
-    pub(super) fn attach(
-        interface: u32,
-        queues: u32,
-        generic: bool,
-        kernel: Option<&KernelShare>,
-    ) -> io::Result<Self> {
+    pub(super) fn attach(interface: u32, queues: u32, generic: bool, kernel: Option<&KernelShare>) -> io::Result<Self> {
         let sockets = bpf::create_map(MapKind::Xsk, 4, 4, queues)?;
         let maps = Maps::new()?;
         let instructions = instructions(sockets.as_raw_fd(), maps.fds());

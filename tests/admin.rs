@@ -60,6 +60,7 @@ fn work(received: &Receiver<Command>) -> Vec<(PortId, Option<i16>)> {
             Command::Handover { to, reply } => reply.send(to == NEXT).unwrap(),
             Command::TakeChanges { reply } => reply.send(Changes::default()).unwrap(),
             Command::ShowAll(_) => unreachable!("workers alone say that"),
+            Command::Kernel(_) => unreachable!("nothing is followed"),
             Command::Stop => return signals,
         }
     }

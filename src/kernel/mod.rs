@@ -133,6 +133,8 @@ pub struct Follower {
     events: RouteSocket,
     /// What is being asked for, and where.
     dump: Option<(RouteSocket, Subject)>,
+    /// Whether the kernel drops what it has to tell: once it has begun to, it does so until nothing waits any more.
+    overrun: bool,
     /// When everything is asked for next.
     next_dump: Option<Instant>,
     dump_period: Duration,
@@ -163,6 +165,7 @@ impl Follower {
             counters,
             events: RouteSocket::listening()?,
             dump: None,
+            overrun: false,
             next_dump: Some(Instant::now()),
             dump_period: DUMP_PERIOD,
             unsent: None,
@@ -211,12 +214,17 @@ impl Follower {
                 Ok(datagram) => messages(datagram, |message| {
                     wanted |= message == Message::Overrun || mirror.take(message, false);
                 }),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if core::mem::take(&mut self.overrun) {
+                        self.dump_in(now, DUMP_PERIOD);
+                    }
+                    return false;
+                }
                 Err(_) => {
                     // Some were lost, or one was too long: only all of it helps.
                     self.counters.overruns.add(1);
+                    self.overrun = true;
                     self.dump = None;
-                    wanted = true;
                 }
             }
             if wanted {
@@ -233,7 +241,7 @@ impl Follower {
 
     /// Goes on with what is asked for, or begins where it is time to. Whether more waits.
     fn ask(&mut self, now: Instant) -> bool {
-        if self.dump.is_none() && self.next_dump.is_some_and(|at| at <= now) {
+        if self.dump.is_none() && !self.overrun && self.next_dump.is_some_and(|at| at <= now) {
             self.next_dump = None;
             self.counters.dumps.add(1);
             self.mirror.begin_dump();

@@ -107,7 +107,7 @@ fn follows_the_kernel(kind: &str) {
     assert_eq!(route(&node, "2001:db8:f::/48"), None);
 
     // A route that leads a packet somewhere, as long as there is a carrier; the kernel keeps it longer.
-    ip("-6 route add 2001:db8:20::/48 via 2001:db8:2::2 dev right0 proto ospf");
+    ip("-6 route add 2001:db8:20::/48 via 2001:db8:2::2 dev right0 onlink proto ospf");
     room.ip("right", &["address", "add", "2001:db8:20::5/128", "dev", "lo", "nodad"]);
     await_route(&node, "2001:db8:20::/48", via("ospf", "2001:db8:2::2"));
     until("it leads there", || room.ping("left", "2001:db8:20::5").then_some(()));

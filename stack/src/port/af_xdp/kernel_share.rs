@@ -10,7 +10,8 @@
 //! Both hear what all nodes of a link are told (ff02::1), and advertisements to an address that both have: the kernel gets the
 //! frame, and the port a copy through a packet socket ([`KernelTap`]), since XDP cannot make two of one.
 //!
-//! Only the first Next Header is looked at: upper-layer protocols behind extension headers are the port's.
+//! Only the first Next Header is looked at, and that of a fragment: upper-layer protocols behind other extension headers are
+//! the port's, and so are the ports of fragments.
 
 use super::super::packet_socket;
 use crate::addr::{self, Prefix};

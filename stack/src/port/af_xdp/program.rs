@@ -18,6 +18,10 @@
 //!     }
 //! }
 //! u32 rule = next_header;
+//! if (rule == FRAGMENT) {                         // all fragments of a packet say what they are of
+//!     if (data + 62 > data_end) goto redirect;
+//!     rule = *(u8 *)(data + 54);
+//! }
 //! if (!(value = bpf_map_lookup_elem(&upper, &rule))) {
 //!     if ((next_header != TCP && next_header != UDP) || data + 58 > data_end) goto redirect;
 //!     rule |= *(u16 *)(data + 56) << 16;          // the destination port, as it stands there
@@ -159,6 +163,7 @@ const COUNTER: u8 = 9;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Label {
     Rules,
+    Protocol,
     Ports,
     Found,
     Count,
@@ -262,6 +267,10 @@ fn instructions(sockets: RawFd, [destinations, upper, counters]: [RawFd; 3]) -> 
 
     a.label(Label::Rules);
     a.op(LOAD_U8, 5, FRAME, NEXT_HEADER, 0);
+    a.jump(JUMP_NOT_EQUAL_IMMEDIATE, 5, 0, protocol::FRAGMENT.into(), Label::Protocol);
+    a.need(UPPER + 8, Label::Redirect);
+    a.op(LOAD_U8, 5, FRAME, UPPER, 0);
+    a.label(Label::Protocol);
     a.op(STORE_U32, 10, 5, NUMBER, 0);
     a.look_up(upper, NUMBER);
     a.jump(JUMP_NOT_EQUAL_IMMEDIATE, 0, 0, 0, Label::Found);

@@ -53,6 +53,7 @@ impl Node {
             radios: BTreeMap::from([(RADIO.to_owned(), PortId(3))]),
             signal_files: Vec::new(),
             state: None,
+            kernel: None,
             termination: false,
         };
         let housekeeping = Housekeeping::start(config, commands, Arc::new(|| {})).expect("there is room");
@@ -93,6 +94,7 @@ fn work(received: &Receiver<Command>) -> Vec<Told> {
                 continue;
             }
             Command::ShowAll(_) => unreachable!("workers alone say that"),
+            Command::Kernel(_) => unreachable!("nothing is followed"),
             Command::Stop => Told::Stop,
         });
     }

@@ -17,12 +17,14 @@ use stack::addr::Prefix;
 use std::net::IpAddr;
 
 // Of linux/rtnetlink.h and linux/if_link.h.
-pub(super) const RTM_NEWLINK: u16 = 16;
-pub(super) const RTM_DELLINK: u16 = 17;
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
+/// What an answer without its code is taken for (errno-base.h).
+const EBADMSG: i32 = 74;
 const IFINFO_LEN: usize = 16;
 const IFLA_IFNAME: u16 = 3;
 const IFF_UP: u32 = 1;
@@ -69,7 +71,7 @@ pub(super) enum Message {
         address: Ipv6Addr,
     },
     Route(Presence, RouteNews),
-    /// A dump has ended; whether something changed while it was made.
+    /// A dump has ended.
     Done,
     /// A request is refused with an errno.
     Refused(i32),
@@ -77,11 +79,11 @@ pub(super) enum Message {
     Overrun,
     /// What makes no sense.
     Unreadable,
-    /// A part of a dump during which something has changed: another one follows the message that is in it.
+    /// The message before was of a dump during which something has changed.
     Interrupted,
 }
 
-/// The messages of a datagram; links of ports are kept apart from others by who reads this.
+/// Reads the messages of a datagram one after the other.
 pub(super) fn messages(mut datagram: &[u8], mut each: impl FnMut(Message)) {
     while !datagram.is_empty() {
         let Ok(message) = NetlinkBuffer::new_checked(datagram) else { return each(Message::Unreadable) };
@@ -106,7 +108,7 @@ fn read(kind: u16, flags: u16, payload: &[u8]) -> Result<Option<Message>, Decode
         NLMSG_DONE => Ok(Some(Message::Done)),
         NLMSG_OVERRUN => Ok(Some(Message::Overrun)),
         NLMSG_ERROR => {
-            let code = payload.first_chunk().map_or(libc_ebadmsg(), |code| -i32::from_ne_bytes(*code));
+            let code = payload.first_chunk().map_or(EBADMSG, |code| -i32::from_ne_bytes(*code));
             Ok((code != 0).then_some(Message::Refused(code)))
         }
         RTM_NEWLINK | RTM_DELLINK => link(presence, payload),
@@ -117,11 +119,6 @@ fn read(kind: u16, flags: u16, payload: &[u8]) -> Result<Option<Message>, Decode
         }
         _ => Ok(None),
     }
-}
-
-/// EBADMSG.
-const fn libc_ebadmsg() -> i32 {
-    74
 }
 
 fn link(presence: Presence, payload: &[u8]) -> Result<Option<Message>, DecodeError> {

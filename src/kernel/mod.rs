@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 
 /// Datagrams of a socket that are read in one turn.
 const DATAGRAMS_A_TURN: usize = 16;
-/// Changes that the worker is given between two of its turns: some 100 µs of its time.
+/// Changes that the worker is given between two of its turns at the most.
 const CHANGES_A_BATCH: usize = 64;
 /// How soon it is looked again whether the worker has taken a batch.
 const BATCH_PERIOD: Duration = Duration::from_millis(1);

@@ -74,7 +74,10 @@ impl DroverNode {
                     let Some(known) = self.ports.get(usize::from(port.0)) else { continue };
                     let own = self.configured_addresses.get(usize::from(port.0)).into_iter().flatten();
                     let addresses = own.chain(addresses).copied().filter(|&address| address != known.link_local);
-                    let (port, link_local, addresses) = (*port, known.link_local, addresses.collect());
+                    let mut addresses: Vec<Ipv6Addr> = addresses.collect();
+                    // What next hops are has to be among them, however many there are.
+                    addresses.sort_by_key(|&address| !addr::is_link_local(address));
+                    let (port, link_local) = (*port, known.link_local);
                     if let Some(pim) = &mut self.pim {
                         pim.handle_command(now, pim::Command::AddressesChanged { port, link_local, addresses });
                     }

@@ -191,7 +191,7 @@ fn multicast_routing() {
                 "[router]",
                 "[mobility]",
                 0,
-                "mobility: unknown key; the keys here are node, port, route, admin, router, access_router, mma, home_agent, mobile_terminal, correspondent_node",
+                "mobility: unknown key; the keys here are node, port, route, kernel, admin, router, access_router, mma, home_agent, mobile_terminal, correspondent_node",
             ),
             (
                 "name = \"radio\"\n\n",

@@ -10,16 +10,8 @@ fn room(kind: &str, tables: &str, more: &str) -> (Node, Room) {
     for name in ["left", "router", "right"] {
         room.add(name);
     }
-    for (host, number) in [("left", 1), ("right", 2)] {
-        let near = format!("{host}0");
-        room.veth(("router", &near), (host, "eth0"));
-        room.ip("router", &["link", "set", &near, "up"]);
-        room.ip(host, &["link", "set", "eth0", "address", &format!("02:00:00:00:01:0{number}")]);
-        room.ip(host, &["link", "set", "eth0", "up"]);
-        room.ip(host, &["address", "add", &format!("2001:db8:{number}::2/64"), "dev", "eth0", "nodad"]);
-        room.ip(host, &["-6", "route", "add", "default", "via", &format!("2001:db8:{number}::1")]);
-        output(room.command(host, crate::room::DROVER).args(["offload-off", "eth0"]));
-    }
+    connect(&room, "left", 1);
+    connect(&room, "right", 2);
     let mut text = format!("[node]\nname = \"router\"\n[admin]\nsocket = \"{}\"\n", room.socket("router").display());
     for (host, number) in [("left", 1), ("right", 2)] {
         let _ = writeln!(text, "[[port]]\nname = \"{host}\"\ninterface = \"{host}0\"\nkind = \"{kind}\"");
@@ -31,6 +23,18 @@ fn room(kind: &str, tables: &str, more: &str) -> (Node, Room) {
     let mut node = room.start("router", &format!("{text}{tables}\n{more}"));
     node.await_ready();
     (node, room)
+}
+
+/// Connects a host with the router.
+fn connect(room: &Room, host: &str, number: u16) {
+    let near = format!("{host}0");
+    room.veth(("router", &near), (host, "eth0"));
+    room.ip("router", &["link", "set", &near, "up"]);
+    room.ip(host, &["link", "set", "eth0", "address", &format!("02:00:00:00:01:0{number}")]);
+    room.ip(host, &["link", "set", "eth0", "up"]);
+    room.ip(host, &["address", "add", &format!("2001:db8:{number}::2/64"), "dev", "eth0", "nodad"]);
+    room.ip(host, &["-6", "route", "add", "default", "via", &format!("2001:db8:{number}::1")]);
+    output(room.command(host, crate::room::DROVER).args(["offload-off", "eth0"]));
 }
 
 fn route(node: &Node, prefix: &str) -> Option<Value> {
@@ -177,4 +181,52 @@ fn a_full_table_comes_and_goes_while_packets_pass() {
 
 fn tables(node: &Node) -> u64 {
     node.show("counters")["tables"]["routes"].as_u64().unwrap_or(0)
+}
+
+/// The columns of a port that say what is the kernel's.
+fn kernels(node: &Node, port: &str) -> [String; 3] {
+    let rows = node.rows("ports");
+    let row = rows.iter().find(|row| row["name"] == port).expect("there is such a port");
+    ["kernel", "kernel_shared", "kernel_frames"].map(|key| row[key].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn what_is_for_the_kernel_reaches_it_by_a_port_on_af_xdp() {
+    const KERNELS: &str = "2001:db8:1::99";
+    let Some(_shared) = shared() else { return };
+    let (mut node, room) = room("af_xdp", "", "");
+    until("the node itself answers", || room.ping("left", "2001:db8:1::1").then_some(()));
+    assert!(room.ping("left", "2001:db8:2::2"), "and forwards");
+    assert!(!room.ping("left", KERNELS));
+    let link_local = until("the kernel's link-local address is known", || {
+        let [kernel, shared, _] = kernels(&node, "left");
+        (kernel.starts_with("fe80::") && !kernel.contains(' ') && shared.is_empty()).then_some(kernel)
+    });
+    assert!(room.ping("left", &format!("{link_local}%eth0")), "the kernel answers");
+
+    room.ip("router", &["address", "add", &format!("{KERNELS}/64"), "dev", "left0", "nodad"]);
+    until("the kernel answers", || room.ping("left", KERNELS).then_some(()));
+    let [kernel, _, frames] = kernels(&node, "left");
+    assert_eq!(kernel, format!("{KERNELS} {link_local}"));
+    assert!(frames.contains("addresses:") && frames.contains("solicitations:"), "{frames}");
+    // An address that both have is the node's.
+    room.ip("router", &["address", "add", "2001:db8:1::1/64", "dev", "left0", "nodad"]);
+    until("both have it", || (kernels(&node, "left")[1] == "2001:db8:1::1").then_some(()));
+    let before = kernels(&node, "left")[2].clone();
+    assert!(room.ping("left", "2001:db8:1::1"));
+    let requests = |frames: &str| frames.split(' ').find(|word| word.starts_with("addresses:")).map(str::to_owned);
+    assert_eq!(requests(&kernels(&node, "left")[2]), requests(&before), "the node answers");
+
+    // With another interface of the name all is as before.
+    room.ip("router", &["link", "delete", "left0"]);
+    until("it is gone", || (kernels(&node, "left")[0].is_empty()).then_some(()));
+    connect(&room, "left", 1);
+    room.ip("router", &["address", "add", &format!("{KERNELS}/64"), "dev", "left0", "nodad"]);
+    until("the kernel answers again", || room.ping("left", KERNELS).then_some(()));
+    until("and so does the node", || room.ping("left", "2001:db8:1::1").then_some(()));
+
+    room.ip("router", &["address", "del", &format!("{KERNELS}/64"), "dev", "left0"]);
+    until("nobody has it any more", || (!kernels(&node, "left")[0].contains(KERNELS)).then_some(()));
+    assert!(!room.ping("left", KERNELS));
+    node.assert_running();
 }

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod kernel;
 pub mod lab;
+pub mod metrics;
 pub mod node;
 mod one_line;
 pub mod state;

@@ -3,17 +3,21 @@
 use crossbeam_channel::{Receiver, unbounded};
 use drover::admin::{
     Answer, ClientError, Command, Housekeeping, HousekeepingConfig, Listener, ListenerError, MAX_REQUEST_LEN, Page,
-    Part, Position, Query, Request, Topic, ask as ask_for, groups, request,
+    Part, Position, Query, Request, ToWorker, Topic, ask as ask_for, groups, request,
 };
+use drover::metrics::MetricsServer;
+use drover::node::{Counted, Snapshot};
 use drover::state::Changes;
 use serde_json::{Value, json};
 use stack::machine::PortId;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 /// A directory of this test's own, removed at its end.
 struct Directory(PathBuf);
@@ -41,9 +45,22 @@ fn start(socket: &Path, signal_files: Vec<(PortId, PathBuf)>) -> (Housekeeping, 
         signal_files,
         state: None,
         kernel: None,
+        started: UNIX_EPOCH,
         termination: false,
     };
-    (Housekeeping::start(config, commands, Arc::new(|| {})).unwrap(), received)
+    (Housekeeping::start(config, ToWorker::new(commands, Arc::new(|| {}))).unwrap(), received)
+}
+
+/// Little, with a name that has to be escaped.
+fn snapshot() -> Snapshot {
+    Snapshot {
+        name: "a \"node\"".into(),
+        roles: vec!["router", "mma"],
+        machines: vec![Counted { part: "pim", counters: vec![("rx-hello", 7), ("tx-hello", 0)] }],
+        tables: vec![("mroutes", 3)],
+        ports: Vec::new(),
+        workers: Vec::new(),
+    }
 }
 
 /// The only access router that there is somebody to tell of.
@@ -55,11 +72,12 @@ fn work(received: &Receiver<Command>) -> Vec<(PortId, Option<i16>)> {
     loop {
         match received.recv().unwrap() {
             Command::Show { part, reply } => reply.send(Page::whole(json!([{ "topic": part.topic.name() }]))).unwrap(),
+            Command::Snapshot { reply } => reply.send(snapshot()).unwrap(),
             Command::Explain { question, reply } => reply.send(Err(format!("nothing of {}", question.about))).unwrap(),
             Command::Signal { port, dbm } => signals.push((port, dbm)),
             Command::Handover { to, reply } => reply.send(to == NEXT).unwrap(),
             Command::TakeChanges { reply } => reply.send(Changes::default()).unwrap(),
-            Command::ShowAll(_) => unreachable!("workers alone say that"),
+            Command::Conclude(_) => unreachable!("workers alone say that"),
             Command::Kernel(_) => unreachable!("nothing is followed"),
             Command::Stop => return signals,
         }
@@ -263,4 +281,80 @@ fn the_socket_is_private_and_taken_over_only_from_the_dead() {
     assert!(matches!(Listener::bind(&directory.0.join("none/below/x.sock")), Err(ListenerError::Io { .. })));
     // The directory itself is made where it is missing.
     drop(Listener::bind(&directory.0.join("none/x.sock")).unwrap());
+}
+
+/// Of the text, lines without comments.
+fn samples(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.starts_with('#')).collect()
+}
+
+const SAMPLES: [&str; 5] = [
+    "drover_node_info{name=\"a \\\"node\\\"\",roles=\"router mma\",version=\"0.1.0\"} 1",
+    "drover_start_time_seconds 0.0",
+    "drover_machine_events_total{machine=\"pim\",counter=\"rx-hello\"} 7",
+    "drover_machine_events_total{machine=\"pim\",counter=\"tx-hello\"} 0",
+    "drover_table_entries{table=\"mroutes\"} 3",
+];
+
+#[test]
+fn metrics_are_text_on_the_socket() {
+    let directory = Directory::new("admin-metrics");
+    let socket = directory.0.join("node.sock");
+    let (_housekeeping, received) = start(&socket, Vec::new());
+    std::thread::spawn(move || work(&received));
+    let text = request(&socket, &Request::Metrics(true)).unwrap();
+    assert_eq!(samples(text.as_str().unwrap()), SAMPLES);
+    assert!(text.as_str().unwrap().ends_with("\n# EOF\n"));
+}
+
+/// What a server says to this, with its head and its body.
+fn http(server: &MetricsServer, sent: &[u8]) -> (String, String) {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.write_all(sent).unwrap();
+    answer_of(stream)
+}
+
+fn answer_of(mut stream: TcpStream) -> (String, String) {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    (head.into(), body.into())
+}
+
+#[test]
+fn metrics_are_served_by_http() {
+    let (commands, received) = unbounded();
+    let worker = ToWorker::new(commands, Arc::new(|| {}));
+    let server = MetricsServer::start("[::1]:0".parse().unwrap(), UNIX_EPOCH, worker.clone()).unwrap();
+    let node = std::thread::spawn(move || work(&received));
+
+    // Clients that say nothing, or half of it, are in nobody's way.
+    let mut half = TcpStream::connect(server.address()).unwrap();
+    half.write_all(b"GET /metrics HTTP/1.1\r\nHost: a").unwrap();
+    let silent: Vec<TcpStream> = (0..14).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    let (head, body) = http(&server, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(head.contains("Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8"), "{head}");
+    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
+    assert_eq!(samples(&body), SAMPLES);
+    // One more than there may be finds no place, and those who have theirs keep it.
+    let _last = TcpStream::connect(server.address()).unwrap();
+    assert_eq!(answer_of(TcpStream::connect(server.address()).unwrap()), Default::default());
+    half.write_all(b"\r\n\r\n").unwrap();
+    assert_eq!(samples(&answer_of(half).1), SAMPLES);
+    drop(silent);
+
+    let status = |sent: &[u8]| http(&server, sent).0.lines().next().unwrap_or_default().to_owned();
+    let (head, body) = http(&server, b"HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 OK") && body.is_empty(), "{head}");
+    assert_eq!(status(b"GET /secrets HTTP/1.1\r\n\r\n"), "HTTP/1.1 404 Not Found");
+    let post = [b"POST /metrics HTTP/1.1\r\nContent-Length: 100000\r\n\r\n".as_slice(), &[b'x'; 100_000]].concat();
+    assert_eq!(status(&post), "HTTP/1.1 405 Method Not Allowed");
+    assert_eq!(status(&[b'x'; 20_000]), "HTTP/1.1 431 Request Header Fields Too Large");
+
+    worker.tell(Command::Stop);
+    node.join().unwrap();
+    assert_eq!(status(b"GET /metrics HTTP/1.1\r\n\r\n"), "HTTP/1.1 503 Service Unavailable");
+    let taken = MetricsServer::start(server.address(), UNIX_EPOCH, worker).unwrap_err().to_string();
+    assert!(taken.contains("give metrics.listen an address of this host that is free"), "{taken}");
 }

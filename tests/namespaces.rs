@@ -28,6 +28,8 @@ mod links;
 mod listener;
 #[path = "namespaces/mesh.rs"]
 mod mesh;
+#[path = "namespaces/metrics.rs"]
+mod metrics;
 #[path = "namespaces/mistakes.rs"]
 mod mistakes;
 #[path = "namespaces/ports.rs"]

@@ -3,9 +3,11 @@
 
 use crossbeam_channel::{Receiver, unbounded};
 use drover::admin::{
-    Answer, Command, Housekeeping, HousekeepingConfig, MAX_REQUEST_LEN, Page, Part, Query, Question, Request, Topic,
-    groups, request,
+    Answer, Command, Housekeeping, HousekeepingConfig, MAX_REQUEST_LEN, Page, Part, Query, Question, Request, ToWorker,
+    Topic, groups, request,
 };
+use drover::metrics::Exposition;
+use drover::node::Snapshot;
 use drover::state::Changes;
 use serde_json::{Value, json};
 use stack::addr::is_routable_unicast;
@@ -19,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,6 +38,7 @@ struct Node {
 #[derive(Clone, PartialEq, Debug)]
 enum Told {
     Show(Part),
+    Snapshot,
     Explain(Question),
     Signal(Option<i16>),
     Handover(Ipv6Addr),
@@ -54,9 +57,11 @@ impl Node {
             signal_files: Vec::new(),
             state: None,
             kernel: None,
+            started: UNIX_EPOCH,
             termination: false,
         };
-        let housekeeping = Housekeeping::start(config, commands, Arc::new(|| {})).expect("there is room");
+        let housekeeping =
+            Housekeeping::start(config, ToWorker::new(commands, Arc::new(|| {}))).expect("there is room");
         let worker = std::thread::spawn(move || work(&received));
         Node { socket, housekeeping: Some(housekeeping), worker: Some(worker) }
     }
@@ -69,6 +74,18 @@ impl Node {
     }
 }
 
+/// What the worker says that it has counted.
+fn snapshot() -> Snapshot {
+    Snapshot {
+        name: "node".into(),
+        roles: Vec::new(),
+        machines: Vec::new(),
+        tables: Vec::new(),
+        ports: Vec::new(),
+        workers: Vec::new(),
+    }
+}
+
 fn work(received: &Receiver<Command>) -> Vec<Told> {
     let mut told = Vec::new();
     for command in received {
@@ -76,6 +93,10 @@ fn work(received: &Receiver<Command>) -> Vec<Told> {
             Command::Show { part, reply } => {
                 let _ = reply.send(Page::whole(json!(part.topic.name())));
                 Told::Show(part)
+            }
+            Command::Snapshot { reply } => {
+                let _ = reply.send(snapshot());
+                Told::Snapshot
             }
             Command::Explain { question, reply } => {
                 let _ = reply.send(Ok(json!(question.about)));
@@ -93,7 +114,7 @@ fn work(received: &Receiver<Command>) -> Vec<Told> {
                 let _ = reply.send(Changes::default());
                 continue;
             }
-            Command::ShowAll(_) => unreachable!("workers alone say that"),
+            Command::Conclude(_) => unreachable!("workers alone say that"),
             Command::Kernel(_) => unreachable!("nothing is followed"),
             Command::Stop => Told::Stop,
         });
@@ -121,6 +142,10 @@ fn expected(line: &[u8]) -> (Option<Value>, Vec<Told>) {
                 Request::Signal { .. } => (None, Vec::new()),
                 Request::Handover { to } if is_routable_unicast(to) => (Some(Value::Null), vec![Told::Handover(to)]),
                 Request::Handover { .. } => (None, Vec::new()),
+                Request::Metrics(true) => {
+                    (Some(Exposition::new(snapshot(), UNIX_EPOCH).text().into()), vec![Told::Snapshot])
+                }
+                Request::Metrics(false) => (Some(Value::Null), Vec::new()),
                 Request::Stop(stop) => (Some(Value::Null), stop.then_some(Told::Stop).into_iter().collect()),
             }
         }

@@ -35,6 +35,11 @@ impl Router {
             }
         };
         let Some(interface) = self.interfaces.get_mut(&port) else { return };
+        // Nobody else has the router's own address: a loop of the link, or somebody who pretends.
+        if opened.source == interface.config.link_local {
+            self.counters.drop_mld_source += 1;
+            return;
+        }
         let routers = if interface.neighbors.is_empty() { LinkRouters::Alone } else { LinkRouters::Several };
         let Some(querier) = &mut interface.mld else {
             self.counters.drop_mld_no_querier += 1;

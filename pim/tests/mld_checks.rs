@@ -74,6 +74,8 @@ fn what_fails_a_check_changes_nothing_and_is_counted() {
         (GLOBAL, 1, Present, |c| c.drop_mld_source),
         (Ipv6Addr::LOCALHOST, 1, Present, |c| c.drop_mld_source),
         (GROUP, 1, Present, |c| c.drop_mld_source),
+        // The router's own, by a loop of the link or from somebody who pretends.
+        (net::link_local(0, P0), 1, Present, |c| c.drop_mld_source),
         // A host before duplicate address detection; its membership is heard when it has an address.
         (UNSPECIFIED, 1, Present, |c| c.drop_mld_unspecified_source),
         (LOCAL, 1, Absent, |c| c.drop_mld_router_alert),

@@ -9,10 +9,11 @@ use super::listener::Listener;
 use super::protocol::{Answer, MAX_REQUEST_LEN, Request};
 use super::query::{Page, Query, Question, gather};
 use super::signal_file::SignalFile;
+use super::to_worker::{NO_COMMANDS, ToWorker};
 use super::{Command, ListenerError};
 use crate::kernel::Follower;
+use crate::metrics::Exposition;
 use crate::state::Keeper;
-use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
 use mio::net::UnixStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -28,10 +29,8 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-/// How long the worker may take to answer a client.
-pub const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often signal-strength files are looked at.
 const SIGNAL_FILE_PERIOD: Duration = Duration::from_millis(50);
 /// How often what has changed is written down.
@@ -40,8 +39,6 @@ const STATE_PERIOD: Duration = Duration::from_secs(1);
 const MAX_CLIENTS: usize = 64;
 /// Time between two lines about clients that were closed for others.
 const DISPLACED_PERIOD: Duration = Duration::from_secs(60);
-/// What is said of a worker that has ended.
-const NO_COMMANDS: &str = "the node takes no commands any more";
 /// Octets read from a client in one go.
 const READ_LEN: usize = 4096;
 
@@ -50,9 +47,6 @@ const TERMINATION: Token = Token(1);
 const STOP: Token = Token(2);
 const KERNEL: Token = Token(3);
 const FIRST_CLIENT: usize = 4;
-
-/// Wakes the worker where it sleeps, after a command was put into its channel.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// What the thread looks after.
 pub struct HousekeepingConfig {
@@ -66,6 +60,8 @@ pub struct HousekeepingConfig {
     pub state: Option<Arc<Mutex<Keeper>>>,
     /// What follows the kernel's routes and addresses.
     pub kernel: Option<Follower>,
+    /// When the process started.
+    pub started: SystemTime,
     /// Whether SIGTERM, SIGINT and SIGHUP become [`Command::Stop`]; the process-wide handlers are set by this.
     pub termination: bool,
 }
@@ -78,11 +74,11 @@ pub struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Makes the socket and starts the thread. Commands go into `commands`, each followed by a call of `wake`.
+    /// Makes the socket and starts the thread.
     ///
     /// # Errors
     /// See [`ListenerError`].
-    pub fn start(config: HousekeepingConfig, commands: Sender<Command>, wake: Wake) -> Result<Self, ListenerError> {
+    pub fn start(config: HousekeepingConfig, worker: ToWorker) -> Result<Self, ListenerError> {
         let path = config.socket.clone().unwrap_or_default();
         let mut listener = config.socket.as_deref().map(Listener::bind).transpose()?;
         let failed = |source| ListenerError::Io { path: path.clone(), source };
@@ -117,7 +113,8 @@ impl Housekeeping {
             state: config.state,
             kernel: config.kernel,
             next_state: Instant::now() + STATE_PERIOD,
-            worker: Worker { commands, wake },
+            started: config.started,
+            worker,
         };
         let thread = std::thread::Builder::new().name("housekeeping".into());
         let thread = thread.spawn(move || housekeeper.run()).map_err(failed)?;
@@ -147,33 +144,6 @@ fn termination_stream() -> io::Result<UnixStream> {
     Ok(UnixStream::from_std(receiver))
 }
 
-/// The way to the worker.
-struct Worker {
-    commands: Sender<Command>,
-    wake: Wake,
-}
-
-impl Worker {
-    /// Gives the worker a command; `false` where it takes none any more.
-    fn tell(&self, command: Command) -> bool {
-        let told = self.commands.send_timeout(command, REPLY_TIMEOUT).is_ok();
-        (self.wake)();
-        told
-    }
-
-    /// Gives the worker a command that it answers.
-    fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> Result<T, String> {
-        let (reply, answer) = bounded(1);
-        if !self.tell(command(reply)) {
-            return Err(NO_COMMANDS.into());
-        }
-        answer.recv_timeout(REPLY_TIMEOUT).map_err(|error| match error {
-            RecvTimeoutError::Timeout => "the node did not answer in time".into(),
-            RecvTimeoutError::Disconnected => "the node has stopped".into(),
-        })
-    }
-}
-
 struct Housekeeper {
     poll: Poll,
     listener: Option<Listener>,
@@ -190,7 +160,8 @@ struct Housekeeper {
     state: Option<Arc<Mutex<Keeper>>>,
     next_state: Instant,
     kernel: Option<Follower>,
-    worker: Worker,
+    started: SystemTime,
+    worker: ToWorker,
 }
 
 impl Housekeeper {
@@ -244,15 +215,9 @@ impl Housekeeper {
     /// Gives the worker what is new in the kernel, as far as it has room; how long until it is tried again.
     fn follow_kernel(&mut self) -> Option<Duration> {
         let worker = &self.worker;
-        let give = |batch| match worker.commands.try_send(Command::Kernel(batch)) {
-            Ok(()) => {
-                (worker.wake)();
-                Ok(())
-            }
-            Err(TrySendError::Full(Command::Kernel(batch)) | TrySendError::Disconnected(Command::Kernel(batch))) => {
-                Err(batch)
-            }
-            Err(_) => Ok(()),
+        let give = |batch| match worker.offer(Command::Kernel(batch)) {
+            Err(Command::Kernel(batch)) => Err(batch),
+            _ => Ok(()),
         };
         self.kernel.as_mut()?.turn(give, |line| eprintln!("drover: {line}"))
     }
@@ -372,6 +337,8 @@ impl Housekeeper {
                     Answer::Error(format!("there is no radio port \"{port}\"; name one of {}", names.join(", ")))
                 }
             },
+            Ok(Request::Metrics(true)) => self.metrics().map_or_else(Answer::Error, Answer::Ok),
+            Ok(Request::Metrics(false)) => Answer::Ok(Value::Null),
             Ok(Request::Handover { to }) => self.hand_over(to),
             Ok(Request::Stop(true)) => {
                 self.worker.tell(Command::Stop);
@@ -418,6 +385,12 @@ impl Housekeeper {
             question.learn_sources(&self.gather(query)?);
         }
         self.worker.ask(|reply| Command::Explain { question, reply })?
+    }
+
+    /// All that can be measured, as OpenMetrics text.
+    fn metrics(&self) -> Result<Value, String> {
+        let snapshot = self.worker.ask(|reply| Command::Snapshot { reply })?;
+        Ok(Exposition::new(snapshot, self.started).text().into())
     }
 
     fn gather(&self, query: Query) -> Result<Page, String> {

@@ -17,31 +17,45 @@ mod listener;
 mod protocol;
 mod query;
 mod signal_file;
+mod to_worker;
 mod topic;
 
 pub use client::{ClientError, Shown, ask, request};
-pub use housekeeping::{Housekeeping, HousekeepingConfig, REPLY_TIMEOUT, Wake};
+pub use housekeeping::{Housekeeping, HousekeepingConfig};
 pub use listener::{Listener, ListenerError};
 pub use protocol::{Answer, MAX_REQUEST_LEN, Request};
 pub use query::{Page, Part, Position, Query, Question, gather, groups};
+pub use to_worker::{REPLY_TIMEOUT, ToWorker, Wake};
 pub use topic::Topic;
 
 use crate::kernel::KernelBatch;
-use crate::node::WorkerReport;
+use crate::node::{Snapshot, WorkerReport};
 use crate::state::Changes;
 use core::net::Ipv6Addr;
 use crossbeam_channel::Sender;
 use stack::machine::PortId;
 
+/// What is asked of all workers together, and where the answer goes.
+#[derive(Debug)]
+pub enum Wanted {
+    /// A topic that every worker has something to say about.
+    Page {
+        /// Which.
+        topic: Topic,
+        /// Where the answer goes.
+        reply: Sender<Page>,
+    },
+    /// What they have counted, and how full the tables are.
+    Snapshot(Sender<Snapshot>),
+}
+
 /// A question on its way through the workers: each adds its report, and the first answers.
 #[derive(Debug)]
 pub struct Round {
-    /// What is asked for.
-    pub topic: Topic,
+    /// What is asked.
+    pub wanted: Wanted,
     /// What workers have said, in order.
     pub reports: Vec<WorkerReport>,
-    /// Where the answer goes.
-    pub reply: Sender<Page>,
 }
 
 /// What the worker is asked. Taken between two turns; the answer is sent at once.
@@ -54,8 +68,13 @@ pub enum Command {
         /// Where the answer goes.
         reply: Sender<Page>,
     },
-    /// Show it with what the workers beside this one have reported.
-    ShowAll(Round),
+    /// Say what has been counted, and how full the tables are.
+    Snapshot {
+        /// Where the answer goes.
+        reply: Sender<Snapshot>,
+    },
+    /// Answer with what the workers beside this one have reported.
+    Conclude(Round),
     /// Explain what becomes of packets.
     Explain {
         /// Of which.

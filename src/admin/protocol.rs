@@ -2,8 +2,8 @@
 //!
 //! `{"show":"routes"}`, `{"show":{"topic":"pim-tib","group":"ff15::/16","limit":20}}`,
 //! `{"explain":{"about":"ff15::1","source":"2001:db8::5"}}` (`null` for all sources),
-//! `{"signal":{"port":"radio-a","dbm":-70}}` (`null` for no signal), `{"handover":{"to":"2001:db8:200:b::1"}}` and
-//! `{"stop":true}` are answered by `{"ok":…}` or
+//! `{"signal":{"port":"radio-a","dbm":-70}}` (`null` for no signal), `{"handover":{"to":"2001:db8:200:b::1"}}`,
+//! `{"metrics":true}` and `{"stop":true}` are answered by `{"ok":…}` or
 //! `{"error":"…"}`, a table that has more rows than the limit by `{"part":{"rows":[…],"more":…}}`.
 
 use super::Query;
@@ -39,6 +39,8 @@ pub enum Request {
         /// An address of the router, or one in the prefix of its link.
         to: Ipv6Addr,
     },
+    /// Say all that can be measured, as OpenMetrics text.
+    Metrics(bool),
     /// End the process.
     Stop(bool),
 }
@@ -118,6 +120,7 @@ mod tests {
                 Request::Handover { to: "2001:db8:200:b::1".parse().unwrap() },
                 r#"{"handover":{"to":"2001:db8:200:b::1"}}"#,
             ),
+            (Request::Metrics(true), r#"{"metrics":true}"#),
             (Request::Stop(true), r#"{"stop":true}"#),
         ];
         for (request, line) in vectors {

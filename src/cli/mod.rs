@@ -86,6 +86,11 @@ enum Action {
     },
     /// Show tables and counters of a running node.
     Show(show::Options),
+    /// Print all that can be measured of a running node, as OpenMetrics text: what [metrics] serves by HTTP.
+    Metrics {
+        #[command(flatten)]
+        socket: Socket,
+    },
     /// Say step by step what a running node has to carry the packets of a group or of a terminal, and what is missing.
     Explain(explain::Options),
     /// Tell a running terminal the signal strength of a radio port.
@@ -165,6 +170,7 @@ pub fn main() -> ExitCode {
         }
         Action::Check { files } => check(&files),
         Action::Show(options) => show::show(options),
+        Action::Metrics { socket } => metrics(socket),
         Action::Explain(options) => explain::explain(options),
         Action::Signal { port, dbm, socket } => tell(socket, &Request::Signal { port, dbm: dbm.0 }),
         Action::Handover { to, socket } => tell(socket, &Request::Handover { to }),
@@ -175,6 +181,13 @@ pub fn main() -> ExitCode {
 fn tell(socket: Socket, request: &Request) -> u8 {
     match admin::request(&socket.path(), request) {
         Ok(_) => DONE,
+        Err(error) => client_failed(&error),
+    }
+}
+
+fn metrics(socket: Socket) -> u8 {
+    match admin::request(&socket.path(), &Request::Metrics(true)) {
+        Ok(text) => say(text.as_str().unwrap_or_default(), DONE),
         Err(error) => client_failed(&error),
     }
 }
@@ -296,7 +309,7 @@ mod tests {
             .skip(1)
             .map_while(|line| line.split_whitespace().next())
             .collect();
-        assert_eq!(listed, ["run", "lab", "check", "show", "explain", "signal", "handover", "offload-off"]);
+        assert_eq!(listed, ["run", "lab", "check", "show", "metrics", "explain", "signal", "handover", "offload-off"]);
     }
 
     #[test]

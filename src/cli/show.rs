@@ -141,7 +141,13 @@ pub(super) fn show(options: Options) -> u8 {
         Ok(shown) => shown,
         Err(error) => return client_failed(&error),
     };
-    let mut text = if options.json { format!("{:#}\n", shown.value) } else { render(&shown.value) };
+    // Who wants no row wants the number of them.
+    let only_counts = shown.more > 0 && shown.value.as_array().is_some_and(Vec::is_empty);
+    let mut text = match (options.json, only_counts) {
+        (true, _) => format!("{:#}\n", shown.value),
+        (false, true) => String::new(),
+        (false, false) => render(&shown.value),
+    };
     if shown.more > 0 {
         let narrower = if query.topic.is_by_group() { "--group PREFIX narrows it down, " } else { "" };
         let line = format!("and {} more: {narrower}--limit ROWS shows others\n", shown.more);

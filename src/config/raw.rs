@@ -109,6 +109,14 @@ pub struct RawAdmin {
     pub socket: Field<String>,
 }
 
+/// `[metrics]`
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawMetrics {
+    pub listen: Field<String>,
+}
+
 /// `[router]`
 #[derive(Deserialize, Debug, Default)]
 #[serde(deny_unknown_fields)]
@@ -535,6 +543,7 @@ pub struct RawNodeFile {
     pub route: Vec<Spanned<RawRoute>>,
     pub kernel: Field<RawKernel>,
     pub admin: Field<RawAdmin>,
+    pub metrics: Field<RawMetrics>,
     pub router: Field<RawRouter>,
     pub access_router: Field<RawAccessRouter>,
     pub mma: Field<RawMma>,

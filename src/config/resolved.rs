@@ -5,7 +5,7 @@
 
 use crate::kernel::KernelConfig;
 use core::fmt;
-use core::net::Ipv6Addr;
+use core::net::{Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use pim::{RouteMetric, SptSwitchover};
 use stack::addr::{Eui64, GroupLayout, Prefix};
@@ -43,6 +43,8 @@ pub struct NodeConfig {
     pub state_dir: Option<PathBuf>,
     /// The Unix socket of the admin API, where one is wanted.
     pub admin_socket: Option<PathBuf>,
+    /// Where metrics are served by HTTP, where they are.
+    pub metrics: Option<SocketAddr>,
     /// PIM router.
     pub router: Option<RouterConfig>,
     /// Access router: router advertisements and MLD querier on terminals' links.

@@ -3,25 +3,33 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $field:ident = $name:literal,)*) => {
+    ($($(#[doc = $doc:literal])+ $field:ident = $name:literal,)+) => {
         /// Counters that one thread writes and others read.
         #[derive(Debug, Default)]
         pub struct Counters {
-            $($(#[$doc])* pub(super) $field: Counter,)*
+            $($(#[doc = $doc])+ pub(super) $field: Counter,)+
+            /// Routes that the worker has been given and that are there now.
+            pub(super) routes: Counter,
         }
 
         impl Counters {
+            /// Name of each, and what it counts: each line as it stands in the code, with the space in front of it.
+            pub const DESCRIPTIONS: &[(&'static str, &'static str)] = &[$(($name, concat!($($doc),+)),)+];
+
             /// All by name.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$(($name, self.$field.value())),*].into_iter()
+                [$(($name, self.$field.value())),+].into_iter()
+            }
+
+            /// How many routes of the kernel the worker has.
+            pub fn routes(&self) -> u64 {
+                self.routes.value()
             }
         }
     };
 }
 
 counters! {
-    /// Routes that the worker has been given and that are there now.
-    routes = "routes",
     /// Changes given to the worker.
     changes = "changes",
     /// Messages of the kernel.
@@ -42,7 +50,7 @@ counters! {
     ignored_protocol = "ignored-protocol",
     /// Routes of other tables.
     ignored_table = "ignored-table",
-    /// Routes that a table of next hops has no words for: by source, with an encapsulation, of other kinds.
+    /// Routes by source, with an encapsulation, and of other kinds than lead somewhere or nowhere.
     ignored_kind = "ignored-kind",
     /// Routes by a next hop object that the kernel does not spell out.
     ignored_object = "ignored-next-hop-object",

@@ -28,6 +28,7 @@ mod report;
 mod router;
 mod run;
 mod show;
+mod snapshot;
 mod unicast;
 mod workers;
 
@@ -35,6 +36,7 @@ pub use explain::{Explanation, Finding, Standing};
 pub use report::{Placement, WorkerReport};
 pub use run::run;
 pub use show::{keep_what_stays, show, show_query, stable_bindings};
+pub use snapshot::{Counted, PortNames, Snapshot, descriptions};
 
 use crate::admin::Question;
 use crate::config::resolved::{HoldConfig, NodeConfig, RouteTarget};

@@ -2,11 +2,13 @@
 
 use super::kernel::KernelSide;
 use super::report::WorkerReport;
-use super::workers::{self, Crew, Shared};
+use super::snapshot::Snapshot;
+use super::workers::{self, Asker, Crew, Shared};
 use super::{DroverNode, NodeEvent, explain, ports, remarks, show};
-use crate::admin::{Command, Housekeeping, HousekeepingConfig, Part, Round, Wake};
+use crate::admin::{Command, Housekeeping, HousekeepingConfig, Part, Round, ToWorker, Wake, Wanted};
 use crate::config::resolved::NodeConfig;
 use crate::kernel::Follower;
+use crate::metrics::MetricsServer;
 use crate::one_line::in_one_line;
 use crate::state::{Keeper, NodeState};
 use ::ha::mobile;
@@ -17,10 +19,11 @@ use stack::packet::Pool;
 use stack::pipeline::Dataplane;
 use stack::port::{PortInfo, Umem, XdpShare};
 use stack::runtime::{self, Bell, Clock, ToForwarder, Worker, WorkerSpec};
+use stack::time::Instant;
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Commands that wait for the worker at the most.
 const COMMAND_QUEUE: usize = 64;
@@ -34,6 +37,7 @@ const COMMAND_QUEUE: usize = 64;
 /// # Errors
 /// What keeps it from starting, with a remedy; that its worker broke off.
 pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> {
+    let started = SystemTime::now();
     let (commands, inbox) = crossbeam_channel::bounded::<Command>(COMMAND_QUEUE);
     let placement = workers::placement(&config, 0);
     let bell = Bell::new().context("no descriptor for the worker")?;
@@ -65,6 +69,7 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
         socket: config.admin_socket.clone(),
         radios: radios(&config),
         signal_files: signal_files(&config),
+        started,
         termination: true,
     };
     let origin = Clock.origin();
@@ -86,20 +91,25 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
         },
         inbox,
         move |worker: &mut Worker<DroverNode>, now, command| match command {
-            Command::Show { part, reply } => {
-                let topic = part.topic;
-                let report = || WorkerReport::new(&placement, worker.dataplane(), worker.ports());
-                let reports = if topic.is_of_all_workers() { vec![report()] } else { Vec::new() };
-                match next.as_ref().filter(|_| topic.is_of_all_workers()) {
-                    Some(next) => next.ask(Round { topic, reports, reply }),
-                    // Who asked may have gone.
-                    None => drop(reply.try_send(show::show_part(worker, now, &part, &reports))),
-                }
+            Command::Show { part, reply } if part.topic.is_of_all_workers() => {
+                let report = WorkerReport::new(&placement, worker.dataplane(), worker.ports());
+                let round = Round { wanted: Wanted::Page { topic: part.topic, reply }, reports: vec![report] };
+                pass_on(worker, now, next.as_ref(), round);
                 ControlFlow::Continue(())
             }
-            Command::ShowAll(Round { topic, reports, reply }) => {
-                let part = Part::first(topic.into());
-                let _ = reply.try_send(show::show_part(worker, now, &part, &reports));
+            Command::Show { part, reply } => {
+                // Who asked may have gone.
+                let _ = reply.try_send(show::show_part(worker, now, &part, &[]));
+                ControlFlow::Continue(())
+            }
+            Command::Snapshot { reply } => {
+                let report = WorkerReport::new(&placement, worker.dataplane(), worker.ports());
+                let round = Round { wanted: Wanted::Snapshot(reply), reports: vec![report] };
+                pass_on(worker, now, next.as_ref(), round);
+                ControlFlow::Continue(())
+            }
+            Command::Conclude(round) => {
+                conclude(worker, now, round);
                 ControlFlow::Continue(())
             }
             Command::Explain { question, reply } => {
@@ -165,16 +175,40 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
             }
         });
     }
-    let housekeeping = Housekeeping::start(housekeeping, commands, wake).context("admin.socket")?;
+    let to_worker = ToWorker::new(commands, wake);
+    let metrics = config.metrics.map(|listen| MetricsServer::start(listen, started, to_worker.clone()));
+    let metrics = metrics.transpose().context("metrics.listen")?;
+    let housekeeping = Housekeeping::start(housekeeping, to_worker).context("admin.socket")?;
     say("ready");
     let ended = worker.join().map_err(|_| anyhow::anyhow!("the worker broke off"));
     let ended = ended.and(workers::stop(crew));
+    drop(metrics);
     // Nothing older is written after what comes last.
     drop(housekeeping);
     if let (Some(keeper), Ok(changes)) = (keeper, last.try_recv()) {
         keeper.lock().unwrap_or_else(PoisonError::into_inner).keep(&changes);
     }
     ended
+}
+
+/// Has the next worker add its report, where there is one.
+fn pass_on(worker: &Worker<DroverNode>, now: Instant, next: Option<&Asker>, round: Round) {
+    match next {
+        Some(next) => next.ask(round),
+        None => conclude(worker, now, round),
+    }
+}
+
+/// Answers what all workers were asked. Who asked may have gone.
+fn conclude(worker: &Worker<DroverNode>, now: Instant, Round { wanted, reports }: Round) {
+    match wanted {
+        Wanted::Page { topic, reply } => {
+            let _ = reply.try_send(show::show_part(worker, now, &Part::first(topic.into()), &reports));
+        }
+        Wanted::Snapshot(reply) => {
+            let _ = reply.try_send(Snapshot::new(worker, reports));
+        }
+    }
 }
 
 /// A line on standard output; that nobody reads it is no error.

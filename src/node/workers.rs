@@ -191,7 +191,7 @@ fn start_one(
             round.reports.push(WorkerReport::new(&placement, forwarder.dataplane(), forwarder.ports()));
             match &next {
                 Some(next) => next.ask(round),
-                None => ends_node.0.tell(Command::ShowAll(round)),
+                None => ends_node.0.tell(Command::Conclude(round)),
             }
             ControlFlow::Continue(())
         },

@@ -10,7 +10,7 @@ fn agents() {
             (
                 "loopback = [\"2001:db8:200::1\"]",
                 "loopback = []",
-                43,
+                46,
                 "mma.address: 2001:db8:200::1 is not a loopback address of this node; add it as [node] loopback = [\"2001:db8:200::1\"]",
             ),
             (

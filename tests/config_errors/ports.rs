@@ -158,6 +158,24 @@ fn ports_and_routes() {
                 -1,
                 "admin.socket: this key is missing; give the path of a Unix socket as socket = \"/run/drover/NAME.sock\"",
             ),
+            (
+                "# [metrics]",
+                "[metrics]",
+                0,
+                "metrics.listen: this key is missing; give where they are served as listen = \"[::1]:9464\"",
+            ),
+            (
+                "# [metrics]",
+                "[metrics]\nlisten = \"::1:9464\"",
+                1,
+                "metrics.listen: \"::1:9464\" is no address with a port; give one as [::1]:9464",
+            ),
+            (
+                "# [metrics]",
+                "[metrics]\nlisten = \"[::1]:0\"",
+                1,
+                "metrics.listen: there is no port 0; give one as [::1]:9464",
+            ),
         ],
     );
 }

@@ -41,6 +41,18 @@ fn rendezvous_points() {
                 "router.static_rp[0].groups[1]: groups of ff35::/64 are source-specific and have no rendezvous point; give groups of any-source multicast",
             ),
             (
+                fixed,
+                "[[router.static_rp]]\naddress = \"2001:db8::1\"\ngroups = [\"ff02::/16\"]",
+                2,
+                "router.static_rp[0].groups[0]: no router forwards groups of ff02::/16; give groups of a scope wider than a link, 3 to f",
+            ),
+            (
+                fixed,
+                "[[router.static_rp]]\naddress = \"2001:db8::1\"\ngroups = [\"ff15::/16\", \"ff0e::/16\", \"ff15::/16\"]",
+                2,
+                "router.static_rp[0].groups[2]: ff15::/16 is named twice; name each range once",
+            ),
+            (
                 bsr,
                 "[router.candidate_bsr]",
                 0,
@@ -112,6 +124,12 @@ fn rendezvous_points() {
                 0,
                 "router.bootstrap: a candidate takes part in the bootstrap router mechanism; give true, or remove candidate_bsr and candidate_rp",
             ),
+            (
+                "# bootstrap = true                      # learn rendezvous points from a bootstrap router, and pass its messages on",
+                "unicast_bootstrap = true",
+                0,
+                "router.unicast_bootstrap: this router takes no part in the bootstrap router mechanism; give bootstrap = true, or false here",
+            ),
         ],
     );
 }
@@ -138,6 +156,18 @@ fn multicast_routing() {
                 "register_suppression_secs = 10",
                 0,
                 "router.register_suppression_secs: 10 is too small; give 11 to 18000",
+            ),
+            (
+                "# hello_period_secs = 30",
+                "passive = true\ndr_priority = 7",
+                1,
+                "router.port[0].dr_priority: no PIM is spoken on a passive port; remove this key, or give passive = false",
+            ),
+            (
+                "# hello_period_secs = 30",
+                "passive = true\nneighbors = [\"fe80::/64\"]",
+                1,
+                "router.port[0].neighbors: no PIM is spoken on a passive port; remove this key, or give passive = false",
             ),
             (
                 "# hello_period_secs = 30",
@@ -191,7 +221,7 @@ fn multicast_routing() {
                 "[router]",
                 "[mobility]",
                 0,
-                "mobility: unknown key; the keys here are node, port, route, kernel, admin, router, access_router, mma, home_agent, mobile_terminal, correspondent_node",
+                "mobility: unknown key; the keys here are node, port, route, kernel, admin, metrics, router, access_router, mma, home_agent, mobile_terminal, correspondent_node",
             ),
             (
                 "name = \"radio\"\n\n",
@@ -272,10 +302,10 @@ fn multicast_routing() {
                 "access_router.port[0].unicast_delivery: PIM is spoken on the port \"radio\", where other routers may want a group; give passive = true in its [[router.port]], or false",
             ),
             (
-                "[access_router.port.mld]\n",
-                "[[access_router.port]]\nname = \"core\"\nunicast_delivery = true\n[access_router.port.mld]\nmld_version = 1\n",
-                2,
-                "access_router.port[1].unicast_delivery: a querier of version 1 does not know who listens; give mld_version = 2, or false",
+                "hello_at_once = true\n\n[[access_router.port]]\n",
+                "\n[[access_router.port]]\nname = \"core\"\nunicast_delivery = true\nmld = { mld_version = 1 }\n\n[[access_router.port]]\n",
+                3,
+                "access_router.port[0].unicast_delivery: a querier of version 1 does not know who listens; give mld_version = 2, or false",
             ),
             ("# time_ms = 100", "time_ms = 1001", 0, "access_router.hold.time_ms: 1001 is too large; give 0 to 1000"),
             (

@@ -106,14 +106,14 @@ fn terminals() {
             (
                 "[node]\n",
                 "[router]\n[node]\n",
-                23,
+                26,
                 "mobile_terminal: a terminal has no other role; give the terminal a file of its own",
             ),
             (
                 "[node]\n",
                 "[correspondent_node]\n[node]\n",
                 0,
-                "correspondent_node.address: this key is missing; give an address of this node as address = \"2001:db8:0:1::10\"\nmobile-terminal.toml:30: mobile_terminal: a terminal has no other role; give the terminal a file of its own",
+                "correspondent_node.address: this key is missing; give an address of this node as address = \"2001:db8:0:1::10\"\nmobile-terminal.toml:33: mobile_terminal: a terminal has no other role; give the terminal a file of its own",
             ),
         ],
     );

@@ -163,7 +163,7 @@ fn a_full_table_comes_and_goes_while_packets_pass() {
         let file = room.directory().write("batch", &lines);
         output(room.command("router", "ip").args(["-6", "-batch"]).arg(file));
     };
-    let routes = || node.counter("kernel", "routes");
+    let routes = || node.counter("tables", "kernel-routes");
     let few = routes();
     batch("add");
     until("all routes are there", || (routes() == few + u64::from(COUNT)).then_some(()));

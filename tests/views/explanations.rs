@@ -102,3 +102,14 @@ fn a_router_knows_no_terminals() {
     let refused = node::explain(&bench.worker, bench.now, question).expect_err("it is no agent");
     assert!(refused.starts_with("this node is neither mobility agent nor home agent"), "{refused}");
 }
+
+#[test]
+fn a_source_is_one_whose_packets_are_routed() {
+    let bench = Bench::new("");
+    for source in ["fe80::1", "ff15::1", "::", "::1"] {
+        let source = source.parse().expect("an address");
+        let question = Question { about: group(1), source: Some(source), sources: Vec::new(), more_sources: 0 };
+        let refused = node::explain(&bench.worker, bench.now, question).expect_err("it is no source");
+        assert_eq!(refused, format!("{source} is no source whose packets are routed: give a routable unicast address"));
+    }
+}

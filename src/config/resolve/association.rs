@@ -100,7 +100,7 @@ fn key(
             section.fault("key_file", file.span(), Fault::new(what, "give key or key_file"))
         }
         (None, None) => section.missing("key", "give the shared key in hexadecimal, or its file as key_file"),
-        (Some(_), None) => section.required("key", inline, "", |text| hexadecimal("key", text, length)),
+        (Some(_), None) => section.required("key", inline, "", |text| key_octets(text, length)),
         (None, Some(name)) => match key_from_file(&directory.join(name.get_ref()), length) {
             Ok(key) => Some(key),
             Err(fault) => section.fault("key_file", name.span(), fault),
@@ -116,11 +116,19 @@ fn hexadecimal(what: &str, text: &str, length: RangeInclusive<usize>) -> Result<
         return Err(Fault::new(format!("the {what} is not pairs of hexadecimal digits"), remedy()));
     };
     let octets: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-    if length.contains(&octets.len()) {
-        Ok(octets)
-    } else {
-        Err(Fault::new(format!("the {what} has {} octets", octets.len()), remedy()))
+    if !length.contains(&octets.len()) {
+        return Err(Fault::new(format!("the {what} has {} octets", octets.len()), remedy()));
     }
+    Ok(octets)
+}
+
+/// A key in hexadecimal. One of zeros is a place that nobody has filled in.
+fn key_octets(text: &str, length: RangeInclusive<usize>) -> Result<Vec<u8>, Fault> {
+    let octets = hexadecimal("key", text, length)?;
+    if octets.iter().all(|&octet| octet == 0) {
+        return Err(Fault::new("the key is zero", "draw one, such as openssl rand -hex 32 prints"));
+    }
+    Ok(octets)
 }
 
 /// The key in a file that nobody else can read.
@@ -140,6 +148,5 @@ fn key_from_file(path: &Path, length: RangeInclusive<usize>) -> Result<Vec<u8>, 
     }
     let mut text = String::new();
     file.take(MAX_KEY_FILE).read_to_string(&mut text).map_err(unreadable)?;
-    hexadecimal("key", text.trim(), length)
-        .map_err(|fault| Fault::new(format!("{shown}: {}", fault.what), fault.remedy))
+    key_octets(text.trim(), length).map_err(|fault| Fault::new(format!("{shown}: {}", fault.what), fault.remedy))
 }

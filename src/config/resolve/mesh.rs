@@ -84,7 +84,16 @@ fn peer(
             false => Err(Fault::new(format!("{address} is named twice"), "name each router once")),
         }
     });
-    let prefixes = section.list("prefixes", &raw.prefixes, |text| unicast_prefix(text))?;
+    let prefixes = section.list("prefixes", &raw.prefixes, |text| {
+        let prefix = unicast_prefix(text)?;
+        match own.iter().find(|&&own| prefix.contains(own)) {
+            None => Ok(prefix),
+            Some(own) => {
+                let what = format!("{prefix} has this node's address {own} in it");
+                Err(Fault::new(what, "give the prefixes of the other router's links of terminals"))
+            }
+        }
+    })?;
     for prefix in &prefixes {
         if !all_prefixes.insert(*prefix) {
             let what = format!("{prefix} is a link of another router too");

@@ -17,7 +17,7 @@ pub(crate) use ports::interface_address;
 use super::document::{Fault, Tables};
 use super::raw::{Field, RawNode, RawNodeFile, RawTunnelDscp};
 use super::resolved::{AccessRouterConfig, NodeConfig, PortConfig, WorkersConfig};
-use core::net::Ipv6Addr;
+use core::net::{Ipv6Addr, SocketAddr};
 use section::{Section, flag, in_range, name, routable, span_of};
 use stack::pipeline::{MssClamp, TunnelDscp};
 use std::path::Path;
@@ -49,6 +49,7 @@ pub(crate) fn raw_node_file(mut tables: Tables<'_, '_>) -> RawNodeFile {
         route: tables.many("route"),
         kernel: tables.one("kernel"),
         admin: tables.one("admin"),
+        metrics: tables.one("metrics"),
         router: tables.one("router"),
         access_router: tables.one("access_router"),
         mma: tables.one("mma"),
@@ -83,6 +84,10 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
         }
         None => Some(None),
     };
+    let metrics = optional(root, "metrics", &raw.metrics, |section, raw| {
+        let remedy = "give where they are served as listen = \"[::1]:9464\"";
+        section.required("listen", &raw.listen, remedy, |text| listen_address(text))
+    });
 
     let mma = optional(root, "mma", &raw.mma, |section, raw| {
         mobility::mobility_agent(section, raw, &ports, &loopback, context.directory)
@@ -129,6 +134,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
         loopback,
         state_dir: state_dir.map(|state_dir| context.directory.join(state_dir)),
         admin_socket: admin_socket?,
+        metrics: metrics?,
         router: router?,
         access_router: access_router?,
         mma: mma?,
@@ -138,6 +144,16 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
     };
     workers::forward(root, raw, &config);
     root.source.is_clean().then_some(config)
+}
+
+/// An address and port of this host.
+fn listen_address(text: &str) -> Result<SocketAddr, Fault> {
+    let remedy = "give one as [::1]:9464";
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() == 0 => Err(Fault::new("there is no port 0", remedy)),
+        Ok(address) => Ok(address),
+        Err(_) => Err(Fault::new(format!("\"{text}\" is no address with a port"), remedy)),
+    }
 }
 
 /// What `[node]` says.

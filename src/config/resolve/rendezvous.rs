@@ -10,6 +10,7 @@ use pim::{
     BsrConfig, CandidateBsr, CandidateRp, EMBEDDED_RANGE, RpConfig, StaticPrecedence, StaticRp, UnicastBootstrap,
 };
 use stack::addr::{Prefix, Scope, is_routable_unicast};
+use std::collections::BTreeSet;
 use toml::Spanned;
 
 /// Tables, ranges and scopes of one list at the most.
@@ -17,6 +18,8 @@ const MAX_STATIC: usize = 256;
 const MAX_RANGES: usize = 256;
 /// C_RP_Adv_Period at the most: 2.5 times as much has to fit 16 bits of seconds.
 const MAX_INTERVAL_SECS: i64 = 26_214;
+/// Bits of a group up to the end of its scope.
+const SCOPE_BITS: u8 = 16;
 
 /// This node's addresses that others can reach.
 #[derive(Clone, Copy, Debug)]
@@ -60,13 +63,22 @@ pub(super) fn rendezvous_points(
         let remedy = "give true, or remove candidate_bsr and candidate_rp";
         return section.fault("bootstrap", bootstrap.span(), Fault::new(what, remedy));
     }
+    let takes_part = flag(&raw.bootstrap, is_candidate);
+    if let Some(unicast) = raw.unicast_bootstrap.as_ref().filter(|unicast| *unicast.get_ref() && !takes_part) {
+        let what = "this router takes no part in the bootstrap router mechanism";
+        return section.fault(
+            "unicast_bootstrap",
+            unicast.span(),
+            Fault::new(what, "give bootstrap = true, or false here"),
+        );
+    }
     let unicast = if flag(&raw.unicast_bootstrap, false) { UnicastBootstrap::Accept } else { UnicastBootstrap::Refuse };
     let (candidate_bsr, candidate_rp) = (candidate_bsr?, candidate_rp?);
     few?;
     let bsr = BsrConfig { unicast, candidate_bsr, candidate_rp, ..BsrConfig::default() };
     Some(RpConfig {
         statics: statics?,
-        bsr: flag(&raw.bootstrap, is_candidate).then_some(bsr),
+        bsr: takes_part.then_some(bsr),
         refuse_embedded: !flag(&raw.embedded_rp, serves_embedded),
     })
 }
@@ -161,6 +173,7 @@ fn ranges(section: &Section<'_, '_>, groups: &Spanned<Vec<Spanned<String>>>, ssm
         let what = format!("{count} ranges of groups are too {}", if count == 0 { "few" } else { "many" });
         return section.fault("groups", groups.span(), Fault::new(what, format!("give 1 to {MAX_RANGES}")));
     }
+    let mut seen = BTreeSet::new();
     section.list("groups", groups.get_ref(), |text| {
         let range = multicast_prefix(text)?;
         let within = |other: &Prefix| other.length() <= range.length() && other.contains(range.address());
@@ -172,6 +185,15 @@ fn ranges(section: &Section<'_, '_>, groups: &Spanned<Vec<Spanned<String>>>, ssm
         if is_ssm && range.address().segments()[1] == 0 || ssm.iter().any(within) {
             let what = format!("groups of {range} are source-specific and have no rendezvous point");
             return Err(Fault::new(what, "give groups of any-source multicast"));
+        }
+        // Of a range of many scopes the wider ones are served.
+        let scope = Scope::of(range.address()).filter(|_| range.length() >= SCOPE_BITS);
+        if scope.is_some_and(|scope| scope <= Scope::LINK_LOCAL) {
+            let what = format!("no router forwards groups of {range}");
+            return Err(Fault::new(what, "give groups of a scope wider than a link, 3 to f"));
+        }
+        if !seen.insert(range) {
+            return Err(Fault::new(format!("{range} is named twice"), "name each range once"));
         }
         Ok(range)
     })

@@ -97,7 +97,7 @@ impl<'s, 'a> Section<'s, 'a> {
         &self,
         key: &str,
         values: &[Spanned<T>],
-        read: impl Fn(&T) -> Result<U, Fault>,
+        mut read: impl FnMut(&T) -> Result<U, Fault>,
     ) -> Option<Vec<U>> {
         let mut all = Some(Vec::new());
         for (index, value) in values.iter().enumerate() {

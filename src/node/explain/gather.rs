@@ -8,6 +8,7 @@ use crate::admin::Question;
 use crate::node::DroverNode;
 use core::net::Ipv6Addr;
 use pim::{RpMappingView, RpSource, StaticPrecedence};
+use stack::addr::is_routable_unicast;
 use stack::pipeline::Counter;
 use stack::runtime::Worker;
 use stack::tables::{BindingState, MrouteKey, Route};
@@ -23,6 +24,9 @@ pub(in crate::node) fn explain(
     now: Instant,
     question: &Question,
 ) -> Result<Explanation, String> {
+    if let Some(source) = question.source.filter(|&source| !is_routable_unicast(source)) {
+        return Err(format!("{source} is no source whose packets are routed: give a routable unicast address"));
+    }
     let place = Place { worker, node: worker.node(), now };
     let found = if question.about.is_multicast() { place.group(question) } else { place.terminal(question) }?;
     let (mut all, mut ways) = (Vec::new(), Vec::new());

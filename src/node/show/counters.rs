@@ -1,5 +1,6 @@
 //! Counters, those that are not zero.
 
+use super::super::snapshot::Counted;
 use super::View;
 use serde_json::{Map, Value};
 use stack::pipeline::Counters;
@@ -10,7 +11,6 @@ impl View<'_> {
         let mut add = |name: &str, counters: Vec<(&'static str, u64)>| {
             all.insert(name.to_owned(), counted(counters.into_iter()));
         };
-        let node = self.node;
         add("dataplane", sum(self.reports.iter().map(|report| &report.counters)));
         if self.reports.len() > 1 {
             for (number, report) in self.reports.iter().enumerate() {
@@ -18,36 +18,8 @@ impl View<'_> {
             }
         }
         add("tables", self.worker.dataplane().table_sizes().map(|(name, size)| (name, size as u64)).collect());
-        add("node", vec![("unclaimed", node.unclaimed), ("lost-events", self.worker.lost_events())]);
-        if let Some(kernel) = &node.kernel {
-            add("kernel", kernel.counters.iter().collect());
-        }
-        add("discovery", node.discovery.counters().collect());
-        if let Some(machine) = &node.listener {
-            add("mld-listener", machine.counters().iter().collect());
-        }
-        if let Some(machine) = &node.pim {
-            add("pim", machine.counters().iter().collect());
-        }
-        if let Some(machine) = &node.mesh {
-            add("mesh", machine.counters().iter().collect());
-        }
-        if let Some(machine) = &node.mma {
-            let optimisation = machine.optimisation_counters().into_iter().flat_map(|counters| counters.iter());
-            add("mma", machine.counters().iter().chain(optimisation).collect());
-        }
-        if let Some(machine) = &node.home_agent {
-            add("home-agent", machine.counters().iter().collect());
-        }
-        if let Some(machine) = &node.terminal {
-            add("mobile-terminal", machine.counters().iter().collect());
-            add("mobile-terminal-optimisation", machine.optimisation_counters().iter().collect());
-        }
-        if let Some(machine) = &node.correspondent {
-            add("correspondent-node", machine.counters().iter().collect());
-        }
-        if let Some(machine) = &node.services {
-            add("services", machine.counters().iter().collect());
+        for Counted { part, counters } in self.node.counted(self.worker.lost_events()) {
+            add(part, counters);
         }
         all.into()
     }

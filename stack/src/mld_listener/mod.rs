@@ -134,59 +134,37 @@ pub enum Command {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {}
 
-/// What was received, sent and refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Counters {
-    /// General queries received.
-    pub rx_general_query: u64,
-    /// Queries for one group received.
-    pub rx_group_query: u64,
-    /// Queries for sources of one group received.
-    pub rx_source_query: u64,
-    /// Queries of version 1, which are not answered.
-    pub rx_v1_query: u64,
-    /// State Change Reports sent, repeated ones too.
-    pub tx_state_change: u64,
-    /// Reports that answer queries.
-    pub tx_current_state: u64,
-    /// Refused: a header in front of the message is wrong, or there is no MLD message.
-    pub drop_header: u64,
-    /// Refused: hop limit.
-    pub drop_hop_limit: u64,
-    /// Refused: source address.
-    pub drop_source: u64,
-    /// Refused: no Router Alert.
-    pub drop_router_alert: u64,
-    /// Refused: checksum.
-    pub drop_checksum: u64,
-    /// Refused: message malformed.
-    pub drop_message: u64,
-    /// Refused: came through a tunnel.
-    pub drop_tunnel: u64,
-    /// Commands refused: a group or source that is none, or a limit reached.
-    pub drop_command: u64,
-}
-
-impl Counters {
-    /// Names and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        [
-            ("rx-mld-general-query", self.rx_general_query),
-            ("rx-mld-group-query", self.rx_group_query),
-            ("rx-mld-source-query", self.rx_source_query),
-            ("rx-mld-v1-query", self.rx_v1_query),
-            ("tx-mld-state-change", self.tx_state_change),
-            ("tx-mld-current-state", self.tx_current_state),
-            ("drop-mld-header", self.drop_header),
-            ("drop-mld-hop-limit", self.drop_hop_limit),
-            ("drop-mld-source", self.drop_source),
-            ("drop-mld-router-alert", self.drop_router_alert),
-            ("drop-mld-checksum", self.drop_checksum),
-            ("drop-mld-message", self.drop_message),
-            ("drop-mld-tunnel", self.drop_tunnel),
-            ("drop-mld-command", self.drop_command),
-        ]
-        .into_iter()
+crate::counters! {
+    /// What was received, sent and refused.
+    Counters {
+        /// General queries received.
+        rx_general_query = "rx-mld-general-query",
+        /// Queries for one group received.
+        rx_group_query = "rx-mld-group-query",
+        /// Queries for sources of one group received.
+        rx_source_query = "rx-mld-source-query",
+        /// Queries of version 1, which are not answered.
+        rx_v1_query = "rx-mld-v1-query",
+        /// State Change Reports sent, repeated ones too.
+        tx_state_change = "tx-mld-state-change",
+        /// Reports that answer queries.
+        tx_current_state = "tx-mld-current-state",
+        /// Refused: a header in front of the message is wrong, or there is no MLD message.
+        drop_header = "drop-mld-header",
+        /// Refused: hop limit.
+        drop_hop_limit = "drop-mld-hop-limit",
+        /// Refused: source address.
+        drop_source = "drop-mld-source",
+        /// Refused: no Router Alert.
+        drop_router_alert = "drop-mld-router-alert",
+        /// Refused: checksum.
+        drop_checksum = "drop-mld-checksum",
+        /// Refused: message malformed.
+        drop_message = "drop-mld-message",
+        /// Refused: came through a tunnel.
+        drop_tunnel = "drop-mld-tunnel",
+        /// Commands refused: a group or source that is none, or a limit reached.
+        drop_command = "drop-mld-command",
     }
 }
 

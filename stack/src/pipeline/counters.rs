@@ -4,14 +4,17 @@
 //! `relayed-lost`) equal packets that end (`output`, `local`, every `punt-*`, `icmp-error-*` and `drop-*`) after every call; [`Counters::is_balanced`] says whether it is so.
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)*) => {
         /// Names of the counters.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub enum Counter { $($(#[$doc])* $variant,)* }
+        pub enum Counter { $($(#[doc = $doc])+ $variant,)* }
 
         impl Counter {
             /// Every counter, in the order in which a packet meets them.
             pub const ALL: &[Counter] = &[$(Counter::$variant,)*];
+
+            /// Name of each, and what it counts: each line as it stands in the code, with the space in front of it.
+            pub const DESCRIPTIONS: &[(&'static str, &'static str)] = &[$(($name, concat!($($doc),+)),)*];
 
             /// Its name.
             pub const fn name(self) -> &'static str {

@@ -61,6 +61,11 @@ impl Querier {
         self.addresses_from(Ipv6Addr::UNSPECIFIED).filter_map(|address| self.group(address))
     }
 
+    /// How many groups have listeners.
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
     /// The addresses of the groups with listeners from this one on, in order.
     pub fn addresses_from(&self, from: Ipv6Addr) -> impl Iterator<Item = Ipv6Addr> {
         self.groups.range(from..).map(|(&address, _)| address)

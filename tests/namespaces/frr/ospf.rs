@@ -75,7 +75,8 @@ fn file(room: &Room, number: u16, links: &[u16], with_hosts: Option<u16>) -> Str
         let _ = writeln!(text, "[[port]]\nname = \"{port}\"\ninterface = \"{port}\"\naddresses = [\"{own}/64\"]");
         let _ = writeln!(text, "kernel = [\"ospf\", \"tcp/{SERVICE}\"]");
         let passive = with_hosts == Some(number_of_link);
-        let _ = writeln!(text, "[[router.port]]\nname = \"{port}\"\npassive = {passive}\nhello_at_once = {}", !passive);
+        let keys = if passive { "passive = true" } else { "hello_at_once = true" };
+        let _ = writeln!(text, "[[router.port]]\nname = \"{port}\"\n{keys}");
     }
     if let Some(number_of_link) = with_hosts {
         let _ = writeln!(text, "[[access_router.port]]\nname = \"{}\"", link(number_of_link));

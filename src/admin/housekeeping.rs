@@ -215,11 +215,7 @@ impl Housekeeper {
     /// Gives the worker what is new in the kernel, as far as it has room; how long until it is tried again.
     fn follow_kernel(&mut self) -> Option<Duration> {
         let worker = &self.worker;
-        let give = |batch| match worker.offer(Command::Kernel(batch)) {
-            Err(Command::Kernel(batch)) => Err(batch),
-            _ => Ok(()),
-        };
-        self.kernel.as_mut()?.turn(give, |line| eprintln!("drover: {line}"))
+        self.kernel.as_mut()?.turn(|batch| worker.offer(batch), |line| eprintln!("drover: {line}"))
     }
 
     fn terminate(&mut self) {

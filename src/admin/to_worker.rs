@@ -1,6 +1,7 @@
 //! The way to the worker, for threads beside it.
 
 use super::Command;
+use crate::kernel::KernelBatch;
 use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,14 +34,18 @@ impl ToWorker {
         told
     }
 
-    /// Gives the worker a command where it has room.
+    /// Gives the worker changes of the kernel where it has room.
     ///
     /// # Errors
-    /// The command, where it has none, or takes none any more.
-    pub fn offer(&self, command: Command) -> Result<(), Command> {
-        self.commands.try_send(command).map_err(TrySendError::into_inner)?;
-        (self.wake)();
-        Ok(())
+    /// The changes, where it has none, or takes none any more.
+    pub fn offer(&self, batch: KernelBatch) -> Result<(), KernelBatch> {
+        match self.commands.try_send(Command::Kernel(batch)).map_err(TrySendError::into_inner) {
+            Err(Command::Kernel(batch)) => Err(batch),
+            _ => {
+                (self.wake)();
+                Ok(())
+            }
+        }
     }
 
     /// Gives the worker a command that it answers.

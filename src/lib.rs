@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod kernel;
 pub mod lab;
 pub mod metrics;
 pub mod node;

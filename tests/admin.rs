@@ -44,6 +44,7 @@ fn start(socket: &Path, signal_files: Vec<(PortId, PathBuf)>) -> (Housekeeping, 
         radios: BTreeMap::from([("radio-a".to_owned(), PortId(0)), ("radio-b".to_owned(), PortId(1))]),
         signal_files,
         state: None,
+        kernel: None,
         started: UNIX_EPOCH,
         termination: false,
         watch: WatchConfig::default(),
@@ -81,6 +82,7 @@ fn work(received: &Receiver<Command>) -> Vec<(PortId, Option<i16>)> {
             Command::Handover { to, reply } => reply.send(to == NEXT).unwrap(),
             Command::TakeChanges { reply } => reply.send(Changes::default()).unwrap(),
             Command::Conclude(_) => unreachable!("workers alone say that"),
+            Command::Kernel(_) => unreachable!("nothing is followed"),
             Command::Stop => return signals,
         }
     }

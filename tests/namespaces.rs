@@ -19,6 +19,8 @@ mod frr;
 mod hosts;
 #[path = "namespaces/interruption.rs"]
 mod interruption;
+#[path = "namespaces/kernel.rs"]
+mod kernel;
 #[path = "namespaces/labs.rs"]
 mod labs;
 #[path = "namespaces/links.rs"]

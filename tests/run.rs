@@ -90,7 +90,7 @@ fn a_key_that_everybody_has_is_warned_of() {
         let warnings: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("warning: ")).collect();
         assert_eq!(warnings.len(), expected.len(), "{said}");
         for (line, place) in warnings.into_iter().zip(&expected) {
-            assert!(line.starts_with(place) && line.contains("everybody has it; make one"), "{line}");
+            assert!(line.starts_with(place) && line.contains(": everybody has it; make one"), "{line}");
         }
         named_keys += expected.len();
     }
@@ -105,15 +105,25 @@ fn a_key_that_everybody_has_is_warned_of() {
     let named = node_file("published", &by_file(&format!("key_file = \"{}\"", key_file.display())));
     let output = drover(&["check", named.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(standard_error(&output).contains("mma.terminal[0].key_file: this key stands in a file"), "{output:?}");
+    assert!(
+        standard_error(&output).contains("mma.terminal[0].key_file: this key is zero, or stands in a file"),
+        "{output:?}"
+    );
+    let zero = node_file("zero", &by_file("key = \"00000000000000000000000000000000\""));
+    assert!(
+        standard_error(&drover(&["check", zero.to_str().unwrap()])).contains("mma.terminal[0].key: this key is zero")
+    );
     let own = node_file("own", &by_file("key = \"93c4e7a10b5d2f68147c9eb03a56d8f3\""));
     assert_eq!(standard_error(&drover(&["check", own.to_str().unwrap()])), "");
     // A node that runs says the same before it looks for its interfaces, which are not there.
     let absent = node_file("absent", &mma.replace("interface = \"eth", "interface = \"absent"));
     let output = drover(&["run", absent.to_str().unwrap(), "--seed", "1"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(standard_error(&output).contains("mma.terminal[0].key: this key stands in a file"), "{output:?}");
-    for file in [key_file, named, own, absent] {
+    assert!(
+        standard_error(&output).contains("mma.terminal[0].key: this key is zero, or stands in a file"),
+        "{output:?}"
+    );
+    for file in [key_file, named, own, zero, absent] {
         std::fs::remove_file(file).unwrap();
     }
 }

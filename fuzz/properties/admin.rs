@@ -57,6 +57,7 @@ impl Node {
             radios: BTreeMap::from([(RADIO.to_owned(), PortId(3))]),
             signal_files: Vec::new(),
             state: None,
+            kernel: None,
             started: UNIX_EPOCH,
             termination: false,
             watch: WatchConfig::default(),
@@ -75,6 +76,18 @@ impl Node {
     }
 }
 
+/// What the worker says that it has counted.
+fn snapshot() -> Snapshot {
+    Snapshot {
+        name: "node".into(),
+        roles: Vec::new(),
+        machines: Vec::new(),
+        tables: Vec::new(),
+        ports: Vec::new(),
+        workers: Vec::new(),
+    }
+}
+
 fn work(received: &Receiver<Command>) -> Vec<Told> {
     let mut told = Vec::new();
     for command in received {
@@ -84,7 +97,7 @@ fn work(received: &Receiver<Command>) -> Vec<Told> {
                 Told::Show(part)
             }
             Command::Snapshot { reply } => {
-                let _ = reply.send(nothing());
+                let _ = reply.send(snapshot());
                 Told::Snapshot
             }
             Command::Explain { question, reply } => {
@@ -108,16 +121,11 @@ fn work(received: &Receiver<Command>) -> Vec<Told> {
                 continue;
             }
             Command::Conclude(_) => unreachable!("workers alone say that"),
+            Command::Kernel(_) => unreachable!("nothing is followed"),
             Command::Stop => Told::Stop,
         });
     }
     told
-}
-
-/// What a node without anything has counted.
-fn nothing() -> Snapshot {
-    let (roles, machines, tables) = (Vec::new(), Vec::new(), Vec::new());
-    Snapshot { name: "x".into(), roles, machines, tables, ports: Vec::new(), workers: Vec::new() }
 }
 
 /// What a line is to be answered and what the worker is to be told; `None`: that it is refused, in one line.
@@ -135,16 +143,16 @@ fn expected(line: &[u8]) -> (Option<Value>, Vec<Told>) {
                     (Some(json!(about)), sought.into_iter().chain([Told::Explain(question)]).collect())
                 }
                 Request::Drain(service) => (Some(json!(Remaining::default())), vec![Told::Drain(service)]),
-                Request::Metrics(true) => {
-                    (Some(json!(Exposition::new(nothing(), UNIX_EPOCH).text())), vec![Told::Snapshot])
-                }
-                Request::Metrics(false) => (Some(Value::Null), Vec::new()),
                 Request::Signal { port, dbm } if port == RADIO && dbm.is_none_or(|dbm| (-150..=0).contains(&dbm)) => {
                     (Some(Value::Null), vec![Told::Signal(dbm)])
                 }
                 Request::Signal { .. } => (None, Vec::new()),
                 Request::Handover { to } if is_routable_unicast(to) => (Some(Value::Null), vec![Told::Handover(to)]),
                 Request::Handover { .. } => (None, Vec::new()),
+                Request::Metrics(true) => {
+                    (Some(Exposition::new(snapshot(), UNIX_EPOCH).text().into()), vec![Told::Snapshot])
+                }
+                Request::Metrics(false) => (Some(Value::Null), Vec::new()),
                 Request::Stop(stop) => (Some(Value::Null), stop.then_some(Told::Stop).into_iter().collect()),
             }
         }

@@ -41,7 +41,7 @@ pub enum Command {
     /// A unicast route, for reverse path forwarding; [`Route::Local`] names this node's own addresses, which are the
     /// sources that it is the first hop of.
     RouteSet(Prefix, Route),
-    /// The route is gone.
+    /// The route is gone, and what was said of its worth.
     RouteRemove(Prefix),
     /// What the route of this prefix, present or to come, is worth where routers compare theirs (RFC 7761 §4.6.3). A route
     /// of which nothing is said has preference 1 and metric 0; links have 0 and 0.

@@ -95,8 +95,9 @@ impl Rib {
         self.by_length.entry(prefix.length()).or_default().insert(prefix, route) != Some(route)
     }
 
-    /// Whether the routes changed.
+    /// Forgets the route, and what it was worth. Whether the routes changed.
     pub(crate) fn remove(&mut self, prefix: Prefix) -> bool {
+        self.metrics.remove(&prefix);
         let Some(routes) = self.by_length.get_mut(&prefix.length()) else { return false };
         let removed = routes.remove(&prefix).is_some();
         if routes.is_empty() {

@@ -1,5 +1,5 @@
-//! The housekeeping thread: admin clients, signal-strength files, termination signals and the watch over the workers, on one
-//! mio poll.
+//! The housekeeping thread: admin clients, signal-strength files, the kernel's routes, termination signals and the watch over
+//! the workers, on one mio poll.
 //!
 //! It is the only thread beside the workers and never touches a packet. A client is answered in order, one request at a
 //! time; one that does not read its answers is not read from, one that sends nonsense is told so and closed. Where there
@@ -12,11 +12,13 @@ use super::signal_file::SignalFile;
 use super::to_worker::{NO_COMMANDS, ToWorker};
 use super::watch::{Watch, WatchConfig};
 use super::{Command, ListenerError};
+use crate::kernel::Follower;
 use crate::metrics::Exposition;
 use crate::node::Service;
 use crate::state::Keeper;
 use crossbeam_channel::Sender;
 use mio::net::UnixStream;
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -46,7 +48,8 @@ const READ_LEN: usize = 4096;
 const LISTENER: Token = Token(0);
 const TERMINATION: Token = Token(1);
 const STOP: Token = Token(2);
-const FIRST_CLIENT: usize = 3;
+const KERNEL: Token = Token(3);
+const FIRST_CLIENT: usize = 4;
 
 /// What the thread looks after.
 pub struct HousekeepingConfig {
@@ -58,6 +61,8 @@ pub struct HousekeepingConfig {
     pub signal_files: Vec<(PortId, PathBuf)>,
     /// Where what outlasts a restart is written.
     pub state: Option<Arc<Mutex<Keeper>>>,
+    /// What follows the kernel's routes and addresses.
+    pub kernel: Option<Follower>,
     /// When the process started.
     pub started: SystemTime,
     /// Whether SIGTERM, SIGINT and SIGHUP become [`Command::Stop`]; the process-wide handlers are set by this.
@@ -87,6 +92,10 @@ impl Housekeeping {
         if let Some(listener) = &mut listener {
             poll.registry().register(&mut listener.socket, LISTENER, Interest::READABLE).map_err(failed)?;
         }
+        if let Some(kernel) = &config.kernel {
+            let interest = Interest::READABLE;
+            poll.registry().register(&mut SourceFd(&kernel.fd()), KERNEL, interest).map_err(failed)?;
+        }
         let termination = if config.termination {
             let mut receiver = termination_stream().map_err(failed)?;
             poll.registry().register(&mut receiver, TERMINATION, Interest::READABLE).map_err(failed)?;
@@ -107,6 +116,7 @@ impl Housekeeping {
             displaced: 0,
             next_remark: Instant::now(),
             state: config.state,
+            kernel: config.kernel,
             next_state: Instant::now() + STATE_PERIOD,
             started: config.started,
             worker,
@@ -155,6 +165,7 @@ struct Housekeeper {
     next_remark: Instant,
     state: Option<Arc<Mutex<Keeper>>>,
     next_state: Instant,
+    kernel: Option<Follower>,
     started: SystemTime,
     worker: ToWorker,
     watch: Watch,
@@ -168,7 +179,8 @@ impl Housekeeper {
             self.watch_signal_files();
             let until_state = self.keep_state();
             let until_look = self.watch.look();
-            let wait = period.into_iter().chain(until_state).chain(until_look).min();
+            let until_kernel = self.follow_kernel();
+            let wait = period.into_iter().chain(until_state).chain(until_look).chain(until_kernel).min();
             match self.poll.poll(&mut events, wait) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) => return,
@@ -179,6 +191,8 @@ impl Housekeeper {
                     LISTENER => self.accept(),
                     TERMINATION => self.terminate(),
                     STOP => return,
+                    // It is read from in every turn of this loop.
+                    KERNEL => {}
                     Token(client) => self.serve(client),
                 }
             }
@@ -204,6 +218,12 @@ impl Housekeeper {
             }
         }
         Some(self.next_state.saturating_duration_since(Instant::now()))
+    }
+
+    /// Gives the worker what is new in the kernel, as far as it has room; how long until it is tried again.
+    fn follow_kernel(&mut self) -> Option<Duration> {
+        let worker = &self.worker;
+        self.kernel.as_mut()?.turn(|batch| worker.offer(batch), |line| eprintln!("drover: {line}"))
     }
 
     /// Gives the worker a command that it answers. Where it is known to stand still nobody waits for it.

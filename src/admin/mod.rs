@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   drover show ── Unix socket ──► housekeeping thread ── Command (crossbeam-channel) ──► worker, between two turns
-//!                                   │ signal-strength files, SIGTERM, SIGINT, SIGHUP        │
-//!                                   │ service manager, told while all workers take turns    │
+//!                                   │ signal-strength files, SIGTERM, SIGINT, SIGHUP, rtnetlink │
+//!                                   │ service manager, told while all workers take turns        │
 //!                                   ◄───────────────── reply channel ────────────────────────┘
 //! ```
 //! A large table is asked for in parts (`query`); `drover explain` goes the same way.
@@ -33,6 +33,7 @@ pub use to_worker::{REPLY_TIMEOUT, ToWorker, Wake};
 pub use topic::Topic;
 pub use watch::{WatchConfig, WatchedWorker};
 
+use crate::kernel::KernelBatch;
 use crate::node::{Remaining, Service, Snapshot, WorkerReport};
 use crate::state::Changes;
 use core::net::Ipv6Addr;
@@ -113,6 +114,8 @@ pub enum Command {
         /// What the node still carries; `None` where terminals do not use it.
         reply: Sender<Option<Remaining>>,
     },
+    /// The kernel's routes or addresses have changed.
+    Kernel(KernelBatch),
     /// Say what has changed that outlasts a restart.
     TakeChanges {
         /// Where the answer goes.

@@ -25,14 +25,14 @@ pub struct Query {
 }
 
 impl Query {
-    /// Rows of a table by group where the client names no limit.
+    /// Rows of a table that may be long where the client names no limit.
     pub const DEFAULT_LIMIT: usize = 1000;
     /// Rows that a client can ask for.
     pub const MAX_LIMIT: usize = 10_000;
 
     /// How many rows the answer has at the most.
     pub fn rows(&self) -> usize {
-        let default = if self.topic.is_by_group() { Query::DEFAULT_LIMIT } else { usize::MAX };
+        let default = if self.topic.may_be_long() { Query::DEFAULT_LIMIT } else { usize::MAX };
         self.limit.unwrap_or(default)
     }
 
@@ -163,6 +163,8 @@ pub enum Position {
     Member(PortId, Ipv6Addr),
     /// At this group that the node itself receives, or behind it.
     Reception(Ipv6Addr),
+    /// At this route, or behind it.
+    Route(Prefix),
 }
 
 /// A part of what is to be shown.

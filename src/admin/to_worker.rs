@@ -1,7 +1,8 @@
 //! The way to the worker, for threads beside it.
 
 use super::Command;
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use crate::kernel::KernelBatch;
+use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,20 @@ impl ToWorker {
         let told = self.commands.send_timeout(command, REPLY_TIMEOUT).is_ok();
         (self.wake)();
         told
+    }
+
+    /// Gives the worker changes of the kernel where it has room.
+    ///
+    /// # Errors
+    /// The changes, where it has none, or takes none any more.
+    pub fn offer(&self, batch: KernelBatch) -> Result<(), KernelBatch> {
+        match self.commands.try_send(Command::Kernel(batch)).map_err(TrySendError::into_inner) {
+            Err(Command::Kernel(batch)) => Err(batch),
+            _ => {
+                (self.wake)();
+                Ok(())
+            }
+        }
     }
 
     /// Gives the worker a command that it answers.

@@ -103,8 +103,12 @@ impl Topic {
         matches!(self, Topic::Mroutes | Topic::PimTib | Topic::PimAssert)
     }
 
-    /// Whether each row is about a group, so that a range of groups can be asked for. These tables may be large: the worker
-    /// shows them in parts, and a client has the first rows where it names no limit.
+    /// Whether the table may be large: the worker shows it in parts, and a client has the first rows where it names no limit.
+    pub const fn may_be_long(self) -> bool {
+        self.is_by_group() || matches!(self, Topic::Routes)
+    }
+
+    /// Whether each row is about a group, so that a range of groups can be asked for.
     pub const fn is_by_group(self) -> bool {
         matches!(self, Topic::Groups | Topic::Mroutes | Topic::PimTib | Topic::PimAssert | Topic::PimMld)
     }

@@ -4,6 +4,7 @@
 //! is wrong. Nothing is required at this stage, so that a missing key is reported beside the other problems.
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use toml::Spanned;
 
 /// A key that may be absent, with its place in the text.
@@ -62,6 +63,19 @@ pub struct RawPort {
     pub site_border: Field<bool>,
     pub point_to_point: Field<bool>,
     pub ingress_filter: Field<RawWordOrPrefixes>,
+    pub kernel: Field<Vec<Spanned<String>>>,
+}
+
+/// `[kernel]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawKernel {
+    pub tables: Option<Vec<Spanned<i64>>>,
+    pub protocols: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub preferences: BTreeMap<String, Spanned<i64>>,
+    pub max_routes: Field<i64>,
 }
 
 /// `[[route]]`
@@ -527,6 +541,7 @@ pub struct RawNodeFile {
     pub node: Field<RawNode>,
     pub port: Vec<Spanned<RawPort>>,
     pub route: Vec<Spanned<RawRoute>>,
+    pub kernel: Field<RawKernel>,
     pub admin: Field<RawAdmin>,
     pub metrics: Field<RawMetrics>,
     pub router: Field<RawRouter>,

@@ -3,6 +3,7 @@
 //! Every port that a role names exists and is a [`PortId`], every number is within its bounds, every time is a
 //! [`Duration`]. The raw text form is in [`super::raw`], the way from one to the other in [`super::resolve`].
 
+use crate::kernel::KernelConfig;
 use core::fmt;
 use core::net::{Ipv6Addr, SocketAddr};
 use core::time::Duration;
@@ -11,6 +12,7 @@ use stack::addr::{Eui64, GroupLayout, Prefix};
 use stack::host::services::Service;
 use stack::machine::PortId;
 use stack::pipeline::{DataplaneConfig, Limits, MssClamp, TunnelDscp};
+use stack::port::KernelRule;
 use stack::tables::{HomeAddressPolicy, IngressFilter};
 use std::path::PathBuf;
 
@@ -33,6 +35,8 @@ pub struct NodeConfig {
     pub ports: Vec<PortConfig>,
     /// Static routes.
     pub routes: Vec<StaticRoute>,
+    /// The kernel's routes, where they are followed.
+    pub kernel: Option<KernelConfig>,
     /// Addresses of the node that belong to no port.
     pub loopback: Vec<Ipv6Addr>,
     /// Where what outlasts a restart is kept ([`crate::state`]); nowhere if absent.
@@ -56,6 +60,11 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
+    /// Whether the kernel's addresses, and perhaps its routes, are followed.
+    pub fn follows_kernel(&self) -> bool {
+        self.kernel.is_some() || self.ports.iter().any(|port| port.kernel.is_some())
+    }
+
     /// The roles that this node has, by the names of their tables.
     pub fn roles(&self) -> Vec<&'static str> {
         let mut roles = Vec::new();
@@ -165,6 +174,8 @@ pub struct PortConfig {
     pub point_to_point: bool,
     /// Sources that are accepted.
     pub ingress_filter: IngressFilter,
+    /// What is the kernel's beside what goes to its addresses, where it shares the port.
+    pub kernel: Option<Vec<KernelRule>>,
 }
 
 /// What a port is attached to.

@@ -17,6 +17,7 @@ mod drain;
 mod events;
 mod explain;
 mod home_agent;
+mod kernel;
 mod link_groups;
 mod mesh;
 mod mma;
@@ -29,6 +30,7 @@ mod router;
 mod run;
 mod show;
 mod snapshot;
+mod unicast;
 mod workers;
 
 pub use drain::{Remaining, Service, remaining};
@@ -49,6 +51,7 @@ use ::mma::auth::{NtpTime, ReplayFloor, WallClock};
 use ::mma::mesh::Mesh;
 use ::mma::secret::SecretRng;
 use core::net::Ipv6Addr;
+use pim::RouteMetric;
 use stack::addr::{self, MacAddress, Prefix};
 use stack::host::services::ServiceHost;
 use stack::machine::{Machine, Notice, Output, Outputs, PortId, RxMeta, Transmit};
@@ -66,6 +69,7 @@ use stack::wire::ext::Chain;
 use stack::wire::ipv6::protocol;
 use stack::wire::mobility::handover;
 use std::collections::BTreeMap;
+use unicast::Origin;
 
 /// Weaker than any signal that a router is used with.
 const NO_SIGNAL_DBM: i16 = -150;
@@ -160,6 +164,12 @@ pub struct DroverNode {
     services: Option<ServiceHost>,
     /// What has to be written down of preconfigured keys; `None` where nobody does.
     sequences_used: Option<SequencesUsed>,
+    /// Routes of the node and of the kernel.
+    unicast: unicast::Unicast,
+    /// What is followed of the kernel, where something is.
+    kernel: Option<kernel::KernelSide>,
+    /// The addresses of each port that the configuration gives.
+    configured_addresses: Vec<Vec<Ipv6Addr>>,
     /// Messages for a protocol that no machine of this node speaks.
     unclaimed: u64,
     outputs: Outputs<NodeEvent>,
@@ -231,7 +241,10 @@ impl DroverNode {
                 id: port.id,
                 name: port.name.clone(),
                 link_address: info.link_address,
-                link_local: port.link_local.unwrap_or_else(|| link_local(info.link_address)),
+                link_local: port.link_local.unwrap_or_else(|| match port.kernel {
+                    Some(_) => kernel::shared_link_local(info.link_address),
+                    None => link_local(info.link_address),
+                }),
                 medium: info.medium,
                 mtu: port.mtu.map_or(info.mtu, usize::from).min(info.mtu),
                 mtu_limit: port.mtu,
@@ -291,6 +304,13 @@ impl DroverNode {
                 Some(node) => Some(CorrespondentNode::new(correspondent::config(node)?, correspondent_secrets)),
                 None => None,
             },
+            unicast: unicast::Unicast::default(),
+            kernel: None,
+            configured_addresses: config
+                .ports
+                .iter()
+                .map(|port| port.addresses.iter().map(|own| own.address).collect())
+                .collect(),
             unclaimed: 0,
             outputs: Outputs::new(),
             ports,
@@ -320,6 +340,8 @@ impl DroverNode {
         let max_groups = access.iter().map(|port| port.mld.max_groups).max().unwrap_or(0);
         let hold = config.access_router.as_ref().map_or_else(HoldConfig::default, |access| access.hold);
         let limits = Limits {
+            // Beside the kernel's, which are bounded by themselves.
+            routes: default.routes + config.kernel.as_ref().map_or(0, |kernel| kernel.max_routes),
             deliveries: room(Some(max_groups * unicast_delivery.len()), 1),
             mroutes: room(config.router.as_ref().map(|router| router.max_entries), default.mroutes),
             mma_bindings: room(config.mma.as_ref().map(|mma| mma.max_bindings), default.mma_bindings),
@@ -483,32 +505,29 @@ impl DroverNode {
     fn install_static(&mut self, config: &NodeConfig) {
         for port in &config.ports {
             for address in &port.addresses {
-                self.set_route(address.prefix, Route::OnLink(port.id));
+                self.set_route(address.prefix, Route::OnLink(port.id), Origin::Connected, RouteMetric::default());
             }
             self.outputs.table(TableUpdate::IngressFilterSet(port.id, port.ingress_filter.clone()));
         }
         for &address in &config.loopback {
-            self.set_route(Prefix::host(address), Route::Local);
+            self.set_route(Prefix::host(address), Route::Local, Origin::Node, RouteMetric::default());
         }
         for route in &config.routes {
-            if let Some(pim) = &mut self.pim {
-                pim.handle_command(Instant::ORIGIN, pim::Command::RouteMetric(route.prefix, route.metric));
-            }
             let action = match route.target {
                 RouteTarget::Via { port, next_hop } => Route::Via { port, next_hop },
                 RouteTarget::OnLink(port) => Route::OnLink(port),
                 RouteTarget::Blackhole => Route::Blackhole,
                 RouteTarget::Unreachable => Route::Unreachable,
             };
-            self.set_route(route.prefix, action);
+            self.set_route(route.prefix, action, Origin::Static, route.metric);
         }
         if let Some((prefix, route)) = correspondent::route(config) {
-            self.set_route(prefix, route);
+            self.set_route(prefix, route, Origin::Node, RouteMetric::default());
         }
     }
 
-    fn set_route(&mut self, prefix: Prefix, route: Route) {
-        self.table(Instant::ORIGIN, TableUpdate::RouteSet(prefix, route));
+    fn set_route(&mut self, prefix: Prefix, route: Route, origin: Origin, metric: RouteMetric) {
+        self.set_own_route(Instant::ORIGIN, prefix, route, origin, metric);
     }
 
     /// Routes every machine's answers until none has any left.
@@ -553,14 +572,12 @@ impl DroverNode {
     /// A table update leaves; the multicast side looks its sources up by the same routes, and groups of a link are reported
     /// there.
     fn table(&mut self, now: Instant, update: TableUpdate) {
-        if let Some(pim) = &mut self.pim {
-            match update {
-                TableUpdate::RouteSet(prefix, route) => {
-                    pim.handle_command(now, pim::Command::RouteSet(prefix, route));
-                }
-                TableUpdate::RouteRemove(prefix) => pim.handle_command(now, pim::Command::RouteRemove(prefix)),
-                _ => {}
+        match update {
+            TableUpdate::RouteSet(prefix, route) => {
+                return self.set_own_route(now, prefix, route, Origin::Node, RouteMetric::default());
             }
+            TableUpdate::RouteRemove(prefix) => return self.remove_own_route(now, prefix),
+            _ => {}
         }
         if let (Some(listener), Some(command)) =
             (&mut self.listener, link_groups::command(&update, self.reported_ports))

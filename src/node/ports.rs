@@ -4,18 +4,26 @@ use crate::config::resolved::{Attachment, NodeConfig, PortConfig};
 use anyhow::{Context, Result};
 use stack::addr::Prefix;
 use stack::port::netdevice::HostRoute;
-use stack::port::{PacketPort, Port, PortError, PortInfo, TunOptions, TunPort, Umem, XdpOptions, XdpPort, XdpShare};
+use stack::port::{
+    KernelShare, PacketPort, Port, PortError, PortInfo, TunOptions, TunPort, Umem, XdpOptions, XdpPort, XdpShare,
+};
 use stack::runtime::{RelayPort, SharedPort, ToFirst};
 use stack::wire::ipv6::MINIMUM_MTU;
 
 /// What programs behind a terminal's TUN device may send, so that two tunnels around it still fit an Ethernet.
 const TUN_MTU: usize = 1400;
 
-/// Opens all ports for the first worker; `shares` are its shares of their queues.
-pub(super) fn open_all(config: &NodeConfig, umem: &Umem, shares: &[XdpShare]) -> Result<Vec<Box<dyn Port>>> {
+/// Opens all ports for the first worker; `shares` are its shares of their queues, `kernel` what of them is the kernel's.
+pub(super) fn open_all(
+    config: &NodeConfig,
+    umem: &Umem,
+    shares: &[XdpShare],
+    kernel: &[Option<KernelShare>],
+) -> Result<Vec<Box<dyn Port>>> {
     let ports = config.ports.iter().zip(shares);
     let open = |(port, share): (&PortConfig, &XdpShare)| {
-        open(config, port, umem, share.clone()).and_then(wide_enough).with_context(|| key(port))
+        let kernel = kernel.get(usize::from(port.id.0)).cloned().flatten();
+        open(config, port, umem, share.clone(), kernel).and_then(wide_enough).with_context(|| key(port))
     };
     ports.map(open).collect()
 }
@@ -58,10 +66,17 @@ fn key(port: &PortConfig) -> String {
     format!("port[{}].interface", port.id.0)
 }
 
-fn open(config: &NodeConfig, port: &PortConfig, umem: &Umem, share: XdpShare) -> Result<Box<dyn Port>, PortError> {
+fn open(
+    config: &NodeConfig,
+    port: &PortConfig,
+    umem: &Umem,
+    share: XdpShare,
+    kernel: Option<KernelShare>,
+) -> Result<Box<dyn Port>, PortError> {
     Ok(match &port.attachment {
         Attachment::AfXdp { interface, busy_poll_us } => {
-            Box::new(XdpPort::open_share(umem, interface, options(*busy_poll_us), share)?)
+            let options = XdpOptions { kernel, ..options(*busy_poll_us) };
+            Box::new(XdpPort::open_share(umem, interface, options, share)?)
         }
         Attachment::AfPacket { interface } => {
             // The kernel has the address of the programs, and sees every packet that such a port sees.

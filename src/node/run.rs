@@ -1,5 +1,6 @@
 //! A node as a process: its ports opened, its workers in threads, the admin API beside them.
 
+use super::kernel::KernelSide;
 use super::report::WorkerReport;
 use super::snapshot::Snapshot;
 use super::workers::{self, Asker, Crew, Shared};
@@ -9,6 +10,7 @@ use crate::admin::{
     watchdog_time,
 };
 use crate::config::resolved::NodeConfig;
+use crate::kernel::Follower;
 use crate::metrics::MetricsServer;
 use crate::one_line::in_one_line;
 use crate::state::{Keeper, NodeState};
@@ -69,7 +71,19 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
     };
     // What changes while the worker stops.
     let (last_changes, last) = crossbeam_channel::bounded(1);
+    let kernel = config.follows_kernel().then(|| KernelSide::new(&config));
+    let followed = match &kernel {
+        Some(side) => {
+            let kernel = config.kernel.clone().unwrap_or_default();
+            // Link-local addresses of ports are known when they are open.
+            let own = config.addresses().chain(config.ports.iter().filter_map(|port| port.link_local));
+            let follower = Follower::open(kernel, side.followed(&config), own, Arc::clone(&side.counters));
+            Some(follower.context("kernel: no netlink socket")?)
+        }
+        None => None,
+    };
     let housekeeping = HousekeepingConfig {
+        kernel: followed,
         state: keeper.clone(),
         socket: config.admin_socket.clone(),
         radios: radios(&config),
@@ -90,7 +104,7 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
         spec,
         // The whole chain in one line: what failed, and why.
         move || {
-            let assembled = assemble(&node_config, seed, state, &shares[0], to_forwarders);
+            let assembled = assemble(&node_config, seed, state, &shares[0], to_forwarders, kernel);
             let (worker, for_others) = assembled.map_err(|error| in_one_line(&error))?;
             // Who started this thread waits for it.
             let _ = shared.try_send(for_others);
@@ -135,6 +149,10 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
             Command::Drain { service, reply } => {
                 let serves = worker.node_mut().set_service(now, service);
                 let _ = reply.try_send(serves.then(|| drain::remaining(worker)));
+                ControlFlow::Continue(())
+            }
+            Command::Kernel(batch) => {
+                worker.node_mut().handle_kernel(now, &batch.changes);
                 ControlFlow::Continue(())
             }
             Command::TakeChanges { reply } => {
@@ -257,19 +275,24 @@ fn assemble(
     state: Option<NodeState>,
     shares: &[XdpShare],
     others: Vec<ToForwarder>,
+    kernel: Option<KernelSide>,
 ) -> Result<(Worker<DroverNode>, Vec<Shared>)> {
     let pool = Pool::new(config.frames).context("cannot map the frames of the pool")?;
-    let ports = ports::open_all(config, &Umem::new(&pool), shares)?;
+    let kernel_shares = kernel.as_ref().map(|kernel| kernel.shares.as_slice()).unwrap_or_default();
+    let ports = ports::open_all(config, &Umem::new(&pool), shares, kernel_shares)?;
     let infos: Vec<PortInfo> = ports.iter().map(|port| port.info().clone()).collect();
     let placements: Vec<_> = (0..config.workers.count).map(|number| workers::placement(config, number)).collect();
     for remark in remarks::remarks(&infos, &placements) {
         complain(&remark);
     }
     let (secrets, clock) = (kernel_secrets()?, system_clock());
-    let node = match state {
+    let mut node = match state {
         Some(state) => DroverNode::resume(config, &infos, seed, secrets, clock, state)?,
         None => DroverNode::new(config, &infos, seed, secrets, clock)?,
     };
+    if let Some(kernel) = kernel {
+        node.set_kernel_side(kernel);
+    }
     let (dataplane, readers) = Dataplane::first(DroverNode::dataplane_config(config, seed), pool, &infos, others.len());
     let shared = readers.into_iter().map(|readers| Shared { readers, infos: infos.clone() }).collect();
     Ok((Worker::new(dataplane, node, ports).with_forwarders(others).with_clock(|| Clock.now()), shared))

@@ -67,6 +67,9 @@ impl DroverNode {
             Counted { part: "discovery", counters: self.discovery.counters().collect() },
         ];
         let mut add = |part, counters| all.push(Counted { part, counters });
+        if let Some(kernel) = &self.kernel {
+            add("kernel", kernel.counters.iter().collect());
+        }
         if let Some(machine) = &self.listener {
             add("mld-listener", machine.counters().iter().collect());
         }
@@ -107,7 +110,8 @@ impl DroverNode {
                 ("mld-groups", groups as u64),
             ]
         });
-        of_dataplane.chain(of_pim)
+        let of_kernel = self.kernel.iter().map(|kernel| ("kernel-routes", kernel.counters.routes()));
+        of_dataplane.chain(of_pim).chain(of_kernel)
     }
 }
 
@@ -128,6 +132,7 @@ pub fn descriptions() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> 
         ("dataplane", Counter::DESCRIPTIONS.to_vec()),
         ("node", NODE.to_vec()),
         ("discovery", discovery.concat()),
+        ("kernel", crate::kernel::Counters::DESCRIPTIONS.to_vec()),
         ("mld-listener", stack::mld_listener::Counters::DESCRIPTIONS.to_vec()),
         ("pim", pim::Counters::DESCRIPTIONS.to_vec()),
         ("mesh", mma::mesh::Counters::DESCRIPTIONS.to_vec()),

@@ -159,18 +159,6 @@ fn multicast_routing() {
             ),
             (
                 "# hello_period_secs = 30",
-                "passive = true\ndr_priority = 7",
-                1,
-                "router.port[0].dr_priority: no PIM is spoken on a passive port; remove this key, or give passive = false",
-            ),
-            (
-                "# hello_period_secs = 30",
-                "passive = true\nneighbors = [\"fe80::/64\"]",
-                1,
-                "router.port[0].neighbors: no PIM is spoken on a passive port; remove this key, or give passive = false",
-            ),
-            (
-                "# hello_period_secs = 30",
                 "hello_period = 30",
                 0,
                 "router.port[0].hello_period: unknown key; did you mean `hello_period_secs`?",
@@ -221,7 +209,7 @@ fn multicast_routing() {
                 "[router]",
                 "[mobility]",
                 0,
-                "mobility: unknown key; the keys here are node, port, route, admin, metrics, router, access_router, mma, home_agent, mobile_terminal, correspondent_node",
+                "mobility: unknown key; the keys here are node, port, route, kernel, admin, metrics, router, access_router, mma, home_agent, mobile_terminal, correspondent_node",
             ),
             (
                 "name = \"radio\"\n\n",

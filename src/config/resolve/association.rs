@@ -104,7 +104,7 @@ fn key(
     let key = any_key(section, inline, file, length, directory)?;
     if section.source.published_keys() == PublishedKeys::Reported && is_published(&key) {
         let remedy = "make one that nobody else has, for both ends: `openssl rand -hex 20`";
-        let fault = Fault::new("this key stands in a file that is shipped, so that everybody has it", remedy);
+        let fault = Fault::new("this key is zero, or stands in a file that is shipped: everybody has it", remedy);
         return section.fault(name, span_of(section, given), fault);
     }
     Some(key)
@@ -123,7 +123,7 @@ fn any_key(
             section.fault("key_file", file.span(), Fault::new(what, "give key or key_file"))
         }
         (None, None) => section.missing("key", "give the shared key in hexadecimal, or its file as key_file"),
-        (Some(_), None) => section.required("key", inline, "", |text| key_octets(text, length)),
+        (Some(_), None) => section.required("key", inline, "", |text| hexadecimal("key", text, length)),
         (None, Some(name)) => match key_from_file(&directory.join(name.get_ref()), length) {
             Ok(key) => Some(key),
             Err(fault) => section.fault("key_file", name.span(), fault),
@@ -145,15 +145,6 @@ fn hexadecimal(what: &str, text: &str, length: RangeInclusive<usize>) -> Result<
     Ok(octets)
 }
 
-/// A key in hexadecimal. One of zeros is a place that nobody has filled in.
-fn key_octets(text: &str, length: RangeInclusive<usize>) -> Result<Vec<u8>, Fault> {
-    let octets = hexadecimal("key", text, length)?;
-    if octets.iter().all(|&octet| octet == 0) {
-        return Err(Fault::new("the key is zero", "draw one, such as openssl rand -hex 32 prints"));
-    }
-    Ok(octets)
-}
-
 /// The key in a file that nobody else can read.
 fn key_from_file(path: &Path, length: RangeInclusive<usize>) -> Result<Vec<u8>, Fault> {
     let shown = path.display();
@@ -171,5 +162,6 @@ fn key_from_file(path: &Path, length: RangeInclusive<usize>) -> Result<Vec<u8>, 
     }
     let mut text = String::new();
     file.take(MAX_KEY_FILE).read_to_string(&mut text).map_err(unreadable)?;
-    key_octets(text.trim(), length).map_err(|fault| Fault::new(format!("{shown}: {}", fault.what), fault.remedy))
+    hexadecimal("key", text.trim(), length)
+        .map_err(|fault| Fault::new(format!("{shown}: {}", fault.what), fault.remedy))
 }

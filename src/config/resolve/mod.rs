@@ -3,6 +3,7 @@
 mod association;
 mod correspondent;
 mod group;
+mod kernel;
 mod mesh;
 mod mobility;
 mod ports;
@@ -46,6 +47,7 @@ pub(crate) fn raw_node_file(mut tables: Tables<'_, '_>) -> RawNodeFile {
         node: tables.one("node"),
         port: tables.many("port"),
         route: tables.many("route"),
+        kernel: tables.one("kernel"),
         admin: tables.one("admin"),
         metrics: tables.one("metrics"),
         router: tables.one("router"),
@@ -70,6 +72,10 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
     ports::addresses_are_unique(root, raw, &ports, &loopback)?;
 
     let routes = ports::routes(root, &raw.route, &ports);
+    let raw_terminal = raw.mobile_terminal.is_some();
+    let kernel = optional(root, "kernel", &raw.kernel, |section, raw| {
+        kernel::kernel(section, raw, &ports, raw_terminal, context.place)
+    });
     let admin_socket = match &raw.admin {
         Some(table) => {
             let section = root.inner("admin", table.span());
@@ -124,6 +130,7 @@ pub(crate) fn node(root: &Section<'_, '_>, raw: &RawNodeFile, context: Context<'
         mss_clamp,
         ports,
         routes: routes?,
+        kernel: kernel?,
         loopback,
         state_dir: state_dir.map(|state_dir| context.directory.join(state_dir)),
         admin_socket: admin_socket?,
@@ -222,6 +229,14 @@ fn roles_fit(root: &Section<'_, '_>, raw: &RawNodeFile) {
         if let (Some(span), None) = (span, &raw.router) {
             let what = "this role sends and hears multicast and needs PIM";
             root.fault::<()>(key, span, Fault::new(what, "add a table [router], which may be empty"));
+        }
+    }
+    if raw.mobile_terminal.is_some() {
+        for (index, port) in raw.port.iter().enumerate() {
+            if let Some(kernel) = &port.get_ref().kernel {
+                let fault = Fault::new("a terminal's ports are its own", "remove the key");
+                root.fault::<()>(format_args!("port[{index}].kernel"), kernel.span(), fault);
+            }
         }
     }
     if let Some(terminal) = &raw.mobile_terminal {

@@ -3,6 +3,7 @@
 use super::super::document::Fault;
 use super::super::raw::{RawNodeFile, RawPort, RawRoute, RawWordOrPrefixes};
 use super::super::resolved::{Attachment, InterfaceAddress, PortConfig, RouteTarget, StaticRoute};
+use super::kernel;
 use super::section::{Section, address, in_range, interface, name, prefix, span_of, unicast_prefix, word};
 use super::{Place, port_by_name};
 use core::net::Ipv6Addr;
@@ -58,6 +59,7 @@ fn port(section: &Section<'_, '_>, raw: &RawPort, id: PortId, advertised: &[&str
         if fits { Ok(address) } else { Err(Fault::new(what(), "give one as fe80::1")) }
     });
     let site_border = section.flag("site_border", &raw.site_border, false);
+    let kernel = kernel::rules(section, raw, attachment.as_ref(), place);
 
     let (port_name, addresses) = (port_name?, addresses?);
     let ingress_filter = match &raw.ingress_filter {
@@ -77,6 +79,7 @@ fn port(section: &Section<'_, '_>, raw: &RawPort, id: PortId, advertised: &[&str
         site_border,
         point_to_point: section.flag("point_to_point", &raw.point_to_point, false),
         ingress_filter: ingress_filter?,
+        kernel: kernel?,
     })
 }
 

@@ -14,7 +14,6 @@ use super::ports::{MAX_MTU, MIN_MTU};
 use super::rendezvous::{OwnAddresses, rendezvous_points, zone_scope};
 use super::section::{Section, in_range, multicast_prefix, prefix, routable, shown, span_of, unicast_prefix};
 use core::net::Ipv6Addr;
-use core::ops::Range;
 use core::time::Duration;
 use pim::Delivery;
 use pim::mld::Version;
@@ -110,10 +109,6 @@ fn spt_switchover(section: &Section<'_, '_>, raw: &Spanned<RawWordOrPrefixes>) -
 
 fn pim_port(section: &Section<'_, '_>, raw: &RawPimPort, port: PortId, terminals: bool) -> Option<PimPort> {
     let passive = section.flag("passive", &raw.passive, terminals);
-    if let Some((key, span)) = of_neighbors(raw).filter(|_| passive) {
-        let what = "no PIM is spoken on a passive port";
-        section.fault::<()>(key, span, Fault::new(what, "remove this key, or give passive = false"));
-    }
     let section = &section.only_where(!passive);
     let dr_priority = section.number::<u32>("dr_priority", &raw.dr_priority, 0..=i64::from(u32::MAX), 1);
     let hello_period = section.secs("hello_period_secs", &raw.hello_period_secs, 1..=18_000, 30);
@@ -152,23 +147,6 @@ fn pim_port(section: &Section<'_, '_>, raw: &RawPimPort, port: PortId, terminals
         boundary: boundary?,
         bsr_boundary,
     })
-}
-
-/// A key that means nothing to a port without PIM neighbours.
-fn of_neighbors(raw: &RawPimPort) -> Option<(&'static str, Range<usize>)> {
-    fn given<T>(key: &'static str, field: &Field<T>) -> Option<(&'static str, Range<usize>)> {
-        field.as_ref().map(|field| (key, field.span()))
-    }
-    let first = |key, list: &Option<Vec<Spanned<String>>>| list.as_ref()?.first().map(|prefix| (key, prefix.span()));
-    given("dr_priority", &raw.dr_priority)
-        .or_else(|| first("neighbors", &raw.neighbors))
-        .or_else(|| first("joins", &raw.joins))
-        .or_else(|| given("hello_period_secs", &raw.hello_period_secs))
-        .or_else(|| given("hello_at_once", &raw.hello_at_once))
-        .or_else(|| given("propagation_delay_ms", &raw.propagation_delay_ms))
-        .or_else(|| given("override_interval_ms", &raw.override_interval_ms))
-        .or_else(|| given("bsr_boundary", &raw.bsr_boundary))
-        .or_else(|| given("bsr_scope_boundary", &raw.bsr_scope_boundary))
 }
 
 fn is_tun(port: &PortConfig) -> bool {

@@ -17,7 +17,9 @@ impl View<'_> {
                 add(&format!("worker-{number}"), report.counters.iter().collect());
             }
         }
-        add("tables", self.worker.dataplane().table_sizes().map(|(name, size)| (name, size as u64)).collect());
+        let sizes = self.worker.dataplane().table_sizes().map(|(name, size)| (name, size as u64));
+        let of_kernel = self.node.kernel.iter().map(|kernel| ("kernel-routes", kernel.counters.routes()));
+        add("tables", sizes.chain(of_kernel).collect());
         for Counted { part, counters } in self.node.counted(self.worker.lost_events()) {
             add(part, counters);
         }

@@ -47,13 +47,13 @@ pub(in crate::node) fn show_part(
 ) -> Page {
     let view = View { worker, node: worker.node(), now, reports };
     Page::whole(match part.topic {
+        Topic::Routes => return view.routes(part),
         Topic::Groups => return view.groups(part),
         Topic::Mroutes => return view.mroutes(part),
         Topic::PimTib => return view.tib(part),
         Topic::PimAssert => return view.asserts(part),
         Topic::PimMld => return view.mld(part),
         Topic::Neighbors => view.neighbors(),
-        Topic::Routes => view.routes(),
         Topic::Bindings => view.bindings(),
         Topic::Optimisations => view.optimisations(),
         Topic::Rp => view.rendezvous_points(),

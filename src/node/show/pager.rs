@@ -34,8 +34,14 @@ impl<'a> Pager<'a> {
 
     /// A row about this group: made where it is wanted, counted where there are enough.
     pub(super) fn offer(&mut self, group: Ipv6Addr, row: impl FnOnce() -> Value) {
-        if !self.part.includes(group) {
-        } else if self.rows.len() < self.part.rows {
+        if self.part.includes(group) {
+            self.offer_row(row);
+        }
+    }
+
+    /// A row about no group.
+    pub(super) fn offer_row(&mut self, row: impl FnOnce() -> Value) {
+        if self.rows.len() < self.part.rows {
             self.rows.push(row());
         } else {
             self.more += 1;

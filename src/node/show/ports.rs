@@ -7,13 +7,18 @@ use core::net::Ipv6Addr;
 use serde_json::{Value, json};
 use stack::machine::PortId;
 use stack::pipeline::Counter;
-use stack::port::{PortCounters, XdpGiven};
+use stack::port::{KernelShare, PortCounters, XdpGiven};
 
 impl View<'_> {
     /// The addresses that the node uses on a port.
     fn addresses(&self, port: PortId) -> impl Iterator<Item = Ipv6Addr> {
         let own = self.node.discovery.neighbor().addresses();
         own.filter(move |address| address.port == port).map(|address| address.address)
+    }
+
+    /// What of a port's packets is the kernel's.
+    fn kernel_share(&self, port: usize) -> Option<&KernelShare> {
+        self.node.kernel.as_ref()?.shares.get(port)?.as_ref()
     }
 
     /// Each port with what all workers have counted there.
@@ -54,6 +59,16 @@ impl View<'_> {
                 "link": format!("{:?}", info.link).to_lowercase(),
                 "link_address": info.link_address.to_string(),
                 "addresses": words(self.addresses(known.id)),
+                "kernel": self.kernel_share(index).map(|share| {
+                    let addresses = share.addresses().into_iter().map(|address| address.to_string());
+                    let rules = share.rules().into_iter().map(|rule| rule.to_string());
+                    words(addresses.chain(rules))
+                }),
+                "kernel_shared": self.kernel_share(index).map(|share| words(share.shared().into_iter())),
+                "kernel_frames": self.kernel_share(index).map(|share| {
+                    let passed = share.passed().into_iter().filter(|(_, count)| *count > 0);
+                    words(passed.map(|(what, count)| format!("{what}:{count}")))
+                }),
                 "mtu": known.mtu_limit.map_or(info.mtu, |limit| info.mtu.min(usize::from(limit))),
                 "interface_mtu": xdp.map(|given| given.interface_mtu),
                 "rx_frames": total(|counters| counters.rx_frames),

@@ -350,7 +350,12 @@ impl Dataplane {
 
     /// Unicast routes in order.
     pub fn routes(&self) -> impl Iterator<Item = (Prefix, Route)> {
-        self.routes.iter()
+        self.routes.iter_from(Prefix::DEFAULT)
+    }
+
+    /// Those of this prefix and the ones behind it, in order.
+    pub fn routes_from(&self, first: Prefix) -> impl Iterator<Item = (Prefix, Route)> {
+        self.routes.iter_from(first)
     }
 
     /// Neighbours in order of port and address, with the link-layer address of those that have one.

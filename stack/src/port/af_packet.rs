@@ -219,15 +219,8 @@ fn bound(interface: u32, promiscuous: bool) -> io::Result<OwnedFd> {
         // SAFETY: the value is one int. The kernel gives what it allows.
         unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const room).cast(), length) };
     }
-    // SAFETY: all zeros is a valid sockaddr_ll.
-    let mut address: libc::sockaddr_ll = unsafe { core::mem::zeroed() };
-    address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = (libc::ETH_P_IPV6 as u16).to_be();
-    address.sll_ifindex = interface as c_int;
-    let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-    // SAFETY: `address` is a sockaddr_ll of the length given.
-    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(socket) }
+    packet_socket::bind_ipv6(&socket, interface)?;
+    Ok(socket)
 }
 
 /// Finishes a checksum that holds the sum of the pseudo-header only: over the octets from `csum_start` on.

@@ -6,7 +6,9 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 const BPF_MAP_CREATE: i32 = 0;
+const BPF_MAP_LOOKUP_ELEM: i32 = 1;
 const BPF_MAP_UPDATE_ELEM: i32 = 2;
+const BPF_MAP_DELETE_ELEM: i32 = 3;
 const BPF_PROG_LOAD: i32 = 5;
 const BPF_PROG_TEST_RUN: i32 = 10;
 const BPF_LINK_CREATE: i32 = 28;
@@ -27,6 +29,8 @@ const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub enum MapKind {
+    /// Values by key.
+    Hash = 1,
     /// An array, to be mapped into this process.
     Array = 2,
     /// Values by longest prefix.
@@ -84,11 +88,27 @@ pub fn create_map(kind: MapKind, key: u32, value: u32, entries: u32) -> io::Resu
     let flags = match kind {
         MapKind::Array => BPF_F_MMAPABLE,
         MapKind::LpmTrie => BPF_F_NO_PREALLOC,
-        MapKind::Xsk => 0,
+        MapKind::Hash | MapKind::Xsk => 0,
     };
     let mut attributes =
         Attributes { map_type: kind as u32, key_size: key, value_size: value, max_entries: entries, map_flags: flags };
     bpf_fd(BPF_MAP_CREATE, &mut attributes)
+}
+
+/// What the commands about one element of a map are told.
+#[repr(C)]
+struct Element {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+impl Element {
+    fn new(map: &OwnedFd, key: &[u8], value: u64) -> Self {
+        Element { map_fd: map.as_raw_fd() as u32, padding: 0, key: key.as_ptr() as u64, value, flags: 0 }
+    }
 }
 
 /// Sets the element `key` of a map whose keys and values are as long as these.
@@ -96,22 +116,26 @@ pub fn create_map(kind: MapKind, key: u32, value: u32, entries: u32) -> io::Resu
 /// # Errors
 /// The kernel's.
 pub fn update_element(map: &OwnedFd, key: &[u8], value: &[u8]) -> io::Result<()> {
-    #[repr(C)]
-    struct Attributes {
-        map_fd: u32,
-        padding: u32,
-        key: u64,
-        value: u64,
-        flags: u64,
-    }
-    let mut attributes = Attributes {
-        map_fd: map.as_raw_fd() as u32,
-        padding: 0,
-        key: key.as_ptr() as u64,
-        value: value.as_ptr() as u64,
-        flags: 0,
-    };
-    bpf(BPF_MAP_UPDATE_ELEM, &mut attributes).map(drop)
+    bpf(BPF_MAP_UPDATE_ELEM, &mut Element::new(map, key, value.as_ptr() as u64)).map(drop)
+}
+
+/// Removes the element `key` of a map whose keys are as long as this.
+///
+/// # Errors
+/// The kernel's: ENOENT where there is none.
+pub fn delete_element(map: &OwnedFd, key: &[u8]) -> io::Result<()> {
+    bpf(BPF_MAP_DELETE_ELEM, &mut Element::new(map, key, 0)).map(drop)
+}
+
+/// The element at an index of a [`MapKind::Array`] of 64-bit numbers.
+///
+/// # Errors
+/// The kernel's: ENOENT behind the end.
+pub fn number_at(map: &OwnedFd, index: u32) -> io::Result<u64> {
+    let mut value = 0u64;
+    let key = index.to_ne_bytes();
+    bpf(BPF_MAP_LOOKUP_ELEM, &mut Element::new(map, &key, (&raw mut value) as u64))?;
+    Ok(value)
 }
 
 /// Loads an XDP program. Where there is room in `log`, the verifier writes there what it thinks of it, which makes loading

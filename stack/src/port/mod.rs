@@ -18,7 +18,7 @@ pub mod wait;
 mod watch;
 
 pub use af_packet::PacketPort;
-pub use af_xdp::{Umem, XdpGiven, XdpOptions, XdpPort, XdpShare};
+pub use af_xdp::{KernelRule, KernelShare, MAX_RULES, PROTOCOLS, Umem, XdpGiven, XdpOptions, XdpPort, XdpShare};
 pub use error::PortError;
 pub use mem::{MemEnd, MemPort};
 pub use pcap::{PcapPort, PcapReader, PcapWriter};

@@ -149,9 +149,9 @@ impl Routes {
         self.local.range(first..).copied().take_while(|&own| addr::is_link_local(own)).find(|&own| condition(own))
     }
 
-    /// Every route in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Prefix, Route)> {
-        self.routes.iter().map(|(&prefix, &route)| (prefix, route))
+    /// This route and those behind it, in order.
+    pub(crate) fn iter_from(&self, first: Prefix) -> impl Iterator<Item = (Prefix, Route)> {
+        self.routes.range(first..).map(|(&prefix, &route)| (prefix, route))
     }
 
     /// Number of routes.

@@ -4,7 +4,8 @@ use super::*;
 use crate::ethernet::Veth;
 use crate::namespace::in_namespace;
 use crate::wire::{Wire, veth};
-use stack::port::{PortError, Umem, XdpOptions, XdpPort};
+use stack::port::{KernelRule, KernelShare, PortError, Umem, XdpOptions, XdpPort};
+use std::net::Ipv6Addr;
 
 #[test]
 fn ports_of_a_worker_forward_without_a_copy() {
@@ -47,40 +48,109 @@ fn ports_of_a_worker_forward_without_a_copy() {
     });
 }
 
+/// A frame with another destination, Next Header and what is behind the IPv6 header.
+fn changed(frame: &[u8], destination: &str, next_header: u8, upper: &[u8]) -> Vec<u8> {
+    let destination: Ipv6Addr = destination.parse().unwrap();
+    let padding = [0; 32];
+    let mut changed =
+        [&frame[..38], &destination.octets(), upper, &padding[..padding.len().saturating_sub(upper.len())]].concat();
+    changed[20] = next_header;
+    changed
+}
+
+fn neighbor_message(kind: u8, target: &str) -> Vec<u8> {
+    let target: Ipv6Addr = target.parse().unwrap();
+    [&[kind, 0, 0, 0, 0, 0, 0, 0][..], &target.octets()].concat()
+}
+
+fn to_port(port: u16) -> Vec<u8> {
+    [&[0x80, 0][..], &port.to_be_bytes(), &[0; 4]].concat()
+}
+
 #[test]
 fn what_is_not_ours_is_left_to_the_kernel() {
-    in_namespace(|| {
-        let mut far = Veth::new(&[]);
-        let pool = Pool::new(FRAMES).unwrap();
-        let options = XdpOptions {
-            receive_frames: 128,
-            kernel: vec!["2001:db8:2::/48".parse().unwrap(), "2001:db8:1::2/128".parse().unwrap()],
-            ..XdpOptions::default()
-        };
-        let port = XdpPort::open(&Umem::new(&pool), "near0", options).unwrap();
-        let kernel = Wire::open("near0");
-        let mut rig = Rig { pool, port: Box::new(port), far: &mut far };
-        rig.until_link(LinkState::Up);
-        let ours = rig.frame(1, 100);
-        let mut other = Vec::new();
-        for destination in ["2001:db8:2::1", "2001:db8:1::2"] {
-            let address: std::net::Ipv6Addr = destination.parse().unwrap();
-            other.push([&ours[..38], &address.octets(), &ours[54..]].concat());
-        }
-        other.push([&ours[..12], &[0x08, 0x00], &ours[14..]].concat());
-        // Cut off within the IPv6 header: ours, so that the pipeline counts it.
-        let short = ours[..40].to_vec();
-        for frame in other.iter().chain([&ours, &short]) {
-            rig.far.give(frame);
-        }
-        assert_eq!(rig.receive(2), [ours, short]);
-        let mut seen = Vec::new();
-        while seen.len() < other.len() {
-            kernel.wait();
-            seen.extend(kernel.receive());
-        }
-        assert_eq!(seen, other);
-    });
+    for generic in [false, true] {
+        in_namespace(move || {
+            let mut far = Veth::new(&[]);
+            let pool = Pool::new(FRAMES).unwrap();
+            let rules = vec![
+                KernelRule::Prefix("2001:db8:2::/48".parse().unwrap()),
+                KernelRule::Protocol(89),
+                KernelRule::Port(6, 22),
+            ];
+            let address = |text: &str| text.parse::<Ipv6Addr>().unwrap();
+            let share = KernelShare::new(rules, [address("2001:db8:1::1"), address("fe80::1")]);
+            let shared = ["2001:db8:1::2", "2001:db8:1::1", "fe80::2"].map(address);
+            assert_eq!(share.set_addresses(shared).unwrap(), 0);
+            let options =
+                XdpOptions { receive_frames: 128, generic, kernel: Some(share.clone()), ..XdpOptions::default() };
+            let port = XdpPort::open(&Umem::new(&pool), "near0", options).unwrap();
+            let kernel = Wire::open("near0");
+            let mut rig = Rig { pool, port: Box::new(port), far: &mut far };
+            rig.until_link(LinkState::Up);
+            let frame = rig.frame(1, 100);
+            // The kernel's: a prefix, addresses, solicitations for them, rules for groups and for what both have.
+            let other = [
+                changed(&frame, "2001:db8:2::1", 17, &to_port(9)),
+                changed(&frame, "2001:db8:1::2", 17, &to_port(9)),
+                changed(&frame, "fe80::2", 58, &neighbor_message(136, "fe80::9")),
+                changed(&frame, "ff02::1:ff00:2", 58, &neighbor_message(135, "2001:db8:1::2")),
+                changed(&frame, "ff02::5", 89, &[]),
+                changed(&frame, "2001:db8:1::1", 6, &to_port(22)),
+                changed(&frame, "ff02::5", 44, &[89, 0, 0, 8, 0, 0, 0, 1]),
+                [&frame[..12], &[0x08, 0x00], &frame[14..]].concat(),
+            ];
+            let ours = [
+                // In transit, whatever it is.
+                frame.clone(),
+                changed(&frame, "2001:db8:9::1", 6, &to_port(22)),
+                changed(&frame, "2001:db8:9::1", 89, &[]),
+                // To an address of ours, or of both, that no rule names; and a solicitation for it.
+                changed(&frame, "2001:db8:1::1", 6, &to_port(179)),
+                changed(&frame, "fe80::1", 103, &[]),
+                changed(&frame, "fe80::1", 6, &to_port(22)),
+                changed(&frame, "ff02::1:ff00:1", 58, &neighbor_message(135, "2001:db8:1::1")),
+                changed(&frame, "ff02::d", 103, &[]),
+                changed(&frame, "2001:db8:1::1", 44, &[6, 0, 0, 0, 0x80, 0, 0, 22]),
+                // Cut off within the IPv6 header: ours, so that the pipeline counts it.
+                frame[..40].to_vec(),
+            ];
+            for frame in other.iter().chain(&ours) {
+                rig.far.give(frame);
+            }
+            assert_eq!(rig.receive(ours.len()), ours);
+            let left = |count: usize| {
+                let mut seen = Vec::new();
+                while seen.len() < count {
+                    kernel.wait();
+                    seen.extend(kernel.receive());
+                }
+                seen
+            };
+            assert_eq!(left(other.len()), other);
+            let passed = |share: &KernelShare| share.passed().into_iter().map(|(_, count)| count).collect::<Vec<_>>();
+            assert_eq!(passed(&share), [2, 1, 0, 1, 2, 1]);
+
+            // Both hear what all nodes are told, and advertisements to what both have.
+            let both = [
+                changed(&frame, "ff02::1", 58, &neighbor_message(136, "fe80::9")),
+                changed(&frame, "2001:db8:1::1", 58, &neighbor_message(136, "fe80::9")),
+            ];
+            both.iter().for_each(|frame| rig.far.give(frame));
+            assert_eq!(rig.receive(2), both);
+            assert_eq!(left(2), both);
+
+            // The kernel's addresses change while the port runs.
+            share.set_addresses([address("2001:db8:1::3"), address("2001:db8:1::1")]).unwrap();
+            let (before, now) = (changed(&frame, "2001:db8:1::2", 17, &[]), changed(&frame, "2001:db8:1::3", 17, &[]));
+            rig.far.give(&now);
+            rig.far.give(&before);
+            assert_eq!((rig.receive(1), left(1)), (vec![before], vec![now]));
+            assert_eq!(passed(&share), [3, 1, 2, 1, 2, 1]);
+            drop(rig);
+            assert_eq!(passed(&share), [3, 1, 2, 1, 2, 1], "counters outlast the program");
+        });
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod asserts;
 mod chains;
 mod lans;
 mod network;
+mod ospf;
 mod rendezvous;
 mod router;
 mod seen;

@@ -23,10 +23,10 @@ pub(crate) struct Frr {
 }
 
 /// The directory of one router's sockets and process numbers, inside of FRR's.
-struct Sockets(PathBuf);
+pub(crate) struct Sockets(PathBuf);
 
 impl Sockets {
-    fn new(room: &Room, name: &str) -> Self {
+    pub(crate) fn new(room: &Room, name: &str) -> Self {
         static ONCE: Once = Once::new();
         ONCE.call_once(remove_abandoned);
         let path = root().join(RUN.trim_start_matches('/')).join(format!("{}-{name}", room.tag()));
@@ -34,6 +34,33 @@ impl Sockets {
         let (user, group) = frr_ids();
         chown(&path, Some(user), Some(group)).expect("root may give a directory away");
         Sockets(path)
+    }
+
+    /// Starts a daemon of the router in the namespace of its name, and waits until it answers.
+    pub(crate) fn start(&self, room: &Room, name: &str, program: &str) -> Running {
+        let mut command = room.command(name, "chroot");
+        command.arg(root()).arg(format!("/usr/lib/frr/{program}"));
+        command.args(["-f", "/dev/null", "-P", "0", "--vty_socket", &self.inside("")]);
+        command.args(["-i", &self.inside(&format!("{program}.pid"))]);
+        command.args(["-z", &self.inside("zserv.api")]);
+        let mut running = Running::spawn(command, room.directory(), &format!("{name}-{program}"));
+        await_answer(self, program, &mut running);
+        running
+    }
+
+    /// Gives a daemon these lines of configuration.
+    pub(crate) fn configure(&self, daemon: &str, lines: &str) {
+        fs::write(self.0.join("lines"), lines).expect("a file can be written");
+        let said = vtysh(self, daemon, &["-f", &self.inside("lines")]);
+        let said = said.unwrap_or_else(|| panic!("vtysh fails at {lines}"));
+        assert!(!said.contains('%') && !said.contains("rror"), "{lines}\n{said}");
+    }
+
+    /// `show TOPIC json` of a daemon.
+    pub(crate) fn show(&self, daemon: &str, topic: &str) -> Value {
+        let command = format!("show {topic} json");
+        let said = vtysh(self, daemon, &["-c", &command]).unwrap_or_else(|| panic!("vtysh fails: {command}"));
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{command}: {error}: {said}"))
     }
 
     /// A path in it, as FRR sees it.
@@ -72,18 +99,8 @@ impl Frr {
     /// pim6d, and waits until PIM runs on `interfaces`.
     pub(crate) fn start(room: &Room, name: &str, interfaces: &[&str], configuration: &str) -> Self {
         let directory = Sockets::new(room, name);
-        let daemon = |program: &str| {
-            let mut command = room.command(name, "chroot");
-            command.arg(root()).arg(format!("/usr/lib/frr/{program}"));
-            command.args(["-f", "/dev/null", "-P", "0", "--vty_socket", &directory.inside("")]);
-            command.args(["-i", &directory.inside(&format!("{program}.pid"))]);
-            command.args(["-z", &directory.inside("zserv.api")]);
-            Running::spawn(command, room.directory(), &format!("{name}-{program}"))
-        };
-        let mut zebra = daemon("zebra");
-        await_answer(&directory, "zebra", &mut zebra);
-        let mut pim6d = daemon("pim6d");
-        await_answer(&directory, "pim6d", &mut pim6d);
+        let zebra = directory.start(room, name, "zebra");
+        let pim6d = directory.start(room, name, "pim6d");
         let frr = Frr { pim6d, zebra, directory };
         let shown = |interface: &str| frr.show("ipv6 pim interface")[interface].clone();
         until("pim6d hears from zebra", || shown(REGISTER_INTERFACE).is_object().then_some(()));
@@ -100,18 +117,12 @@ impl Frr {
 
     /// Gives pim6d these lines of configuration.
     pub(crate) fn configure(&self, lines: &str) {
-        fs::write(self.directory.0.join("lines"), lines).expect("a file can be written");
-        let said = vtysh(&self.directory, "pim6d", &["-f", &self.directory.inside("lines")]);
-        let said = said.unwrap_or_else(|| panic!("vtysh fails at {lines}"));
-        assert!(!said.contains('%') && !said.contains("rror"), "{lines}\n{said}");
+        self.directory.configure("pim6d", lines);
     }
 
     /// `show TOPIC json` of pim6d.
     pub(crate) fn show(&self, topic: &str) -> Value {
-        let command = format!("show {topic} json");
-        let said =
-            vtysh(&self.directory, "pim6d", &["-c", &command]).unwrap_or_else(|| panic!("vtysh fails: {command}"));
-        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{command}: {error}: {said}"))
+        self.directory.show("pim6d", topic)
     }
 
     /// `show TOPIC` of pim6d, for what it has no JSON of.

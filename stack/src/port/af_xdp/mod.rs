@@ -11,6 +11,7 @@
 
 mod busy_poll;
 mod given;
+mod kernel_share;
 mod program;
 mod ring;
 mod share;
@@ -18,6 +19,7 @@ mod socket;
 mod umem;
 
 pub use given::XdpGiven;
+pub use kernel_share::{KernelRule, KernelShare, MAX_RULES, PROTOCOLS};
 pub use share::XdpShare;
 pub use umem::Umem;
 
@@ -28,9 +30,9 @@ use super::packet_socket;
 use super::wait::Waker;
 use super::watch::{Change, LinkWatch, RETRY};
 use super::{ETHERNET_HEADER_LEN, LinkState, Medium, Port, PortCounters, PortError, PortInfo};
-use crate::addr::Prefix;
 use crate::packet::{Batch, FRAME_LEN, HEADROOM, Packet, Pool};
 use crate::time::Duration;
+use kernel_share::KernelTap;
 use program::Program;
 use share::Steering;
 use socket::{Kick, Socket};
@@ -48,8 +50,11 @@ const LET_GO_TIME: Duration = Duration::from_millis(4);
 /// Calls between two looks at the interface while every call brings frames.
 const LOOK_AFTER: u32 = 64;
 
+/// Calls between two looks at what both the kernel and the port hear, while every call brings frames.
+const TAP_AFTER: u32 = 8;
+
 /// How to open an AF_XDP port. The default takes the best that driver and kernel give.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct XdpOptions {
     /// Attach the program generically even where the driver could run it.
     pub generic: bool,
@@ -61,13 +66,13 @@ pub struct XdpOptions {
     /// Has the port's own calls poll the device (SO_PREFER_BUSY_POLL), and with this many µs where a call may wait; 0 for
     /// not. What the kernel has taken of it shows in [`XdpGiven::busy_poll_us`].
     pub busy_poll_us: u32,
-    /// Destinations whose packets are left to the kernel, at most 256.
-    pub kernel: Vec<Prefix>,
+    /// What is left to the kernel; `None`: no IPv6 packet.
+    pub kernel: Option<KernelShare>,
 }
 
 impl Default for XdpOptions {
     fn default() -> Self {
-        XdpOptions { generic: false, copy: false, receive_frames: 1024, busy_poll_us: 0, kernel: Vec::new() }
+        XdpOptions { generic: false, copy: false, receive_frames: 1024, busy_poll_us: 0, kernel: None }
     }
 }
 
@@ -96,6 +101,8 @@ struct Device {
     index: u32,
     /// Where this port leads.
     _program: Option<Program>,
+    /// For what both the kernel and the port hear, where the port leads.
+    tap: Option<KernelTap>,
     steering: Steering,
     sockets: Vec<Socket>,
     /// The queue to look at first.
@@ -174,6 +181,9 @@ impl XdpPort {
         let device = Device::open(&self.umem, name, &found, &self.options, &self.share)?;
         for socket in &device.sockets {
             self.watch.add(socket.fd()).map_err(PortError::os(name, "epoll_ctl"))?;
+        }
+        if let Some(tap) = &device.tap {
+            self.watch.add(tap.fd()).map_err(PortError::os(name, "epoll_ctl"))?;
         }
         let given = device.given(self.umem.pool(), name, &found);
         self.info.mode = given.to_string();
@@ -283,6 +293,19 @@ impl XdpPort {
         }
     }
 
+    /// Takes what both the kernel and the port hear; how many frames.
+    fn hear_tap(&mut self, batch: &mut Batch) -> usize {
+        let Some(tap) = self.device.as_ref().and_then(|device| device.tap.as_ref()) else { return 0 };
+        let largest = self.info.mtu + ETHERNET_HEADER_LEN;
+        let mut heard = 0;
+        while let Some(octets) = tap.receive(self.umem.pool(), batch, largest) {
+            heard += 1;
+            self.counters.rx_frames += 1;
+            self.counters.rx_octets += octets as u64;
+        }
+        heard
+    }
+
     /// Copies frames of other pools into this one, and loses those that no interface would take.
     fn admit(&mut self, batch: &mut Batch) {
         let largest = self.info.mtu + ETHERNET_HEADER_LEN;
@@ -312,17 +335,18 @@ impl Device {
         options: &XdpOptions,
         share: &XdpShare,
     ) -> Result<Device, PortError> {
-        let (program, steering, allmulti) = if share.leads() {
+        let (program, steering, allmulti, tap) = if share.leads() {
             let allmulti = packet_socket::allmulti(found.index).map_err(PortError::os(name, "PACKET_MR_ALLMULTI"))?;
             let queues = netdevice::receive_queues(name);
-            let program = Program::attach(found.index, queues, options.generic, &options.kernel)
+            let program = Program::attach(found.index, queues, options.generic, options.kernel.as_ref())
                 .map_err(|source| refused(name, source))?;
             let steering = program.steering(found.index, queues);
-            (Some(program), steering, Some(allmulti))
+            let tap = options.kernel.clone().map(|kernel| KernelTap::open(found.index, kernel)).transpose();
+            (Some(program), steering, Some(allmulti), tap.map_err(PortError::os(name, "a packet socket"))?)
         } else {
             let steering = share.steering(found.index);
             let steering = steering.filter(|steering| share.has_queue(steering.queues));
-            (None, steering.ok_or_else(|| PortError::NotServed(name.to_owned()))?, None)
+            (None, steering.ok_or_else(|| PortError::NotServed(name.to_owned()))?, None, None)
         };
         // Frames may lie across a page's end, where a device goes on reading only in what is one piece of memory.
         let zero_copy = !options.copy && steering.hook == Hook::Native && umem.pool().is_on_huge_pages();
@@ -337,7 +361,7 @@ impl Device {
             steering.serve(queue, socket.fd()).map_err(PortError::os(name, "updating the socket map"))?;
             sockets.push(socket);
         }
-        Ok(Device { index: found.index, _program: program, steering, sockets, next: 0, _allmulti: allmulti })
+        Ok(Device { index: found.index, _program: program, tap, steering, sockets, next: 0, _allmulti: allmulti })
     }
 
     fn polls_device(&self) -> bool {
@@ -407,6 +431,10 @@ impl Port for XdpPort {
             }
             device.next = (device.next + 1) % device.sockets.len();
             self.lose(lost);
+        }
+        // It is seldom that the kernel and the port both hear something.
+        if received == 0 || self.calls.is_multiple_of(TAP_AFTER) {
+            received += self.hear_tap(batch);
         }
         if received > 0 && self.awaits_device {
             self.look_for_device();

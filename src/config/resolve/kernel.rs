@@ -56,7 +56,10 @@ pub(super) fn kernel(
                 None => Some(read),
             })
         }
-        None => Some(vec![KernelConfig::MAIN_TABLE]),
+        None => {
+            section.by_default("tables", vec![i64::from(KernelConfig::MAIN_TABLE)]);
+            Some(vec![KernelConfig::MAIN_TABLE])
+        }
     };
     let tables = tables.and_then(|read| {
         let mut seen = BTreeSet::new();

@@ -265,7 +265,12 @@ fn tables(view: &View<'_>) -> Markup {
         h3 { "Flows" }
         (table(&report.flow_rows(), &[0, 1], &costs, |_| None))
         h3 { "Nodes" }
-        p { @for node in &report.nodes { b { (node.name) } " " span.note { (node.role) } " · " } }
+        p {
+            @for (index, node) in report.nodes.iter().enumerate() {
+                @if index > 0 { " · " }
+                b { (node.name) } " " span.note { (node.role) }
+            }
+        }
     };
     match view.mode {
         Some(mode) => html! { details { summary { b { (mode) } } (inside) } },

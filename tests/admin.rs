@@ -332,7 +332,8 @@ fn answer_of(mut stream: TcpStream) -> (String, String) {
 fn metrics_are_served_by_http() {
     let (commands, received) = unbounded();
     let worker = ToWorker::new(commands, Arc::new(|| {}));
-    let server = MetricsServer::start("[::1]:0".parse().unwrap(), UNIX_EPOCH, worker.clone()).unwrap();
+    let listener = MetricsServer::bind("[::1]:0".parse().unwrap()).unwrap();
+    let server = MetricsServer::start(listener, UNIX_EPOCH, worker.clone()).unwrap();
     let node = std::thread::spawn(move || work(&received));
 
     // Clients that say nothing, or half of it, are in nobody's way.
@@ -362,6 +363,6 @@ fn metrics_are_served_by_http() {
     worker.tell(Command::Stop);
     node.join().unwrap();
     assert_eq!(status(b"GET /metrics HTTP/1.1\r\n\r\n"), "HTTP/1.1 503 Service Unavailable");
-    let taken = MetricsServer::start(server.address(), UNIX_EPOCH, worker).unwrap_err().to_string();
+    let taken = MetricsServer::bind(server.address()).unwrap_err().to_string();
     assert!(taken.contains("give metrics.listen an address of this host that is free"), "{taken}");
 }

@@ -134,7 +134,7 @@ stack::counters! {
         drop_mld_header = "drop-mld-header",
         /// MLD packets whose hop limit is not 1.
         drop_mld_hop_limit = "drop-mld-hop-limit",
-        /// MLD packets that are not from a link-local address (RFC 3810 §5.1.14, §5.2.13).
+        /// MLD packets that are not from a link-local address (RFC 3810 §5.1.14, §5.2.13), or from this router's own.
         drop_mld_source = "drop-mld-source",
         /// Those from the unspecified address: hosts that have no address yet, and forged queries.
         drop_mld_unspecified_source = "drop-mld-unspecified-source",

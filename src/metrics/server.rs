@@ -56,13 +56,19 @@ pub struct MetricsServer {
 }
 
 impl MetricsServer {
-    /// Listens at this address for a process that started then.
+    /// Takes this address, before there is anything to serve.
     ///
     /// # Errors
-    /// See [`MetricsError`].
-    pub fn start(address: SocketAddr, started: SystemTime, worker: ToWorker) -> Result<Self, MetricsError> {
-        let bind = |source| MetricsError::Bind { address, source };
-        let mut listener = TcpListener::bind(address).map_err(bind)?;
+    /// [`MetricsError::Bind`]
+    pub fn bind(address: SocketAddr) -> Result<TcpListener, MetricsError> {
+        TcpListener::bind(address).map_err(|source| MetricsError::Bind { address, source })
+    }
+
+    /// Serves what the workers of a process that started then have counted.
+    ///
+    /// # Errors
+    /// [`MetricsError::Io`]
+    pub fn start(mut listener: TcpListener, started: SystemTime, worker: ToWorker) -> Result<Self, MetricsError> {
         let address = listener.local_addr()?;
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), STOP)?;

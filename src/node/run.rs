@@ -47,6 +47,8 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
     let started = SystemTime::now();
     let notifier = Notifier::from_environment()?.map(Arc::new);
     let watchdog_time = watchdog_time()?;
+    // What may be taken already is, before any port is.
+    let metrics = config.metrics.map(MetricsServer::bind).transpose().context("metrics.listen")?;
     let (commands, inbox) = crossbeam_channel::bounded::<Command>(COMMAND_QUEUE);
     let placement = workers::placement(&config, 0);
     let bell = Bell::new().context("no descriptor for the worker")?;
@@ -204,7 +206,7 @@ pub fn run(config: NodeConfig, seed: u64, until_stdin_ends: bool) -> Result<()> 
         });
     }
     let to_worker = ToWorker::new(commands, wake);
-    let metrics = config.metrics.map(|listen| MetricsServer::start(listen, started, to_worker.clone()));
+    let metrics = metrics.map(|listener| MetricsServer::start(listener, started, to_worker.clone()));
     let metrics = metrics.transpose().context("metrics.listen")?;
     let housekeeping = Housekeeping::start(housekeeping, to_worker).context("admin.socket")?;
     say("ready");

@@ -99,7 +99,7 @@ impl DroverNode {
         all
     }
 
-    /// How many entries the tables have, none of which has to be walked for it.
+    /// How many entries the tables have. Those that may be large are not walked for it.
     fn tables(&self, worker: &Worker<DroverNode>) -> impl Iterator<Item = (&'static str, u64)> {
         let of_dataplane = worker.dataplane().table_sizes().map(|(name, size)| (name, size as u64));
         let of_pim = self.pim.iter().flat_map(|pim| {

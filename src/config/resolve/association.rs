@@ -81,10 +81,7 @@ pub(super) fn preconfigured_key(
     let key = key?;
     // RFC 4449 §4: with one key for two, either could send for the other.
     if !seen.insert(key.clone()) {
-        let (name, field) = match fields.key {
-            Some(_) => ("key", fields.key),
-            None => ("key_file", fields.key_file),
-        };
+        let (name, field) = given(fields.key, fields.key_file);
         let fault = Fault::new("another terminal has this key", "give each terminal a key of its own");
         return section.fault(name, span_of(section, field), fault);
     }
@@ -100,14 +97,19 @@ fn key(
     length: RangeInclusive<usize>,
     directory: &Path,
 ) -> Option<Vec<u8>> {
-    let (name, given) = if inline.is_some() { ("key", inline) } else { ("key_file", file) };
+    let (name, field) = given(inline, file);
     let key = any_key(section, inline, file, length, directory)?;
     if section.source.published_keys() == PublishedKeys::Reported && is_published(&key) {
         let remedy = "make one that nobody else has, for both ends: `openssl rand -hex 20`";
         let fault = Fault::new("this key is zero, or stands in a file that is shipped: everybody has it", remedy);
-        return section.fault(name, span_of(section, given), fault);
+        return section.fault(name, span_of(section, field), fault);
     }
     Some(key)
+}
+
+/// By which of its two keys a table gives the shared key.
+fn given<'f>(inline: &'f Field<String>, file: &'f Field<String>) -> (&'static str, &'f Field<String>) {
+    if inline.is_some() { ("key", inline) } else { ("key_file", file) }
 }
 
 fn any_key(
